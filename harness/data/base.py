@@ -1,0 +1,159 @@
+"""What every dataset is: fixed splits that stream batches and cannot overlap."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from harness.errors import DataError
+from harness.registry import Options, Registry
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples.
+
+    Attributes:
+        inputs: the model's arguments, each a tensor whose first axis is the batch.
+        targets: what the task compares with; for classification int64 labels of shape (batch,).
+    """
+
+    inputs: tuple[torch.Tensor, ...]
+    targets: torch.Tensor
+
+
+class Split(ABC):
+    """A fixed, ordered set of samples."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many samples."""
+
+    @abstractmethod
+    def batches(self, size: int, shuffle: int | None = None) -> Iterator[Batch]:
+        """Stream batches of at most `size` samples, in order, or in the order that the seed `shuffle` gives."""
+
+    @abstractmethod
+    def digests(self) -> Iterator[bytes]:
+        """A digest of each sample's content, in order: equal content, equal digest."""
+
+    @property
+    def units(self) -> np.ndarray[Any, Any]:
+        """Sampling unit of each sample, shape (samples,); each sample its own unless a source says otherwise."""
+        return np.arange(len(self))
+
+    @property
+    def names(self) -> list[str]:
+        """What a report calls each sample."""
+        return [str(index) for index in range(len(self))]
+
+
+class TensorSplit(Split):
+    """Samples held in memory: inputs of shape (samples, …) and targets of shape (samples,)."""
+
+    def __init__(
+        self, inputs: torch.Tensor, targets: torch.Tensor, units: np.ndarray[Any, Any] | None = None,
+        names: list[str] | None = None,
+    ) -> None:
+        self.inputs, self.targets = inputs, targets
+        self._units, self._names = units, names
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batches(self, size: int, shuffle: int | None = None) -> Iterator[Batch]:
+        """Stream batches by slicing."""
+        import torch
+
+        order = torch.arange(len(self))
+        if shuffle is not None:
+            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
+        for chosen in order.split(size):
+            yield Batch((self.inputs[chosen],), self.targets[chosen])
+
+    def digests(self) -> Iterator[bytes]:
+        """A digest of each sample's bytes."""
+        for sample in self.inputs:
+            yield hashlib.blake2b(sample.contiguous().numpy().tobytes(), digest_size=16).digest()
+
+    @property
+    def units(self) -> np.ndarray[Any, Any]:
+        """Sampling unit of each sample."""
+        return super().units if self._units is None else self._units
+
+    @property
+    def names(self) -> list[str]:
+        """What a report calls each sample."""
+        return super().names if self._names is None else self._names
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits of one dataset. `train` is None where nothing is set aside for training.
+
+    `calibration` may be a part of `train`; neither shares a sample with `evaluation`.
+    """
+
+    calibration: Split
+    evaluation: Split | None
+    train: Split | None = None
+    classes: tuple[str, ...] = ()
+
+    def checked(self) -> Dataset:
+        """Itself, once the splits are known to hold samples and to share none with evaluation.
+
+        Raises:
+            DataError: a split is empty, or a sample is both used for compression and evaluated on.
+        """
+        if self.evaluation is None or len(self.evaluation) == 0:
+            raise DataError("the evaluation split is empty: nothing can be measured on it")
+        if len(self.calibration) == 0:
+            raise DataError("the calibration split is empty")
+        evaluated = dict(zip(self.evaluation.digests(), self.evaluation.names, strict=True))
+        for use, split in (("calibration", self.calibration), ("training", self.train)):
+            if split is None:
+                continue
+            for digest, name in zip(split.digests(), split.names, strict=True):
+                if digest in evaluated:
+                    raise DataError(
+                        f"{use} sample {name} is also evaluation sample {evaluated[digest]}: the splits overlap, so "
+                        "the evaluation would measure memory"
+                    )
+        return self
+
+    def without_evaluation(self) -> Dataset:
+        """What compression steps are given."""
+        return replace(self, evaluation=None)
+
+
+class Data(Options):
+    """The `data:` of a spec."""
+
+    source: str
+    calibration: int = Field(default=128, ge=1, description="calibration samples, taken from the training split")
+    tasks: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def load(self, root: Path) -> Dataset:
+        """The splits.
+
+        Raises:
+            DataError: the data is absent or malformed, with the way out.
+        """
+
+    @abstractmethod
+    def fingerprint(self, root: Path) -> str:
+        """What outside the options decides the samples: content hashes, package versions. Cheap, and free of torch."""
+
+
+DATA: Registry[Data] = Registry("data", "source")

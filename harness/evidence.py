@@ -1,0 +1,88 @@
+"""What an artifact consists of, counted on the file that was written and reloaded.
+
+Every method is held to it: a step named "int8" that left every weight in float32 is contradicted by these counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TensorFact(BaseModel):
+    """One stored tensor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    dtype: str = Field(description="as stored: float32, float16, bfloat16, int8, …")
+    shape: tuple[int, ...]
+    zeros: int = Field(description="elements equal to zero (for quantized tensors: to the zero point)")
+    weight: bool = Field(default=True, description="a parameter, not a buffer such as a running mean")
+
+    @property
+    def elements(self) -> int:
+        """How many elements the tensor holds."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def matrix(self) -> bool:
+        """Whether it is a weight of a linear, convolution or embedding layer: two axes or more."""
+        return self.weight and len(self.shape) >= 2
+
+
+class Evidence(BaseModel):
+    """Counts over one reloaded artifact.
+
+    Attributes:
+        operators: operator name → occurrences in the graph.
+        tensors: every stored tensor.
+        kernels: how operators are really executed, where the runtime tells (for example ``i8: 52``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    operators: dict[str, int]
+    tensors: tuple[TensorFact, ...]
+    kernels: dict[str, int] = Field(default_factory=dict)
+
+    @cached_property
+    def dtypes(self) -> dict[str, int]:
+        """Elements of weight matrices by stored type."""
+        counts: Counter[str] = Counter()
+        for tensor in self.matrices:
+            counts[tensor.dtype] += tensor.elements
+        return dict(counts)
+
+    @property
+    def matrices(self) -> list[TensorFact]:
+        """The weights of linear, convolution and embedding layers."""
+        return [tensor for tensor in self.tensors if tensor.matrix]
+
+    @property
+    def parameters(self) -> int:
+        """Elements over all weights, biases included and buffers not."""
+        return sum(tensor.elements for tensor in self.tensors if tensor.weight)
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros among the elements of weight matrices."""
+        total = sum(tensor.elements for tensor in self.matrices)
+        return sum(tensor.zeros for tensor in self.matrices) / total if total else 0.0
+
+    def share(self, *dtypes: str) -> float:
+        """Share of weight-matrix elements stored in one of these types."""
+        total = sum(self.dtypes.values())
+        return sum(self.dtypes.get(dtype, 0) for dtype in dtypes) / total if total else 0.0
+
+    def summary(self) -> str:
+        """One line for the report."""
+        stored = ", ".join(f"{count:,} {dtype}" for dtype, count in sorted(self.dtypes.items(), key=lambda x: -x[1]))
+        return f"{self.parameters:,} parameters ({stored}), {self.sparsity:.1%} zeros in weight matrices"
+
+
+def count_zeros(array: np.ndarray[Any, Any]) -> int:
+    """Elements equal to zero."""
+    return int(array.size - np.count_nonzero(array))

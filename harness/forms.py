@@ -1,0 +1,89 @@
+"""The forms that a model takes on its way to an artifact, and the route through them that a spec asks for.
+
+A method states which forms it accepts and which one it returns for each; a runtime states which it can save. The route
+is found when the spec is loaded, so what cannot compose is refused before anything is compressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Form(StrEnum):
+    """What kind of object a subject's model is; the value is how sentences name it."""
+
+    TORCH = "torch module"
+    TORCH_INT8 = "quantized torch module"
+    EXPORTED = "exported program"
+    TORCHSCRIPT = "TorchScript program"
+    OPENVINO = "OpenVINO model"
+
+
+# How one form becomes another where no method does it; `harness.lowering` holds the function of each edge.
+LOWERINGS: Mapping[Form, tuple[Form, ...]] = {
+    Form.TORCH: (Form.OPENVINO,),
+    Form.EXPORTED: (Form.OPENVINO,),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model on its way through the steps.
+
+    Attributes:
+        form: what `model` is.
+        model: the object itself, in evaluation mode.
+        example: one batch of inputs, for tracing: each a tensor whose first axis is the batch.
+    """
+
+    form: Form
+    model: Any
+    example: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One place that a model passes through: a step of the spec, or the runtime at the end.
+
+    Attributes:
+        name: how sentences name it, for example ``step 2 (int8-static)``.
+        forms: accepted form → returned form.
+    """
+
+    name: str
+    forms: Mapping[Form, Form]
+
+
+def route(start: Form, stops: Sequence[Stop]) -> tuple[Form, ...]:
+    """The form in which each stop receives the model; lowered as seldom and as late as possible.
+
+    Returns:
+        One form a stop, in order.
+
+    Raises:
+        ValueError: the stops do not compose; the message is a sentence that says where and why.
+    """
+    # Every reachable form with its cheapest history: (lowerings so far, the forms received).
+    reached: dict[Form, tuple[int, tuple[Form, ...]]] = {start: (0, ())}
+    before = "the source"
+    for stop in stops:
+        onward: dict[Form, tuple[int, tuple[Form, ...]]] = {}
+        for form, (cost, history) in reached.items():
+            for extra, entry in enumerate((form, *LOWERINGS.get(form, ()))):
+                if entry not in stop.forms:
+                    continue
+                leaving, total = stop.forms[entry], cost + min(extra, 1)
+                if leaving not in onward or total < onward[leaving][0]:
+                    onward[leaving] = (total, (*history, entry))
+        if not onward:
+            left = " or ".join(sorted(f"a{'n' if form[0] in 'eO' else ''} {form}" for form in reached))
+            takes = ", ".join(sorted(stop.forms)) or "nothing"
+            raise ValueError(f"{stop.name} takes {takes}, but {before} gives {left}")
+        reached, before = onward, stop.name
+    return min(reached.values())[1]

@@ -1,0 +1,71 @@
+"""What every compression method is: typed options, the forms it works on, one function, and what it must leave behind."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from harness.data.base import Dataset
+from harness.evidence import Evidence
+from harness.forms import Form, Subject
+from harness.registry import Options, Registry
+from harness.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a step may use. The evaluation split is not in it: no option is ever chosen on it.
+
+    Attributes:
+        task: how a batch is fed and a training step is taken.
+        data: `train` and `calibration`; `evaluation` is withheld (None).
+        root: the project root, which relative paths start from.
+        seed: every random choice derives from it.
+        progress: called with what is being done, for the terminal's live line.
+    """
+
+    task: Task
+    data: Dataset | None
+    root: Path
+    seed: int
+    progress: Callable[[str], None]
+
+
+class Method(Options):
+    """One step of `compress:`."""
+
+    method: str
+    forms: ClassVar[Mapping[Form, Form]]
+    needs_data: ClassVar[bool] = False
+
+    @property
+    def transitions(self) -> Mapping[Form, Form]:
+        """Accepted form → returned form under these options; decided before anything is loaded."""
+        return self.forms
+
+    @abstractmethod
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Compress. May change `subject.model` in place; returns the subject that the next step receives.
+
+        Raises:
+            MethodError: the step cannot be taken on this model, with the reason.
+        """
+
+    def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
+        """Sentences in which the reloaded artifact contradicts this step; empty where it bears the step out.
+
+        Args:
+            before: counted on the float artifact.
+            after: counted on the compressed artifact, after all steps.
+        """
+        return []
+
+    def fingerprint(self, root: Path) -> str:
+        """What outside the options decides the outcome, for example the bytes of a given file."""
+        return ""
+
+
+METHODS: Registry[Method] = Registry("methods", "method")

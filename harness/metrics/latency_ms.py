@@ -1,0 +1,33 @@
+"""Time of one call."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from harness.measurement import Timings
+from harness.metrics.base import METRICS, Bench, Better, Metric
+
+
+@METRICS.register
+class LatencyMs(Metric):
+    """Median milliseconds a call; p95 and p99 are reported. Float and compressed run in alternating blocks (ABBA)."""
+
+    metric: Literal["latency_ms"] = "latency_ms"
+    batch: int | None = Field(default=None, ge=1, description="samples a call; `measure.batch` otherwise")
+    unit: ClassVar[str] = "ms"
+    better: ClassVar[Better] = "lower"
+    machine: ClassVar[bool] = True
+    tolerance: ClassVar[float] = 0.10
+
+    def measure(self, bench: Bench) -> Timings:
+        """Interleaved timings of both sides."""
+        timings = bench.timings(self.batch, self.ratio_limits())
+        percentiles = {
+            f"p{rank}{name}": float(np.percentile(blocks, rank)) / 1e6
+            for rank in (95, 99)
+            for name, blocks in (("", timings.blocks), ("_reference", timings.blocks_reference))
+        }
+        return timings.model_copy(update={"details": {**timings.details, **percentiles}})

@@ -1,0 +1,20 @@
+"""Multiply-accumulate operations."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from harness.metrics.base import METRICS, Better, Counted, Side
+
+
+@METRICS.register
+class MacsG(Counted):
+    """Multiply-accumulates of one sample's forward pass, in 10⁹; zeros in a dense weight are still multiplied."""
+
+    metric: Literal["macs_g"] = "macs_g"
+    unit: ClassVar[str] = "GMAC"
+    better: ClassVar[Better] = "lower"
+
+    def count(self, side: Side) -> float:
+        """Billions of multiply-accumulates a sample."""
+        return side.macs / 1e9

@@ -1,0 +1,20 @@
+"""Stored parameters."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from harness.metrics.base import METRICS, Better, Counted, Side
+
+
+@METRICS.register
+class ParamsM(Counted):
+    """Parameters that the artifact stores, zeros included, in millions; buffers such as running means do not count."""
+
+    metric: Literal["params_m"] = "params_m"
+    unit: ClassVar[str] = "M"
+    better: ClassVar[Better] = "lower"
+
+    def count(self, side: Side) -> float:
+        """Millions of stored parameters."""
+        return side.evidence.parameters / 1e6

@@ -1,0 +1,35 @@
+"""What the ranked classes of both models say: hits among the first k, and agreement."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.errors import Unmeasurable
+from harness.measurement import Pairs
+from harness.tasks.base import Evaluation
+
+
+def hits(evaluation: Evaluation, k: int) -> Pairs:
+    """Whether the target is among each model's first `k` classes.
+
+    Raises:
+        Unmeasurable: the models rank fewer than `k` classes, so that a hit would be certain.
+    """
+    ranked_reference, ranked = evaluation.reference["ranked"], evaluation.compressed["ranked"]
+    if ranked.shape[1] < k:
+        raise Unmeasurable(f"a top-{k} hit means nothing where only {ranked.shape[1]} classes are ranked")
+    targets = evaluation.targets[:, None]
+    return Pairs(
+        outcomes_reference=(ranked_reference[:, :k] == targets).any(axis=1),
+        outcomes=(ranked[:, :k] == targets).any(axis=1),
+        units=evaluation.units,
+        data=evaluation.data,
+    )
+
+
+def agreement(evaluation: Evaluation) -> Pairs:
+    """Whether both models name the same first class; the float model agrees with itself everywhere."""
+    same = evaluation.reference["ranked"][:, 0] == evaluation.compressed["ranked"][:, 0]
+    return Pairs(
+        outcomes_reference=np.ones_like(same), outcomes=same, units=evaluation.units, data=evaluation.data
+    )

@@ -1,0 +1,110 @@
+"""One registry for every family of parts: methods, metrics, sources, data, tasks, runtimes.
+
+A part is a pydantic model (its typed options) with the family's function on it. Its name is the default of its
+family's key: ``method: Literal["float16"] = "float16"``. Built-in parts are the modules of the family's package; other
+distributions add theirs under the entry point group ``weighin.<family>``, each naming a module to import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from harness.errors import UnknownName, WeighinError
+
+
+class Options(BaseModel):
+    """Options as a spec writes them: frozen, closed and strictly typed (the text "1e-3" is no number)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+
+P = TypeVar("P", bound=type[Options])
+T = TypeVar("T", bound=Options)
+
+
+class Registry(Generic[T]):
+    """The parts of one family, by name.
+
+    Args:
+        family: plural name; also the package below `harness` and the suffix of the entry point group.
+        key: the key that names a part in a spec, for example ``method``.
+    """
+
+    def __init__(self, family: str, key: str) -> None:
+        self.family, self.key = family, key
+        self._parts: dict[str, type[T]] = {}
+        self._loaded = False
+
+    def register(self, part: P) -> P:
+        """Class decorator: add a part. A name taken twice is an error, whoever takes it."""
+        name = part.model_fields[self.key].default
+        taken = self._parts.get(name)
+        if taken is not None:
+            raise WeighinError(f"{self.key} {name!r} is registered twice: by {taken.__module__} and {part.__module__}")
+        self._parts[name] = part  # type: ignore[assignment]
+        return part
+
+    def __getitem__(self, name: str) -> type[T]:
+        """The part of that name.
+
+        Raises:
+            UnknownName: with the closest name.
+        """
+        self.load()
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise UnknownName(self.key, name, self._parts) from None
+
+    def __iter__(self) -> Iterator[str]:
+        self.load()
+        return iter(sorted(self._parts))
+
+    def items(self) -> list[tuple[str, type[T]]]:
+        """Every part with its name, in alphabetical order."""
+        return [(name, self._parts[name]) for name in self]
+
+    def load(self) -> None:
+        """Import every module of the family's package, then what other distributions add."""
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(f"harness.{self.family}")
+        for module in pkgutil.walk_packages(package.__path__, prefix=f"{package.__name__}."):
+            importlib.import_module(module.name)
+        for entry in entry_points(group=f"weighin.{self.family}"):
+            entry.load()
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation: a value is one of a family's registered parts, told apart by the family's key.
+
+    ``compress: tuple[Annotated[Method, OneOf(METHODS)], ...]`` validates each step as the method that it names.
+    """
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A tagged union over the registered parts; built when the spec models are, so every part is known."""
+        choices = {name: handler.generate_schema(part) for name, part in self.registry.items()}
+        return core_schema.tagged_union_schema(choices, discriminator=self.registry.key)
+
+
+@dataclass(frozen=True)
+class NameOf:
+    """Annotation: a text is one of some names."""
+
+    names: Iterable[str]
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A closed choice, which the editor schema lists."""
+        return core_schema.literal_schema(list(self.names))

@@ -1,0 +1,65 @@
+"""What every runtime is: it saves a subject as an artifact, and loads an artifact as a runner."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.evidence import Evidence
+from harness.forms import Form, Subject
+from harness.registry import Options, Registry
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Runner(ABC):
+    """A reloaded artifact, ready to run."""
+
+    @abstractmethod
+    def __call__(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Outputs of one batch, as float32 tensors whose first axis is the batch."""
+
+    def prepared(self, inputs: tuple[torch.Tensor, ...]) -> Callable[[], object]:
+        """A call on this batch with nothing but inference left in it: what the latency sampler times."""
+        return lambda: self(inputs)
+
+    @abstractmethod
+    def evidence(self) -> Evidence:
+        """Counts over the reloaded artifact."""
+
+    @abstractmethod
+    def macs(self, inputs: tuple[torch.Tensor, ...]) -> int:
+        """Multiply-accumulate operations of the artifact's graph on this batch."""
+
+
+class Runtime(Options):
+    """The `deploy:` of a spec."""
+
+    runtime: str
+    saves: ClassVar[frozenset[Form]]
+
+    @abstractmethod
+    def save(self, subject: Subject, folder: Path) -> None:
+        """Write the artifact, and nothing but the artifact, into an empty folder: its bytes are what `size_mb` counts.
+
+        Raises:
+            ArtifactError: the subject cannot be saved.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path, threads: int) -> Runner:
+        """The runner of a saved artifact.
+
+        Raises:
+            ArtifactError: the folder holds no artifact of this runtime.
+        """
+
+    @abstractmethod
+    def kernels(self) -> str:
+        """The numeric kernel path, for example ``x86`` or ``onednn``: accuracy is comparable only on the same one."""
+
+
+RUNTIMES: Registry[Runtime] = Registry("runtimes", "runtime")

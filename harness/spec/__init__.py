@@ -1,0 +1,1 @@
+"""From YAML text to a validated Spec: no torch, no model and no data is touched on the way."""

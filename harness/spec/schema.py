@@ -1,0 +1,66 @@
+"""The spec language, version 1, as models. What is written here is what a YAML file may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from harness.data.base import DATA, Data
+from harness.methods.base import METHODS, Method
+from harness.metrics.base import METRICS, Metric
+from harness.registry import NameOf, OneOf, Options
+from harness.runtimes.base import RUNTIMES, Runtime
+from harness.sources.base import SOURCES, Source
+from harness.spec.requirements import CAPABILITIES
+from harness.tasks.base import TASKS
+
+Tier = Literal["ci", "nightly", "release"]
+TIERS: tuple[Tier, ...] = ("ci", "nightly", "release")
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+
+
+class Measure(Options):
+    """How to measure; every key has a default."""
+
+    seed: int = Field(default=0, ge=0, description="every random choice derives from it")
+    threads: int = Field(default=1, ge=1, le=256, description="threads of the worker that compresses and measures")
+    batch: int = Field(default=1, ge=1, description="samples a call, where a metric does not say")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of every one-sided bound")
+    timeout_s: float = Field(default=900, gt=0, description="seconds before a stage of this spec is killed")
+    memory_mb: int | None = Field(default=None, ge=256, description="memory that the worker may allocate; none by default")
+    latency_s: float = Field(default=10, gt=0, le=600, description="seconds that one latency budget may sample for")
+
+
+def _name_metrics(value: Any) -> Any:
+    """A budget's key is a label; the metric is the one of that name where the budget names none."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        label: {"metric": label, **budget} if isinstance(budget, dict) and "metric" not in budget else budget
+        for label, budget in value.items()
+    }
+
+
+class Spec(Options):
+    """One case: a model, what is done to it, and the budgets that the result must keep."""
+
+    version: Literal[1]
+    title: str = Field(min_length=1, description="what a report calls this spec")
+    task: Annotated[str, NameOf(TASKS)] = Field(description="what the model does")
+    model: Annotated[Source, OneOf(SOURCES)] = Field(description="where the float model comes from")
+    data: Annotated[Data, OneOf(DATA)] | None = Field(default=None, description="what it is calibrated and evaluated on")
+    compress: Annotated[tuple[Annotated[Method, OneOf(METHODS)], ...], Field(strict=False, min_length=1)] = Field(
+        description="steps, in order"
+    )
+    deploy: Annotated[Runtime, OneOf(RUNTIMES)] = Field(
+        default_factory=lambda: RUNTIMES["torch"](runtime="torch"), description="the runtime that saves and runs both models"
+    )
+    measure: Measure = Field(default_factory=Measure)
+    budgets: Annotated[
+        dict[Label, Annotated[Metric, OneOf(METRICS)]], BeforeValidator(_name_metrics), Field(min_length=1)
+    ] = Field(description="one test case an entry; a key is a label, and the metric's name where `metric` is not given")
+    tier: Tier = Field(default="ci", description="when it runs: on every change, nightly, or before a release")
+    requires: Annotated[tuple[Annotated[str, NameOf(CAPABILITIES)], ...], Field(strict=False)] = Field(
+        default=(), description="what a machine must have; elsewhere the spec is NOT RUN"
+    )

@@ -1,0 +1,65 @@
+"""What every task is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.registry import Options, Registry
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.data.base import Batch
+
+# What one model answered on an evaluation split: named arrays whose first axis is the sample.
+Answers = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Both models' answers on the same samples.
+
+    Attributes:
+        reference, compressed: the answers of the float and of the compressed model.
+        targets: the truth, first axis the sample.
+        units: shape (samples,), the sampling unit of each.
+        names: what a report calls each sample.
+        data: fingerprint of the samples.
+    """
+
+    reference: Answers
+    compressed: Answers
+    targets: np.ndarray[Any, Any]
+    units: np.ndarray[Any, Any]
+    names: list[str]
+    data: str
+
+
+class Task(Options):
+    """A task, named by `task:`."""
+
+    task: str
+    batch: int = 64
+
+    @abstractmethod
+    def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
+        """What to keep of one batch of outputs: compact arrays whose first axis is the sample."""
+
+    @abstractmethod
+    def loss(self, model: torch.nn.Module, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+        """The scalar that one training step lowers.
+
+        Args:
+            model: the model in training.
+            batch: inputs and targets.
+            label_smoothing: share of a label spread over all classes. Not passed where it is 0; a task without
+                labels refuses it.
+        """
+
+
+TASKS: Registry[Task] = Registry("tasks", "task")
