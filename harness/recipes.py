@@ -1,0 +1,147 @@
+"""How the models of the zoo were trained, and the commands that train and check them again.
+
+python -m harness.recipes train resnet20-digits [--output DIR]
+python -m harness.recipes check [NAME …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
+
+from harness.data.base import DATA, Data, Split
+from harness.errors import DataError, SourceError, UnknownName, WeighinError
+from harness.registry import OneOf, Options
+from harness.sources.zoo import Zoo
+from harness.tasks.base import TASKS, Task
+from harness.training import Training, train
+from harness.zoo import shelf
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _task(name: str) -> str:
+    try:
+        TASKS[name]
+    except UnknownName as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
+class Recipe(shelf.Entry):
+    """A `recipe.yaml`, all of it."""
+
+    model_config = Options.model_config
+    title: str = Field(description="one line")
+    task: Annotated[str, AfterValidator(_task)]
+    data: Annotated[Data, OneOf(DATA)] | None = Field(default=None, description="trained and evaluated on")
+    train: Training | None = Field(default=None, description="None: the weights were trained by others")
+    seed: int = Field(default=0, ge=0)
+    floor: float | None = Field(default=None, ge=0, le=1, description="accuracy that the checkpoint must reach")
+    accuracy: float | None = Field(default=None, ge=0, le=1, description="of the shipped checkpoint")
+    tolerance: float = Field(default=0.015, gt=0, description="how far from `accuracy` a rerun may land")
+
+
+def run(recipe: Recipe, root: Path, progress: Callable[[str], None]) -> tuple[nn.Module, float]:
+    """Train from scratch; returns the model and its accuracy on the evaluation split.
+
+    Raises:
+        SourceError: the recipe has nothing to train.
+    """
+    if recipe.train is None or recipe.data is None:
+        raise SourceError(f"{recipe.title} was trained by others: its recipe holds no `train:`")
+    dataset = recipe.data.load(root).checked()
+    if dataset.train is None or dataset.evaluation is None:
+        raise DataError(f"the data source {recipe.data.source!r} sets nothing aside to train on")
+    model = recipe.model.build(recipe.seed)
+    task = TASKS[recipe.task]()  # type: ignore[call-arg]
+    train(model, dataset.train, task, recipe.train, seed=recipe.seed, progress=progress)
+    return model, accuracy(model, dataset.evaluation, task)
+
+
+def accuracy(model: nn.Module, split: Split, task: Task) -> float:
+    """Share of samples whose best answer is the truth, for tasks whose answers are ranked."""
+    import torch
+
+    right = 0
+    with torch.inference_mode():
+        for batch in split.batches(task.batch):
+            ranked = task.answers((model(*batch.inputs),))["ranked"]
+            right += int((ranked[:, 0] == batch.targets.numpy()).sum())
+    return right / len(split)
+
+
+def _train(name: str, output: Path | None) -> bool:
+    from safetensors.torch import save_file
+
+    recipe = shelf.read(name, Recipe)
+    started = time.monotonic()
+    model, reached = run(recipe, Path.cwd(), lambda line: _say(f"{name}: {line}"))
+    output = output or shelf.folder() / name
+    output.mkdir(parents=True, exist_ok=True)
+    save_file(model.state_dict(), output / shelf.WEIGHTS)
+    shipped = "none yet" if recipe.accuracy is None else f"{recipe.accuracy:.4f}"
+    _say(f"{name}: accuracy {reached:.4f}, shipped {shipped}, in {time.monotonic() - started:.0f} s")
+    _say(f"{name}: weights in {output / shelf.WEIGHTS}")
+    return _holds(name, recipe, reached)
+
+
+def _check(name: str) -> bool:
+    recipe = shelf.read(name, Recipe)
+    if recipe.data is None:
+        _say(f"{name}: no data of its own, its weights come from {', '.join(recipe.packages)}")
+        Zoo(name=name).load(Path.cwd())
+        return True
+    evaluation = recipe.data.load(Path.cwd()).checked().evaluation
+    if evaluation is None:
+        raise DataError(f"the data source {recipe.data.source!r} has no evaluation split")
+    reached = accuracy(Zoo(name=name).load(Path.cwd()), evaluation, TASKS[recipe.task]())  # type: ignore[call-arg]
+    _say(f"{name}: accuracy {reached:.4f}, recipe says {recipe.accuracy}")
+    return _holds(name, recipe, reached)
+
+
+def _holds(name: str, recipe: Recipe, reached: float) -> bool:
+    """Whether an accuracy reaches the floor and lands where the recipe says; tells where it does not."""
+    good = True
+    if recipe.floor is not None and reached < recipe.floor:
+        _say(f"{name}: below its floor of {recipe.floor}")
+        good = False
+    if recipe.accuracy is not None and abs(reached - recipe.accuracy) > recipe.tolerance:
+        _say(f"{name}: further than {recipe.tolerance} from the shipped {recipe.accuracy}")
+        good = False
+    return good
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code: 1 where a model misses its floor or its accuracy, 2 for an error."""
+    parser = argparse.ArgumentParser(prog="python -m harness.recipes", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train", help="train a model of the zoo again")
+    training.add_argument("name")
+    training.add_argument("--output", type=Path, help="folder for the weights (default: the model's own)")
+    checking = commands.add_parser("check", help="evaluate shipped checkpoints")
+    checking.add_argument("names", nargs="*", help="default: all")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "train":
+            return 0 if _train(chosen.name, chosen.output) else 1
+        return 0 if all([_check(name) for name in chosen.names or shelf.names()]) else 1
+    except WeighinError as error:
+        _say(str(error))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

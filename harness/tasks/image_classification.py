@@ -1,0 +1,63 @@
+"""Image classification: one label an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.errors import Unmeasurable
+from harness.tasks.base import TASKS, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.data.base import Batch
+
+KEPT = 5
+
+
+@TASKS.register
+class ImageClassification(Task):
+    """Which of several classes an image belongs to; models return logits of shape (batch, classes)."""
+
+    task: Literal["image-classification"] = "image-classification"
+
+    def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
+        """The best classes of each image.
+
+        Args:
+            outputs: logits first, shape (batch, classes).
+
+        Returns:
+            ``ranked``: int16, shape (batch, min(5, classes)), best first. Equal logits, which low precision makes
+            common, rank in the order of their classes, so that a rank never depends on a sorting kernel.
+
+        Raises:
+            Unmeasurable: the output is no matrix of logits, or some are not finite.
+        """
+        import torch
+
+        logits = outputs[0]
+        if logits.ndim != 2 or not 1 < logits.shape[1] <= np.iinfo(np.int16).max:
+            raise Unmeasurable(
+                f"image classification needs logits of shape (batch, classes); the model returned {tuple(logits.shape)}"
+            )
+        broken = int((~torch.isfinite(logits)).any(dim=1).sum())
+        if broken:
+            raise Unmeasurable(f"the model returned logits that are not finite for {broken} of {len(logits)} images")
+        ranked = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :KEPT]
+        return {"ranked": ranked.to(torch.int16).numpy()}
+
+    def loss(self, model: torch.nn.Module, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Mean cross-entropy of the logits.
+
+        Args:
+            model: returns logits of shape (batch, classes).
+            batch: targets are class indices of shape (batch,), or probabilities of shape (batch, classes).
+            label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al., 2016).
+        """
+        from torch.nn.functional import cross_entropy
+
+        logits: torch.Tensor = model(*batch.inputs)
+        return cross_entropy(logits, batch.targets, label_smoothing=label_smoothing)
