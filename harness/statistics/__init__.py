@@ -1,6 +1,22 @@
 """Intervals, tests and sequential stopping: pure numpy and scipy, no part of the program above it."""
 
-from harness.statistics.interval import Interval
+from harness.statistics.interval import FloatArray, IntArray, Interval
+from harness.statistics.latency import median_ratio
+from harness.statistics.mean import mean_difference, mean_ratio
 from harness.statistics.proportion import proportion_difference
+from harness.statistics.sample_size import needed_n, smallest_limit
+from harness.statistics.sequential import Look, SequentialRatio
 
-__all__ = ["Interval", "proportion_difference"]
+__all__ = [
+    "FloatArray",
+    "IntArray",
+    "Interval",
+    "Look",
+    "SequentialRatio",
+    "mean_difference",
+    "mean_ratio",
+    "median_ratio",
+    "needed_n",
+    "proportion_difference",
+    "smallest_limit",
+]

@@ -1,0 +1,189 @@
+"""Means of per-sample scores: a bound that expects a unit worse than those seen.
+
+Give each sampling unit an exponential weight, and one more to a unit that was not seen and is as bad as any. The
+bound is the quantile of the weighted mean. For 0/1 scores it is the Clopper-Pearson bound; for scores within a known
+reach no distribution is known that breaks it (Learned-Miller and Thomas 2019). It never undercuts Student's t.
+
+The quantile needs no resampling: the chance that a sum of weighted exponentials is positive has a saddlepoint
+approximation, within 0.4 % of the Clopper-Pearson bound from 5 units on, and on its safe side.
+
+Learned-Miller and Thomas (2019), A new confidence interval for the mean of a bounded random variable. arXiv:1905.06208.
+Lugannani and Rice (1980), Saddle point approximation for the distribution of the sum of independent random variables.
+Advances in Applied Probability 12, 475-490.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import ndtr, stdtrit
+
+from harness.statistics.interval import FloatArray, IntArray, Interval, finite, require_confidence
+
+METHOD = "Dirichlet bound"
+
+
+def mean_difference(
+    reference: npt.ArrayLike,
+    value: npt.ArrayLike,
+    units: IntArray | None = None,
+    confidence: float = 0.95,
+    reach: float | None = None,
+) -> Interval:
+    """Bounds of the drop mean(reference) - mean(value) of paired scores.
+
+    Args:
+        reference: the float model's score of each sample, shape [n].
+        value: the compressed model's score of each sample, shape [n].
+        units: the sampling unit (photo, window, document) of each sample, shape [n]; None when each is its own.
+        confidence: of each bound.
+        reach: how far from the mean drop an unseen unit may lie, in score units; for scores within [0, 1], 1 is
+            certain. None takes the largest distance seen, or the range of the scores times the share of units
+            whose drop ties, whichever is larger.
+
+    Returns:
+        The interval of the drop; infinite bounds where one unit is all there is.
+
+    Raises:
+        ValueError: for unequal shapes, no samples, non-finite scores or an impossible confidence.
+    """
+    require_confidence(confidence)
+    before, after, size = unit_sums(reference, value, units)
+    return _interval(before - after, size, _scores(before, after, size), size, confidence, reach)
+
+
+def mean_ratio(
+    reference: npt.ArrayLike,
+    value: npt.ArrayLike,
+    units: IntArray | None = None,
+    confidence: float = 0.95,
+    reach: float | None = None,
+) -> Interval:
+    """Bounds of mean(value) / mean(reference) of paired scores that are positive on average.
+
+    Args:
+        reference: the float model's score of each sample, shape [n].
+        value: the compressed model's score of each sample, shape [n].
+        units: the sampling unit of each sample, shape [n]; None when each is its own.
+        confidence: of each bound.
+        reach: as for `mean_difference`: how far the score of an unseen unit may lie from the ratio's prediction.
+
+    Returns:
+        The interval of the ratio; infinite bounds where one unit is all there is.
+
+    Raises:
+        ValueError: as `mean_difference`, and where some unit's reference scores do not add up to more than zero.
+    """
+    require_confidence(confidence)
+    before, after, size = unit_sums(reference, value, units)
+    if (before < 0).any() or before.sum() <= 0:
+        raise ValueError("a ratio needs reference scores that are positive; bound the difference instead")
+    return _interval(after, before, _scores(before, after, size), size, confidence, reach)
+
+
+def unit_sums(
+    reference: npt.ArrayLike, value: npt.ArrayLike, units: IntArray | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sums of the two scores and the number of samples, by unit."""
+    before, after = finite("reference", reference), finite("value", value)
+    if before.shape != after.shape:
+        raise ValueError(f"reference holds {before.size} scores, value {after.size}: they must pair up")
+    if units is None:
+        return before, after, np.ones_like(before)
+    if np.shape(units) != before.shape:
+        raise ValueError(f"units names {np.size(units)} samples, the scores are {before.size}")
+    _, unit = np.unique(units, return_inverse=True)
+
+    def total(scores: FloatArray) -> FloatArray:
+        return np.asarray(np.bincount(unit, scores), dtype=np.float64)
+
+    return total(before), total(after), total(np.ones_like(before))
+
+
+def _scores(before: FloatArray, after: FloatArray, size: FloatArray) -> FloatArray:
+    """Mean score of every unit, of both models."""
+    return np.concatenate([before / size, after / size])
+
+
+def _reach(numerator: FloatArray, denominator: FloatArray, scores: FloatArray, size: FloatArray) -> float:
+    """How far from its expectation an unseen unit may score, judged by those seen.
+
+    Where many units tie exactly, few differences have been seen, and they say little about the next one: there
+    the range of the scores themselves counts.
+    """
+    deviation = (numerator - numerator.sum() / denominator.sum() * denominator) / size
+    typical = np.median(deviation)
+    tied = np.isclose(deviation, typical, rtol=0.0, atol=1e-12 * float(np.abs(scores).max()))
+    ties = (np.count_nonzero(tied) - 1) / (len(deviation) - 1)
+    span = float(np.ptp(scores)) or float(np.abs(scores).max()) or math.inf
+    return max(float(np.abs(deviation).max()), float(ties) * span if ties > 0 else 0.0)
+
+
+def _interval(
+    numerator: FloatArray,
+    denominator: FloatArray,
+    scores: FloatArray,
+    size: FloatArray,
+    confidence: float,
+    reach: float | None,
+) -> Interval:
+    """Interval of sum(numerator) / sum(denominator), both by unit."""
+    estimate = float(numerator.sum() / denominator.sum())
+    if len(size) < 2:
+        return Interval(estimate, -math.inf, math.inf, confidence, METHOD)
+    if reach is None:
+        reach = _reach(numerator, denominator, scores, size)
+    total = reach * float(size.mean())
+    upper = _upper(numerator, denominator, total, confidence)
+    lower = -_upper(-numerator, denominator, total, confidence)
+    return Interval(estimate, lower, upper, confidence, METHOD)
+
+
+def _upper(numerator: FloatArray, denominator: FloatArray, reach: float, confidence: float) -> float:
+    """The larger of Student's bound and the Dirichlet bound."""
+    if math.isinf(reach):
+        return math.inf
+    units, alpha = len(numerator), 1 - confidence
+    estimate = float(numerator.sum() / denominator.sum())
+    error = numerator - estimate * denominator
+    student = float(stdtrit(units - 1, confidence)) * math.sqrt(units / (units - 1) * float(error @ error))
+    student = estimate + student / float(denominator.sum())
+    if reach == 0:
+        return student
+
+    def excess(bound: float) -> float:
+        unseen = reach - (bound - estimate) * float(denominator.mean())
+        return positive_chance(np.append(numerator - bound * denominator, unseen)) - alpha
+
+    low, step = estimate, reach / float(denominator.mean()) / units
+    while excess(low + step) > 0:
+        low, step = low + step, 2 * step
+    tolerance = 1e-6 * step
+    return max(student, float(brentq(excess, low, low + step, xtol=tolerance)) + tolerance)
+
+
+def positive_chance(weights: FloatArray) -> float:
+    """P(sum of weight x unit exponential > 0), by the saddlepoint formula of Lugannani and Rice.
+
+    Args:
+        weights: shape [n].
+    """
+    most, least = float(weights.max()), float(weights.min())
+    if most <= 0 or least >= 0:
+        return float(most > 0)
+
+    def slope(tilt: float) -> float:
+        return float((weights / (1 - tilt * weights)).sum())
+
+    edge = 1 - 1e-12
+    tilt = float(brentq(slope, edge / least, edge / most, xtol=1e-14 * (1 / most - 1 / least)))
+    shrunk = 1 - tilt * weights
+    root = math.copysign(math.sqrt(max(2 * float(np.log(shrunk).sum()), 0.0)), tilt)
+    scaled = tilt * math.sqrt(float(((weights / shrunk) ** 2).sum()))
+    if abs(root) < 1e-4:
+        return 0.5
+    density = math.exp(-root * root / 2) / math.sqrt(2 * math.pi)
+    return float(ndtr(-root)) + density * (1 / scaled - 1 / root)
