@@ -6,9 +6,10 @@ import math
 
 from scipy.special import ndtri
 
+from harness.statistics.contrast import Drop
+from harness.statistics.exact import log_error
 from harness.statistics.interval import require_confidence, require_counts
-from harness.statistics.proportion import concordant_upper, log_error
-from harness.statistics.score import constrained_won, variance
+from harness.statistics.proportion import concordant_upper
 
 POWER = 0.8
 
@@ -52,7 +53,8 @@ def needed_n(limit: float, confidence: float = 0.95, discordance: float = 0.0, d
     least = log_error(confidence) / math.log1p(-limit)
     won, lost = (discordance - drop) / 2, (discordance + drop) / 2
     # With shares for counts (n = 1) the constrained estimate is its large-sample value.
-    under_limit = float(variance(constrained_won(won, lost, 1, limit), limit))
+    contrast = Drop()
+    under_limit = float(contrast.variance(contrast.won_rate(won, lost, 1, limit), limit))
     under_drop = discordance - drop * drop
     spread = float(ndtri(confidence)) * under_limit**0.5 + float(ndtri(POWER)) * under_drop**0.5
     wanted = (spread / (limit - drop)) ** 2 if discordance else 0.0
