@@ -1,0 +1,155 @@
+"""Reading an OpenVINO graph: which constants are weights, how they are stored, and what a layer is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from harness.evidence import TensorFact
+
+# Layers whose constant operand is a weight matrix.
+LAYERS = frozenset(
+    {
+        "Convolution",
+        "ConvolutionBackpropData",
+        "Gather",
+        "GroupConvolution",
+        "GroupConvolutionBackpropData",
+        "MatMul",
+    }
+)
+# Elementwise operators whose constant operand is a learned vector: a bias, or the scale of a normalization.
+VECTORS = frozenset({"Add", "Divide", "Multiply", "PRelu", "Subtract"})
+# What stands between a stored weight and its layer: decompression, simulated quantization, a change of layout.
+_THROUGH = frozenset({"Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract", "Transpose", "Unsqueeze"})
+# The code of zero in the 4-bit NormalFloat table (Dettmers et al., "QLoRA", 2023, appendix E).
+_NF4_ZERO = 7
+_DTYPES = {"boolean": "bool", "f": "float", "bf": "bfloat", "i": "int", "u": "uint"}
+
+
+def import_openvino() -> ModuleType:
+    """The package `openvino`, imported with its telemetry off.
+
+    Importing it would otherwise send usage events and write a client id below the home directory. Where the telemetry
+    package cannot be imported, OpenVINO and NNCF fall back on stubs of their own.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A constant that some operator uses as its operand.
+
+    Attributes:
+        constant: the OpenVINO constant, in the type that the file holds.
+        zero_point: what is subtracted from it when it is decompressed; broadcasts against it.
+    """
+
+    constant: Any
+    zero_point: np.ndarray[Any, Any] | int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape as stored."""
+        return tuple(int(size) for size in self.constant.get_output_shape(0))
+
+    @property
+    def dtype(self) -> str:
+        """Its type as stored, named as numpy names it: ``float32``, ``int8``, ``uint4``."""
+        name: str = self.constant.get_output_element_type(0).get_type_name()
+        stem = name.rstrip("0123456789")
+        return _DTYPES.get(stem, stem) + name[len(stem) :]
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """Its elements as stored; below eight bits their codes, unpacked to uint8."""
+        bits = self.constant.get_output_element_type(0).bitwidth
+        data: np.ndarray[Any, Any] = self.constant.data
+        if bits < 8:
+            codes = data.reshape(-1, 1).view(np.uint8) >> np.arange(0, 8, bits, dtype=np.uint8)
+            data = (codes & (2**bits - 1)).reshape(-1)[: int(np.prod(self.shape))]
+        return data.reshape(self.shape)
+
+    def fact(self, name: str, weight: bool) -> TensorFact:
+        """Its counts; a vector is told without the axes of size one that only let it broadcast."""
+        shape = self.shape if weight and name.endswith(".weight") else tuple(size for size in self.shape if size != 1)
+        zero = _NF4_ZERO if self.dtype == "nf4" else self.zero_point
+        zeros = np.count_nonzero(self.array() == zero)
+        return TensorFact(name=name, dtype=self.dtype, shape=shape, zeros=int(zeros), weight=weight)
+
+
+def stored(output: Any) -> Stored | None:
+    """The constant behind an operand, through whatever decompresses it; None where the operand is an activation."""
+    node = output.get_node()
+    kind = node.get_type_name()
+    if kind == "Constant":
+        return Stored(node)
+    if kind not in _THROUGH:
+        return None
+    if kind not in ("Multiply", "Subtract"):
+        return stored(node.input_value(0))
+    sides = [stored(node.input_value(port)) for port in (0, 1)]
+    if sides[0] is None or sides[1] is None:
+        return None
+    if kind == "Subtract":
+        return Stored(sides[0].constant, sides[1].array())
+    return max(sides, key=lambda side: 0 if side is None else int(np.prod(side.shape)))
+
+
+def layers(model: Any) -> Iterator[tuple[Any, Stored]]:
+    """Every layer that holds a weight matrix, in topological order, with that matrix."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() in LAYERS:
+            for port in range(node.get_input_size()):
+                weight = stored(node.input_value(port))
+                if weight is not None and weight.dtype not in ("int64", "int32", "bool"):
+                    yield node, weight
+                    break
+
+
+def facts(model: Any) -> tuple[TensorFact, ...]:
+    """Every stored constant, once: weights by the layer that uses them, then all that is no parameter."""
+    found: dict[str, TensorFact] = {}
+    for node, weight in layers(model):
+        found.setdefault(weight.constant.get_name(), weight.fact(f"{node.get_friendly_name()}.weight", True))
+    for node in model.get_ordered_ops():
+        if node.get_type_name() not in VECTORS:
+            continue
+        sides = [stored(node.input_value(port)) for port in (0, 1)]
+        for side, other in ((0, 1), (1, 0)):
+            vector, producer = sides[side], node.input_value(other).get_node()
+            if vector is None or sides[other] is not None or "float" not in vector.dtype:
+                continue
+            after_layer = producer.get_type_name() in LAYERS
+            if after_layer or int(np.prod(vector.shape)) > 1:
+                owner = producer if after_layer else node
+                name = f"{owner.get_friendly_name()}.{'bias' if node.get_type_name() == 'Add' else 'scale'}"
+                found.setdefault(vector.constant.get_name(), vector.fact(name, True))
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant":
+            found.setdefault(node.get_name(), Stored(node).fact(node.get_friendly_name(), False))
+    return tuple(found.values())
+
+
+def number_names(model: Any) -> None:
+    """Name the graph plainly, and every operator but inputs and layers by its type and place.
+
+    The names that OpenVINO and NNCF make up count all graphs of the process, so the same model would be written
+    as different bytes each time.
+    """
+    kept = {node.get_name() for node, _ in layers(model)}
+    kept |= {node.get_name() for node in model.get_ops() if node.get_type_name() == "Parameter"}
+    model.set_friendly_name("model")
+    counts: Counter[str] = Counter()
+    for node in model.get_ordered_ops():
+        if node.get_name() not in kept:
+            kind = node.get_type_name()
+            node.set_friendly_name(f"{kind}_{counts[kind]}")
+            counts[kind] += 1

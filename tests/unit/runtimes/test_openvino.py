@@ -1,0 +1,233 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.errors import ArtifactError, Unmeasurable
+from harness.forms import Form, Subject
+from harness.lowering import lower
+from harness.runtimes.base import RUNTIMES, Runner
+from harness.runtimes.openvino import OpenVino
+
+pytestmark = [
+    # OpenVINO and NNCF read deprecated attributes of torch while they import and convert.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:openvino"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:nncf"),
+]
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.project, self.head = nn.Embedding(50, 32), nn.Linear(32, 96), nn.Linear(32, 5, bias=False)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        query, key, value = (
+            self.project(self.words(tokens)).view(tokens.shape[0], -1, 3, 2, 16).permute(2, 0, 3, 1, 4).unbind()
+        )
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        return self.head(mixed.transpose(1, 2).flatten(2).mean(1))
+
+
+def convolutional() -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 5, padding=2, stride=2, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 12, 3, groups=2),
+        nn.ReLU(),
+        nn.ConvTranspose2d(12, 4, 3, stride=2),
+        nn.Flatten(),
+        nn.Linear(4 * 13 * 13, 10),
+    )
+    nn.init.normal_(model[1].bias)
+    return model.eval()
+
+
+def example(batch: int = 2) -> tuple[torch.Tensor, ...]:
+    return (torch.randn(batch, 3, 16, 16, generator=torch.Generator().manual_seed(batch)),)
+
+
+def saved(model: nn.Module, inputs: tuple[torch.Tensor, ...], folder: Path) -> Runner:
+    folder.mkdir(exist_ok=True)
+    OpenVino().save(lower(Subject(Form.TORCH, model, inputs), Form.OPENVINO), folder)
+    return OpenVino().load(folder, threads=1)
+
+
+@pytest.fixture
+def runner(tmp_path) -> Runner:
+    return saved(convolutional(), example(), tmp_path / "artifact")
+
+
+def test_it_is_registered():
+    assert RUNTIMES["openvino"] is OpenVino
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_a_reloaded_artifact_answers_as_torch_does(runner, batch):
+    inputs = example(batch)
+    with torch.no_grad():
+        expected = convolutional()(*inputs)
+    (answer,) = runner(inputs)
+    assert answer.dtype == torch.float32
+    torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_timed_computes_what_is_evaluated(runner):
+    inputs = example(4)
+    call = runner.prepared(inputs)
+    torch.testing.assert_close(torch.from_numpy(np.array(call()[0])), runner(inputs)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_prepared_call_survives_the_tensors_it_was_given(runner):
+    expected = runner(example(4))[0]
+    call = runner.prepared((example(4)[0].clone(),))
+    _ = [torch.randn(4, 3, 16, 16) for _ in range(50)]
+    torch.testing.assert_close(torch.from_numpy(np.array(call()[0])), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_answers_are_not_overwritten_by_the_next_batch(runner):
+    (first,) = runner(example(4))
+    kept = first.clone()
+    runner((torch.zeros(4, 3, 16, 16),))
+    assert torch.equal(first, kept)
+
+
+def test_multiply_accumulates_equal_the_closed_form_and_torchs_own_counter(runner):
+    per_image = (
+        8 * 8 * 6 * 3 * 25  # 5x5 convolution, stride 2
+        + 6 * 6 * 12 * 3 * 9  # grouped: 3 of 6 channels each
+        + 6 * 6 * 12 * 4 * 9  # transposed: every input element meets every filter tap
+        + 4 * 13 * 13 * 10
+    )
+    assert runner.macs(example(5)) == 5 * per_image
+    with FlopCounterMode(display=False) as counter:
+        convolutional()(*example(5))
+    assert runner.macs(example(5)) * 2 == counter.get_total_flops()
+
+
+def test_attention_is_counted_with_both_of_its_products(tmp_path):
+    tokens = (torch.arange(14).reshape(2, 7),)
+    runner = saved(Attention().eval(), tokens, tmp_path)
+    linear = 2 * 7 * 32 * 96 + 2 * 32 * 5
+    attention = 2 * 2 * (7 * 7 * 16 + 7 * 7 * 16)
+    assert runner.macs(tokens) == linear + attention
+
+
+def test_evidence_counts_what_the_file_holds(runner):
+    evidence = runner.evidence()
+    weights = 6 * 3 * 25 + 12 * 3 * 9 + 12 * 4 * 9 + 4 * 13 * 13 * 10
+    assert evidence.dtypes == {"float32": weights}
+    # Folding the normalization leaves its shift as a bias and nothing else.
+    assert evidence.parameters == weights + 6 + 12 + 4 + 10
+    assert {name: evidence.operators[name] for name in ("Convolution", "GroupConvolution", "MatMul")} == {
+        "Convolution": 1,
+        "GroupConvolution": 1,
+        "MatMul": 1,
+    }
+    assert evidence.kernels == {"f32": 4}
+    shapes = {tensor.name: tensor.shape for tensor in evidence.tensors if tensor.weight}
+    assert shapes["0.weight"] == (6, 3, 5, 5)
+    assert shapes["0.bias"] == (6,)
+
+
+def test_zeros_are_counted_where_pruning_put_them(tmp_path):
+    model = convolutional()
+    with torch.no_grad():
+        model[7].weight[:, ::4] = 0
+    evidence = saved(model, example(), tmp_path).evidence()
+    (linear,) = [tensor for tensor in evidence.tensors if tensor.name == "7.weight"]
+    assert linear.zeros == 169 * 10
+
+
+@pytest.mark.parametrize(
+    ("mode", "stored", "zero"), [("int8_asym", "uint8", None), ("int4_sym", "int4", 0), ("int4_asym", "uint4", None)]
+)
+def test_zeros_of_compressed_weights_are_those_that_decompress_to_zero(mode, stored, zero, tmp_path):
+    import nncf
+
+    nncf.set_log_level(40)
+    model = nn.Linear(64, 32, bias=False).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(32, 64, generator=torch.Generator().manual_seed(0)))
+    inputs = (torch.eye(64),)
+    subject = lower(Subject(Form.TORCH, model, inputs), Form.OPENVINO)
+    grouped = {} if mode == "int8_asym" else {"group_size": 32, "all_layers": True}
+    compressed = nncf.compress_weights(subject.model, mode=nncf.CompressWeightsMode(mode), **grouped)
+    OpenVino().save(Subject(Form.OPENVINO, compressed, inputs), tmp_path)
+    runner = OpenVino().load(tmp_path, threads=1)
+    (weight,) = runner.evidence().matrices
+    assert (weight.dtype, weight.elements) == (stored, 32 * 64)
+    # The rows of the identity read the decompressed matrix out, element by element.
+    assert weight.zeros == int((runner(inputs)[0].abs() < 1e-6).sum())
+
+
+def test_the_bytes_of_an_artifact_do_not_depend_on_what_was_converted_before(tmp_path):
+    for name in ("first", "second"):
+        saved(convolutional(), example(), tmp_path / name)
+        lower(Subject(Form.TORCH, nn.Linear(3, 3), (torch.ones(1, 3),)), Form.OPENVINO)
+    for file in ("model.xml", "model.bin"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_a_float_artifact_is_stored_in_float32(tmp_path):
+    saved(convolutional(), example(), tmp_path)
+    parameters = 6 * 3 * 25 + 12 * 3 * 9 + 12 * 4 * 9 + 4 * 13 * 13 * 10 + 6 + 12 + 4 + 10
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.bin", "model.xml"]
+    assert 0 <= (tmp_path / "model.bin").stat().st_size - 4 * parameters < 64
+
+
+def test_a_graph_with_a_fixed_batch_serves_others_where_it_can(tmp_path):
+    subject = lower(Subject(Form.TORCH, convolutional(), example()), Form.OPENVINO)
+    subject.model.reshape([2, 3, 16, 16])
+    OpenVino().save(subject, tmp_path)
+    with torch.no_grad():
+        expected = convolutional()(*example(5))
+    torch.testing.assert_close(OpenVino().load(tmp_path, threads=1)(example(5))[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_graph_that_was_traced_for_one_batch_size_says_so(tmp_path):
+    class Fixed(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.reshape(2, -1) * 2
+
+    runner = saved(Fixed(), example(2), tmp_path)
+    assert runner(example(2))[0].shape == (2, 3 * 16 * 16)
+    with pytest.raises(Unmeasurable, match=r"a batch of 4 gives outputs of shape \(2, 1536\).*dynamic batch axis"):
+        runner(example(4))
+
+
+def test_a_folder_without_a_graph_is_no_artifact(tmp_path):
+    with pytest.raises(ArtifactError, match=r"holds 0 \.xml files"):
+        OpenVino().load(tmp_path, threads=1)
+
+
+def test_a_broken_graph_is_no_artifact(tmp_path):
+    (tmp_path / "model.xml").write_text("<net", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="cannot read model"):
+        OpenVino().load(tmp_path, threads=1)
+
+
+def test_the_kernel_path_names_no_version():
+    name, instructions = OpenVino().kernels().split()
+    assert name == "openvino"
+    assert torch.cpu.get_capabilities().get(instructions, instructions)
+
+
+def test_a_prepared_call_costs_little_more_than_inference(tmp_path):
+    runner = saved(nn.Linear(4, 4).eval(), (torch.ones(1, 4),), tmp_path)
+    call = runner.prepared((torch.ones(1, 4),))
+    call()
+    times = []
+    for _ in range(300):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    # A 4x4 product takes no time: this is what every timed inference carries on top. About 20 us where it is quiet.
+    assert np.quantile(times, 0.1) < 200e-6
