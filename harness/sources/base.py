@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import re
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -41,6 +43,9 @@ class Source(Options):
 
 SOURCES: Registry[Source] = Registry("sources", "source")
 
+# What training puts before every name: DataParallel and averaging, torch.compile, Lightning.
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+
 
 def digest_of(path: Path) -> str:
     """The sha256 of a file's bytes, or of a folder's files with their names.
@@ -54,7 +59,7 @@ def digest_of(path: Path) -> str:
     for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if part.is_file():
             if part != path:
-                digest.update(part.relative_to(path).as_posix().encode())
+                digest.update(part.relative_to(path).as_posix().encode() + b"\0")
             with part.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
@@ -63,12 +68,14 @@ def digest_of(path: Path) -> str:
 def read_weights(path: Path, *, trust: bool = False) -> dict[str, torch.Tensor]:
     """A state dict from a ``.safetensors`` file or a ``torch.save`` file of tensors.
 
+    A training checkpoint that holds the state dict under ``state_dict``, ``model_state_dict`` or ``model`` will do.
+
     Args:
         path: the file.
         trust: unpickle arbitrary objects. Unpickling runs code: only for files whose origin is known.
 
     Raises:
-        SourceError: no such file, not a state dict, or a pickle that holds more than tensors and is not trusted.
+        SourceError: no such file, a damaged one, no state dict, or a pickle of more than tensors that is not trusted.
     """
     import torch
 
@@ -84,41 +91,104 @@ def read_weights(path: Path, *, trust: bool = False) -> dict[str, torch.Tensor]:
             raise SourceError(f"{path} is no readable safetensors file: {error}") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=not trust)
-    except Exception as error:
+    except pickle.UnpicklingError as error:
+        # torch says what it met and then how to lift its guard; the way out is a safe file first.
         raise SourceError(
-            f"{path} does not load as plain tensors ({type(error).__name__}). Unpickling it would run code from the "
-            "file; convert it to safetensors, or set `trust: true` beside `weights:` if you know where it comes from"
+            f"{path} holds more than plain tensors{_refused(str(error))}, and unpickling that would run code from the "
+            "file. Convert it to safetensors, or set `trust: true` beside `weights:` if you know where it comes from"
+            if not trust
+            else f"{path} is no readable torch.save file: {error}"
         ) from error
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise SourceError(f"{path} is no readable torch.save file ({type(error).__name__}: {first})") from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), (dict, torch.nn.Module)):
+            state = state[key]
     if isinstance(state, torch.nn.Module):
         return state.state_dict()
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise SourceError(f"{path} holds no state dict (names to tensors)")
+    if not isinstance(state, dict) or not state or not all(isinstance(one, torch.Tensor) for one in state.values()):
+        raise SourceError(f"{path} holds no state dict (names to tensors): save `model.state_dict()`")
     return state
 
 
 def fit_weights(model: torch.nn.Module, state: dict[str, torch.Tensor], origin: str) -> torch.nn.Module:
     """Load a state dict into an architecture, all of it, and return the model in evaluation mode.
 
+    Wrapper prefixes (``module.`` of DataParallel and the like) are stripped where the rest then fits. What a file may
+    leave out: one of two names for one tied tensor, and the counters of batches seen, which inference never reads.
+
     Raises:
-        SourceError: names or shapes differ; the sentence names the first few of each.
+        SourceError: names, shapes or kinds of number differ; the sentence names the first few of each.
     """
     own = model.state_dict()
-    missing = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own]
-    shapes = [
-        f"{name} is {tuple(state[name].shape)} in the file and {tuple(own[name].shape)} in the model"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
+    state = _completed(_unwrapped(dict(state), own), own)
+    common = [name for name in own if name in state]
     faults = [
         f"{len(group)} {what} ({', '.join(group[:3])}{', …' if len(group) > 3 else ''})"
-        for what, group in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        for what, group in (
+            ("missing", [name for name in own if name not in state]),
+            ("unexpected", [name for name in state if name not in own]),
+            (
+                "of another shape",
+                [
+                    f"{name} is {tuple(state[name].shape)} in the file and {tuple(own[name].shape)} in the model"
+                    for name in common
+                    if state[name].shape != own[name].shape
+                ],
+            ),
+            (
+                # Copying int8 codes into a float parameter succeeds in silence and means nothing.
+                "of another kind",
+                [
+                    f"{name} is {_dtype(state[name])} in the file and {_dtype(own[name])} in the model"
+                    for name in common
+                    if state[name].is_floating_point() != own[name].is_floating_point()
+                ],
+            ),
+        )
         if group
     ]
     if faults:
         raise SourceError(f"{origin} does not fit the architecture: {'; '.join(faults)}")
     model.load_state_dict(state)
     return model.eval()
+
+
+def _unwrapped(state: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict without the prefixes of training wrappers, where it then shares names with the model."""
+    bare = state
+    while not any(name in own for name in bare):
+        prefix = next((one for one in WRAPPERS if all(name.startswith(one) for name in bare)), None)
+        if prefix is None:
+            return state
+        bare = {name.removeprefix(prefix): value for name, value in bare.items()}
+    return bare
+
+
+def _completed(state: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict with what a file may leave out: counters, and the second names of tied tensors."""
+    given = {_place(own[name]): value for name, value in state.items() if name in own and own[name].numel()}
+    for name, value in own.items():
+        if name in state:
+            continue
+        if name.endswith("num_batches_tracked"):
+            state[name] = value
+        elif _place(value) in given:
+            state[name] = given[_place(value)]
+    return state
+
+
+def _place(tensor: torch.Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Equal for two names of one tied tensor, and for nothing else."""
+    return tensor.data_ptr(), tuple(tensor.shape), tensor.stride()
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _refused(message: str) -> str:
+    """The object that torch's safe unpickler met, as a parenthesis, or nothing where it does not say."""
+    found = re.search(r"GLOBAL ([\w.]+)", message)
+    return f" ({found.group(1)})" if found else ""
