@@ -168,7 +168,7 @@ class Timings(Base):
         batch: samples a call.
         rate: whether the figure is a rate (samples a second) and not a time (milliseconds a call).
         load: share of processor time that others took while sampling; 0 on an idle machine.
-        decided: whether sampling stopped because every limit was decided, and not at the cap.
+        level: confidence that each bound's interval is due after repeated looks; None where there was one look.
     """
 
     kind: Literal["timings"] = "timings"
@@ -177,7 +177,7 @@ class Timings(Base):
     batch: int = 1
     rate: bool = False
     load: float = 0.0
-    decided: bool = True
+    level: float | None = None
 
     def _figure(self, blocks: np.ndarray[Any, Any]) -> float:
         median = float(np.median(blocks))
@@ -201,7 +201,9 @@ class Timings(Base):
     def ratio(self, confidence: float) -> Interval:
         """Ratio of medians, by a bootstrap over blocks."""
         sides = (self.blocks, self.blocks_reference) if self.rate else (self.blocks_reference, self.blocks)
-        return median_ratio(*sides, confidence)
+        # Repeated looks spend error: the interval is widened, and still stands for the confidence that was asked for.
+        spent = median_ratio(*sides, self.level or confidence)
+        return Interval(spent.estimate, spent.lower, spent.upper, confidence, spent.method)
 
     def drop(self, confidence: float) -> Interval:
         """Float − compressed, in the metric's unit: the ratio's interval on the float median."""

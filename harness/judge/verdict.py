@@ -155,7 +155,7 @@ def _reference(metric: Metric, name: str, limit: float, reference: float | None)
         return Finding(State.INVALID, f"no float figure to hold to {name} {number(limit)}")
     kept = reference >= limit if name == "reference_min" else reference <= limit
     if kept:
-        return Finding(State.PASS, f"float within {name} {number(limit)}")
+        return Finding(State.PASS, "")
     side = "below" if name == "reference_min" else "above"
     return Finding(
         State.INVALID,

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Running a case: jobs in worker processes, isolated, timed and cached."""

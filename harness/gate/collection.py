@@ -1,0 +1,111 @@
+"""Spec files as pytest modules: one YAML file is one module scope, each budget a test function.
+
+A collected file is a `pytest.Module` without a Python module behind it (as pytest's own doctest text files are), and
+its items are `pytest.Function`s, so fixtures, marks, ``-k``, ``-m``, ``path::name``, ``--lf``, JUnit and xdist work as
+they do for Python tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest._code.code import TerminalRepr
+
+from harness.errors import SpecError
+from harness.gate.outcome import GateError
+from harness.judge.case import EVIDENCE
+from harness.spec.load import SUFFIXES, Case, SpecFile, id_of, load, root_of
+
+MUST_FAIL = "must-fail"
+
+
+def wanted(path: Path, parent: pytest.Collector) -> bool:
+    """Whether a file is a spec of this run: YAML below a `specs/`, or YAML that was named on the command line.
+
+    Stems (`_*.yaml`) and `must-fail/` are collected only when they are named.
+    """
+    if path.suffix not in SUFFIXES:
+        return False
+    if parent.session.isinitpath(path):
+        return True
+    below = [part.name for part in path.parents]
+    if "specs" not in below or path.name.startswith("_"):
+        return False
+    if MUST_FAIL in below:
+        folder = next(part for part in path.parents if part.name == MUST_FAIL)
+        return parent.session.isinitpath(folder) or any(
+            parent.session.isinitpath(part) for part in path.parents if folder in part.parents
+        )
+    return True
+
+
+class SpecModule(pytest.Module):
+    """One YAML file."""
+
+    obj: Any = None
+    named: bool = False
+
+    def collect(self) -> Iterator[pytest.Item]:  # type: ignore[override]
+        """One item a budget and one for the evidence, for each case; or the single item `spec` of a broken file."""
+        self.named = self.session.isinitpath(self.path)
+        try:
+            file = load(self.path)
+        except SpecError as error:
+            yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error)
+            return
+        for case in file.cases:
+            suffix = f"[{case.name}]" if case.name else ""
+            for label in (*case.spec.budgets, EVIDENCE):
+                yield SpecItem.from_parent(
+                    self, name=f"{label}{suffix}", callobj=_unreachable, file=file, case=case, label=label
+                )
+
+
+def _unreachable() -> None:
+    """Stands for the test function; the items override what would call it."""
+
+
+class GateItem(pytest.Function):
+    """What budgets and broken specs share: how a failure is shown."""
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str | TerminalRepr:  # type: ignore[override]
+        """The sentence of a verdict, without a traceback."""
+        if isinstance(excinfo.value, GateError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where the item stands: the YAML file."""
+        return self.path, None, self.name
+
+
+class SpecItem(GateItem):
+    """One budget of one case, or its evidence."""
+
+    def __init__(self, *, file: SpecFile, case: Case, label: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.file, self.case, self.label = file, case, label
+        for mark in ("spec", case.spec.tier, case.spec.task, *case.spec.requires):
+            self.add_marker(mark)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The case that the item belongs to."""
+        return self.file.id, self.case.name
+
+
+class BrokenSpec(GateItem):
+    """Stands for a file that cannot be read, so that it is not lost and the others still run."""
+
+    def __init__(self, *, error: SpecError, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.error = error
+        self.add_marker("spec")
+
+    @property
+    def spec_id(self) -> str:
+        """The id that the spec would have."""
+        return id_of(self.path, root_of(self.path))

@@ -1,0 +1,78 @@
+"""Running items: set-up judges, the call fails on a broken budget, and the report carries what the item left."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from harness.gate.collection import BrokenSpec, GateItem, SpecItem
+from harness.gate.outcome import BudgetBroken, Left, NoVerdict, properties
+from harness.gate.runner import CaseRunner
+from harness.judge.verdict import State, Verdict
+from harness.report.progress import Progress
+from harness.spec.load import root_of
+
+_LEFT = pytest.StashKey[Left]()
+
+
+class GateExecution:
+    """The hooks of the process that runs items: the only one, or each xdist worker."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._strict = config.getoption("tier") == "release"
+        self._runner: CaseRunner | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Judge the item. What means nothing, or cannot tell yet, is an error; what cannot run here is skipped."""
+        if not isinstance(item, GateItem):
+            return
+        left = self._left(item)
+        item.stash[_LEFT] = left
+        item.user_properties.extend(properties(left.verdict))
+        state, sentence = left.verdict.verdict, left.verdict.sentence
+        if state in (State.INVALID, State.INCONCLUSIVE):
+            raise NoVerdict(sentence)
+        if state is State.NOT_RUN and not self._strict:
+            pytest.skip(sentence)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """A broken budget is a failure of the call, and so is what did not run in a release."""
+        left = pyfuncitem.stash.get(_LEFT, None)
+        if left is None:
+            return None
+        if left.verdict.verdict is not State.PASS:
+            raise BudgetBroken(left.verdict.sentence)
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Hang what the item left on its first report, which reaches the gathering process under xdist too."""
+        report = yield
+        left = item.stash.get(_LEFT, None)
+        if left is not None:
+            report.weighin = left.model_dump(mode="json") if call.when == "setup" else {}
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        """End the workers."""
+        if self._runner is not None:
+            self._runner.close()
+
+    def _left(self, item: GateItem) -> Left:
+        if isinstance(item, BrokenSpec):
+            row = Verdict(
+                spec=item.spec_id, label="spec", metric="spec", verdict=State.INVALID,
+                sentence=f"{item.error} → {State.INVALID}",
+            )  # fmt: skip
+            return Left(verdict=row, root=str(root_of(item.path)))
+        assert isinstance(item, SpecItem)
+        if self._runner is None:
+            self._runner = CaseRunner(self._config, Progress(self._config))
+            self._runner.select(item.session.items)
+        return self._runner.judge(item)

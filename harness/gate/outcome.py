@@ -1,0 +1,69 @@
+"""What one item leaves for the run, and how a verdict becomes a pytest outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.judge.acceptance import Candidate
+from harness.judge.verdict import State, Verdict
+from harness.report.document import CaseRecord
+
+# Exit codes past pytest's own: a measurement means nothing, or cannot tell yet.
+EXIT_BROKEN, EXIT_INVALID, EXIT_INCONCLUSIVE = 1, 10, 11
+
+
+class GateError(Exception):
+    """A verdict that is not green; the text is its sentence."""
+
+
+class BudgetBroken(GateError):
+    """FAIL."""
+
+
+class NoVerdict(GateError):
+    """INVALID or INCONCLUSIVE: raised while setting up, which pytest reports as an error and not a failure."""
+
+
+class Left(BaseModel):
+    """What an item hands to the reporting process; plain JSON, because under xdist that is another process.
+
+    Attributes:
+        verdict: the row.
+        record: what stands behind the case; on the first item of a case that a process ran.
+        candidate: what this label offers to a baseline, when baselines are updated.
+        root: the project root.
+        known: labels of the case, so that an update drops what the spec no longer has.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    verdict: Verdict
+    record: CaseRecord | None = None
+    candidate: Candidate | None = None
+    root: str
+    known: tuple[str, ...] = Field(default=())
+
+
+def exit_status(states: set[State], strict: bool) -> int | None:
+    """The exit code that the verdicts ask for, or None where all are green (or not run, where that is allowed)."""
+    if State.FAIL in states or (strict and State.NOT_RUN in states):
+        return EXIT_BROKEN
+    if State.INVALID in states:
+        return EXIT_INVALID
+    if State.INCONCLUSIVE in states:
+        return EXIT_INCONCLUSIVE
+    return None
+
+
+def properties(verdict: Verdict) -> list[tuple[str, Any]]:
+    """The measured numbers, as JUnit properties."""
+    found: list[tuple[str, Any]] = [("verdict", verdict.verdict.value), ("sentence", verdict.sentence)]
+    for name in ("value", "reference", "n"):
+        figure = getattr(verdict, name)
+        if figure is not None:
+            found.append((name, figure))
+    found += list(verdict.bound.items())
+    if verdict.interval is not None:
+        found += [(f"{verdict.interval.of}_{edge}", getattr(verdict.interval, edge)) for edge in ("estimate", "lower", "upper")]
+    return found

@@ -1,0 +1,130 @@
+"""The run as one process sees it whole: rows gathered from every item (under xdist from every worker), then written once."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness import __version__
+from harness.errors import BaselineError
+from harness.gate.outcome import Left, exit_status
+from harness.judge import baseline as baselines
+from harness.judge.acceptance import Candidate, accepted
+from harness.judge.verdict import State
+from harness.report import document, html, summary
+from harness.report.document import CaseRecord, Report
+from harness.report.terminal import write_table
+from harness.spec.load import SUFFIXES, id_of
+
+
+class GateSession:
+    """Gathers what items leave, and at the end writes baselines and reports and decides the exit code."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._left: list[Left] = []
+        self._strict = config.getoption("tier") == "release"
+        self._notes: list[str] = []
+        self._other_failures = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what an item left on its report; count failures that are not ours."""
+        left = getattr(report, "weighin", None)
+        if left:
+            self._left.append(Left.model_validate(left))
+        elif left is None and report.failed:
+            self._other_failures += 1
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write everything, once, and set the exit code."""
+        if not self._left:
+            return
+        roots = sorted({Path(left.root) for left in self._left})
+        if self._config.getoption("update_baselines"):
+            self._update(roots)
+        orphaned = [name for root in roots for name in baselines.orphans(root, _specs(root))]
+        report = Report(
+            weighin=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            rows=tuple(left.verdict for left in self._left),
+            cases=self._records(),
+            orphaned_baselines=tuple(orphaned),
+        )
+        if orphaned:
+            self._notes.append(f"baselines with no spec: {', '.join(orphaned)}; remove them, or restore their YAML")
+        self._write(report)
+        status = exit_status({left.verdict.verdict for left in self._left}, self._strict)
+        if status is not None and not self._other_failures and session.exitstatus in (0, 1):
+            session.exitstatus = status
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the verdict table."""
+        if self._left:
+            write_table(terminalreporter, [left.verdict for left in self._left], self._notes)
+
+    def _records(self) -> tuple[CaseRecord, ...]:
+        records = {(left.record.spec, left.record.case): left.record for left in self._left if left.record is not None}
+        return tuple(records.values())
+
+    def _write(self, report: Report) -> None:
+        folder: Path | None = self._config.getoption("weighin_report")
+        if folder is not None:
+            document.write(report, folder)
+            self._notes.append(f"report: {html.write(report, folder) or folder / 'report.json'}")
+        summary.append(report)
+
+    def _update(self, roots: list[Path]) -> None:
+        """Accept every case whose budgets all hold; of another case nothing."""
+        by_case: dict[tuple[str, str, str], list[Left]] = defaultdict(list)
+        for left in self._left:
+            by_case[left.root, left.verdict.spec, left.verdict.case].append(left)
+        commit, reason = _commit(roots[0]), str(self._config.getoption("reason")).strip()
+        updated: dict[Path, dict[str, baselines.Baseline]] = defaultdict(dict)
+        for (root, spec, case), items in sorted(by_case.items()):
+            name = f"{spec}[{case}]" if case else spec
+            if any(left.verdict.verdict is not State.PASS for left in items):
+                self._notes.append(f"baseline of {name}: not accepted, for not every budget holds")
+                continue
+            try:
+                old = updated[Path(root)].get(spec) or baselines.read(Path(root), spec)
+            except BaselineError as error:
+                self._notes.append(str(error))
+                continue
+            known = set(items[0].known)
+            candidate = _joined([left.candidate for left in items if left.candidate is not None])
+            if candidate.portable or candidate.machine:
+                updated[Path(root)][spec] = accepted(old, spec, case, candidate, known, reason, commit)
+        for root in sorted(updated):
+            for path in baselines.write_all(root, updated[root]):
+                self._notes.append(f"baseline accepted: {path.relative_to(root)}")
+
+
+def _joined(candidates: list[Candidate]) -> Candidate:
+    portable = {label: entry for one in candidates for label, entry in one.portable.items()}
+    machine = {label: entry for one in candidates for label, entry in one.machine.items()}
+    return Candidate(
+        portable, machine, candidates[0].fingerprint, candidates[0].environment, candidates[0].threads, candidates[0].evidence
+    )
+
+
+def _specs(root: Path) -> set[str]:
+    """The ids of all specs under a root, whether this run selected them or not."""
+    return {id_of(path, root) for path in (root / "specs").rglob("*") if path.suffix in SUFFIXES}
+
+
+def _commit(root: Path) -> str:
+    """What is checked out; empty outside a repository."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+

@@ -1,0 +1,153 @@
+"""What was accepted last: one JSON file a spec, reviewed like code.
+
+A portable part (counts, and accuracy outcomes with the fingerprint of their data, each with the kernel path it was
+taken on) and one section a machine fingerprint (times and memory). The judge reads a baseline; only an update that was
+asked for, with a reason, writes one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import BaselineError
+from harness.measurement import Pairs, Timings
+from harness.metrics.base import Measurement, Metric
+
+FOLDER = "baselines"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Accepted(_Model):
+    """One accepted measurement."""
+
+    metric: str
+    metric_version: int
+    value: float
+    reference: float | None
+    kernels: str
+    ratio: tuple[float, float, float] | None = Field(default=None, description="for times: lower bound, estimate, upper bound")
+    outcomes: Pairs | None = Field(default=None, description="for accuracies: per-sample outcomes, packed")
+
+
+def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: float) -> Accepted:
+    """What a baseline keeps of a measurement."""
+    ratio = measurement.ratio(confidence) if isinstance(measurement, Timings) else None
+    return Accepted(
+        metric=metric.metric,
+        metric_version=metric.version,
+        value=measurement.value,
+        reference=measurement.reference,
+        kernels=kernels,
+        ratio=(ratio.lower, ratio.estimate, ratio.upper) if ratio is not None else None,
+        outcomes=measurement if isinstance(measurement, Pairs) else None,
+    )
+
+
+class Machine(_Model):
+    """What was accepted on one machine."""
+
+    environment: dict[str, Any] = Field(description="for the reader: the fingerprint is what is compared")
+    threads: int
+    labels: dict[str, Accepted]
+
+
+class Change(_Model):
+    """One acceptance: when, at which commit, why, and what moved."""
+
+    date: str
+    commit: str
+    reason: str
+    values: dict[str, tuple[float | None, float | None]] = Field(description="label → old and new value")
+
+
+class CaseBaseline(_Model):
+    """What was accepted for one case."""
+
+    portable: dict[str, Accepted] = Field(default_factory=dict)
+    machines: dict[str, Machine] = Field(default_factory=dict)
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    history: tuple[Change, ...] = ()
+
+
+class Baseline(_Model):
+    """One file."""
+
+    version: Literal[1] = 1
+    spec: str
+    cases: dict[str, CaseBaseline] = Field(default_factory=dict)
+
+
+def path_of(root: Path, spec: str) -> Path:
+    """Where the baseline of a spec lies."""
+    return root / FOLDER / f"{spec}.json"
+
+
+def read(root: Path, spec: str) -> Baseline | None:
+    """The baseline of a spec, or None where nothing was accepted yet.
+
+    Raises:
+        BaselineError: the file is there and is no baseline; it is left as it is.
+    """
+    path = path_of(root, spec)
+    shown = f"{FOLDER}/{spec}.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BaselineError(f"{shown} cannot be read ({error}); it was left as it is") from error
+    try:
+        baseline = Baseline.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise BaselineError(
+            f"{shown} is no baseline of version 1 ({at + ': ' if at else ''}{first['msg']}); it was left as it is: restore it "
+            "from version control, or remove it and accept anew"
+        ) from error
+    if baseline.spec != spec:
+        raise BaselineError(f"{shown} says that it belongs to {baseline.spec!r}; it was left as it is: was it copied?")
+    return baseline
+
+
+def write_all(root: Path, baselines: Mapping[str, Baseline]) -> list[Path]:
+    """Write several baselines: every one is first written whole beside its place, then all are renamed into place.
+
+    A process that is killed at any moment leaves each baseline whole: the old one or the new one.
+    """
+    staged: list[tuple[str, Path]] = []
+    try:
+        for spec, baseline in sorted(baselines.items()):
+            path = path_of(root, spec)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            staged.append((temporary, path))
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                json.dump(baseline.model_dump(mode="json", exclude_defaults=False), stream, indent=1, sort_keys=True)
+                stream.write("\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+        for temporary, path in staged:
+            os.replace(temporary, path)
+    finally:
+        for temporary, _ in staged:
+            Path(temporary).unlink(missing_ok=True)
+    return [path for _, path in staged]
+
+
+def orphans(root: Path, known: set[str]) -> list[str]:
+    """Baselines under the root that no spec stands behind."""
+    folder = root / FOLDER
+    found = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json"))
+    return sorted(spec for spec in found if spec not in known)

@@ -1,0 +1,104 @@
+"""The report as one versioned document: every other view is made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.evidence import Evidence
+from harness.judge.verdict import State, Verdict
+from harness.measurement import Pairs, Timings
+from harness.run.environment import Environment
+from harness.run.result import Result
+
+MAX_FLIPS = 200
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Flips(_Model):
+    """Samples on which the two models differ, by name."""
+
+    lost: tuple[str, ...] = Field(description="float right, compressed wrong")
+    won: tuple[str, ...] = Field(description="float wrong, compressed right")
+
+
+class Blocks(_Model):
+    """Median milliseconds a call of each block, in the order in which the pairs ran."""
+
+    reference: tuple[float, ...]
+    compressed: tuple[float, ...]
+    batch: int
+    load: float = Field(description="share of processor time that others took meanwhile")
+
+
+class CaseRecord(_Model):
+    """What stands behind the rows of one case."""
+
+    spec: str
+    case: str
+    title: str
+    task: str
+    steps: tuple[str, ...]
+    environment: Environment
+    kernels: str
+    reference: Evidence | None
+    compressed: Evidence | None
+    contradictions: tuple[str, ...]
+    seconds: dict[str, float]
+    log: str = ""
+    flips: dict[str, Flips] = Field(default_factory=dict)
+    blocks: dict[str, Blocks] = Field(default_factory=dict)
+
+
+class Report(_Model):
+    """One run: `rows` has one entry a spec, case and label."""
+
+    version: Literal[1] = 1
+    weighin: str = Field(description="version of weighin")
+    created: str = Field(description="ISO 8601, UTC")
+    rows: tuple[Verdict, ...]
+    cases: tuple[CaseRecord, ...]
+    orphaned_baselines: tuple[str, ...] = ()
+
+    def counts(self) -> dict[State, int]:
+        """Rows by verdict, every verdict named."""
+        return {state: sum(row.verdict is state for row in self.rows) for state in State}
+
+
+def record(result: Result) -> CaseRecord:
+    """What the report keeps of a case's result."""
+    flips, blocks = {}, {}
+    for label, measured in result.measurements.items():
+        if isinstance(measured, Pairs) and result.names:
+            flips[label] = Flips(
+                lost=tuple(result.names[index] for index in measured.lost[:MAX_FLIPS]),
+                won=tuple(result.names[index] for index in measured.won[:MAX_FLIPS]),
+            )
+        if isinstance(measured, Timings):
+            reference, compressed = (
+                tuple(float(median) for median in np.median(side, axis=1) / 1e6)
+                for side in (measured.blocks_reference, measured.blocks)
+            )
+            blocks[label] = Blocks(reference=reference, compressed=compressed, batch=measured.batch, load=measured.load)
+    return CaseRecord(
+        spec=result.spec, case=result.case, title=result.title, task=result.task, steps=result.steps,
+        environment=result.environment, kernels=result.kernels, reference=result.reference, compressed=result.compressed,
+        contradictions=result.contradictions, seconds=result.seconds, flips=flips, blocks=blocks,
+        log=result.failure.log if result.failure is not None else "",
+    )  # fmt: skip
+
+
+def write(report: Report, folder: Path) -> Path:
+    """Write ``report.json`` into a folder, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    temporary.replace(path)
+    return path

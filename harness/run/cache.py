@@ -1,0 +1,103 @@
+"""What need not be done twice: artifacts and accuracy outcomes, addressed by everything that decides them.
+
+An entry is a folder, written under a temporary name and renamed, so that a reader sees all of it or nothing and two
+runs at once cannot harm each other. It is checked by hash when it is read and thrown away when it does not match.
+Latency is never here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+DEFAULT_LIMIT_GB = 10.0
+_SEAL = "seal.json"
+
+
+def default_folder() -> Path:
+    """`WEIGHIN_CACHE`, else the user's cache directory."""
+    given = os.environ.get("WEIGHIN_CACHE")
+    return Path(given) if given else Path(platformdirs.user_cache_dir("weighin"))
+
+
+def key_of(*parts: object) -> str:
+    """The address of whatever these parts decide; each must be JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def sealed_digest(folder: Path) -> dict[str, str]:
+    """Relative path → sha256 of every file in a folder, the seal itself left out."""
+    digests: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != _SEAL:
+            with path.open("rb") as stream:
+                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digests
+
+
+class Cache:
+    """A content-addressed folder of folders, with a size limit and eviction of what was used longest ago."""
+
+    def __init__(self, folder: Path, limit_gb: float | None = None) -> None:
+        self.folder = folder
+        given = os.environ.get("WEIGHIN_CACHE_GB")
+        self.limit = int(1e9 * (limit_gb if limit_gb is not None else float(given) if given else DEFAULT_LIMIT_GB))
+
+    def get(self, key: str) -> Path | None:
+        """The entry's folder, or None where there is none (any more): a damaged entry is removed."""
+        entry = self.folder / "entries" / key
+        try:
+            seal = json.loads((entry / _SEAL).read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            shutil.rmtree(entry, ignore_errors=True)
+            return None
+        if seal != sealed_digest(entry):
+            shutil.rmtree(entry, ignore_errors=True)
+            return None
+        # A reader in another process may be evicting it at this moment; that costs a recomputation at worst.
+        with contextlib.suppress(OSError):
+            os.utime(entry)
+        return entry
+
+    @contextmanager
+    def put(self, key: str) -> Iterator[Path]:
+        """A folder to fill; it becomes the entry when the block ends well, and vanishes when it does not."""
+        staging = self.folder / "staging"
+        staging.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=staging))
+        try:
+            yield folder
+            (folder / _SEAL).write_text(json.dumps(sealed_digest(folder)))
+            entry = self.folder / "entries" / key
+            entry.parent.mkdir(exist_ok=True)
+            # Where another run was quicker its entry stands, and this one is dropped.
+            with contextlib.suppress(OSError):
+                folder.rename(entry)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._evict(keep=key)
+
+    def _evict(self, keep: str) -> None:
+        entries: list[tuple[float, int, Path]] = []
+        for entry in (self.folder / "entries").iterdir():
+            with contextlib.suppress(OSError):
+                size = sum(path.stat().st_size for path in entry.rglob("*") if path.is_file())
+                entries.append((entry.stat().st_mtime, size, entry))
+        total = sum(size for _, size, _ in entries)
+        for _, size, entry in sorted(entries):
+            if total <= self.limit:
+                return
+            if entry.name != keep:
+                shutil.rmtree(entry, ignore_errors=True)
+                total -= size

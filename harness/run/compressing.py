@@ -1,0 +1,123 @@
+"""The `compress` stage: the float model and the compressed one, each written as an artifact through the same export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.base import Dataset
+from harness.errors import DataError, MethodError, Unmeasurable, WeighinError
+from harness.forms import Form, Subject
+from harness.methods.base import Workshop
+from harness.metrics.base import Metric
+from harness.run import probe
+from harness.run.job import Job
+from harness.run.lock import machine
+from harness.spec.schema import Spec
+from harness.spec.semantics import planned
+from harness.statistics import needed_n, smallest_limit
+from harness.tasks.base import TASKS
+
+if TYPE_CHECKING:
+    import torch
+
+ARTIFACT = "artifact"
+
+
+def compress(job: Job, progress: Callable[[str], None]) -> None:
+    """Load, save the float artifact, take every step, save the compressed artifact. Skips what is there already."""
+    with machine(alone=False, waiting=lambda seconds: progress("waiting for a latency measurement to end")):
+        _compress(job, progress)
+
+
+def _compress(job: Job, progress: Callable[[str], None]) -> None:
+    spec, root = job.spec, Path(job.root)
+    progress("reading data")
+    data = _data(spec, root)
+    for metric in spec.budgets.values():
+        _resolvable(metric, data, spec.measure.confidence)
+    progress("loading the model")
+    source = spec.model.gives
+    subject = Subject(source, spec.model.load(root), _example(data))
+    probe_inputs = probe.inputs(data.calibration)
+    reference, compressed = Path(job.reference), Path(job.compressed)
+    if not (reference / ARTIFACT).exists():
+        progress("writing the float artifact")
+        float_subject = _lowered(subject, _arrival(spec, source))
+        _save(spec, float_subject, reference, probe_inputs)
+    if (compressed / ARTIFACT).exists():
+        return
+    workshop = Workshop(
+        task=TASKS[spec.task](task=spec.task),
+        data=data.without_evaluation(),
+        root=root,
+        seed=spec.measure.seed,
+        progress=progress,
+    )
+    forms = planned(spec)
+    for index, (step, form) in enumerate(zip(spec.compress, forms, strict=False), 1):
+        name = f"step {index} of {len(spec.compress)}: {step.method}"
+        progress(name)
+        within = Workshop(workshop.task, workshop.data, root, workshop.seed, lambda text, n=name: progress(f"{n}, {text}"))  # type: ignore[misc]
+        try:
+            subject = step.apply(_lowered(subject, form), within)
+        except WeighinError:
+            raise
+        except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
+            raise MethodError(f"{name} failed on this model: {type(error).__name__}: {error}") from error
+    progress("writing the compressed artifact")
+    _save(spec, _lowered(subject, forms[-1]), compressed, probe_inputs)
+
+
+def _data(spec: Spec, root: Path) -> Dataset:
+    if spec.data is None:
+        raise DataError(f"{spec.task} needs `data:` to trace and to measure the model with")
+    return spec.data.load(root).checked()
+
+
+def _resolvable(metric: Metric, data: Dataset, confidence: float) -> None:
+    """Refuse a limit on an accuracy that the evaluation split is too small to prove, before anything is compressed.
+
+    Raises:
+        Unmeasurable: with the number of samples that it would take.
+    """
+    import numpy as np
+
+    assert data.evaluation is not None
+    if metric.max_drop is None or not metric.needs_data:
+        return
+    n = int(np.unique(data.evaluation.units).size)
+    finest = smallest_limit(n, confidence)
+    if metric.max_drop < finest:
+        raise Unmeasurable(
+            f"{metric.metric}: {n} evaluation samples cannot prove a drop below {metric.max_drop:g} even with no sample "
+            f"lost (the finest limit is {finest:.4f}); it takes {needed_n(metric.max_drop, confidence):,} samples"
+        )
+
+
+def _example(data: Dataset) -> tuple[torch.Tensor, ...]:
+    return next(data.calibration.batches(1)).inputs
+
+
+def _arrival(spec: Spec, source: Form) -> Form:
+    """The form in which the float model reaches the runtime."""
+    from harness.forms import Stop, route
+
+    return route(source, [Stop(spec.deploy.runtime, {form: form for form in spec.deploy.saves})])[-1]
+
+
+def _lowered(subject: Subject, form: Form) -> Subject:
+    if subject.form == form:
+        return subject
+    from harness.lowering import lower
+
+    return lower(subject, form)
+
+
+def _save(spec: Spec, subject: Subject, folder: Path, inputs: tuple[torch.Tensor, ...]) -> None:
+    """Write the artifact and, beside it, what the object in memory answers to the probe."""
+    artifact = folder / ARTIFACT
+    artifact.mkdir(parents=True)
+    probe.write(folder, inputs, probe.answers(subject, inputs))
+    spec.deploy.save(subject, artifact)

@@ -1,0 +1,62 @@
+"""What the pytest process sends to a worker and what comes back: plain JSON, so a job can go to another machine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from harness.evidence import Evidence
+from harness.metrics.base import Measurement
+from harness.spec.schema import Spec
+
+
+class Job(BaseModel):
+    """One stage of one case.
+
+    `compress` writes both artifacts; `measure` reloads them in a fresh process and measures; `memory` loads and runs one
+    side alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    stage: Literal["compress", "measure", "memory"]
+    spec: SerializeAsAny[Spec]
+    root: str
+    reference: str = Field(description="folder of the float artifact")
+    compressed: str = Field(description="folder of the compressed artifact")
+    cache: str | None = Field(default=None, description="cache folder; None takes and leaves nothing")
+    labels: tuple[str, ...] = Field(default=(), description="budgets to measure")
+    side: Literal["reference", "compressed"] = "compressed"
+    peak_bytes: dict[str, int] = Field(default_factory=dict, description="side → growth of peak memory")
+
+
+class Failure(BaseModel):
+    """Why something could not be measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sentence: str
+    log: str = ""
+
+
+class Measured(BaseModel):
+    """What a `measure` job gives back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    measurements: dict[str, Measurement] = Field(default_factory=dict)
+    failures: dict[str, Failure] = Field(default_factory=dict)
+    reference: Evidence
+    compressed: Evidence
+    contradictions: tuple[str, ...]
+    kernels: str
+    names: tuple[str, ...] = Field(default=(), description="what a report calls each evaluation sample")
+
+
+class Outcome(BaseModel):
+    """What a worker leaves behind: a result, or the reason why there is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    measured: Measured | None = None
+    peak_bytes: int | None = None
+    failure: Failure | None = None
+    not_here: str | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)

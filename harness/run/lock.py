@@ -1,0 +1,68 @@
+"""A machine-wide lock: compression and evaluation share it, latency takes it alone.
+
+The kernel holds it (`flock`), so a holder that is killed lets go. Every process of this user on this machine takes
+part: xdist workers and separate pytest runs alike. A waiting latency measurement keeps newcomers out (a second lock,
+the gate, is held while waiting), so that it is not starved by a stream of evaluations.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # a system without flock measures without the lock, and its load detection must do
+    fcntl = None  # type: ignore[assignment]
+
+
+def lock_path() -> Path:
+    """Where the lock file lies: one for each user of this machine."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"weighin-{user}.lock"
+
+
+@contextmanager
+def machine(*, alone: bool, waiting: Callable[[float], None] = lambda seconds: None) -> Iterator[float]:
+    """Hold the machine, shared or alone.
+
+    Args:
+        alone: nobody else may hold it at the same time.
+        waiting: called about once a second with the seconds waited so far.
+
+    Yields:
+        The seconds that were waited.
+    """
+    if fcntl is None:
+        yield 0.0
+        return
+    path = lock_path()
+    started = time.monotonic()
+    with path.open("a") as lock, path.with_suffix(".gate").open("a") as gate:
+        _take(gate.fileno(), fcntl.LOCK_EX, started, waiting)
+        try:
+            _take(lock.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, started, waiting)
+        finally:
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        try:
+            yield time.monotonic() - started
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _take(descriptor: int, operation: int, started: float, waiting: Callable[[float], None]) -> None:
+    told = started
+    while True:
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            now = time.monotonic()
+            if now - told >= 1:
+                told = now
+                waiting(now - started)
+            time.sleep(0.02)

@@ -1,0 +1,222 @@
+"""The `measure` and `memory` stages: both artifacts reloaded in a fresh process, checked, counted, evaluated and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.data.base import Dataset, Split
+from harness.errors import DataError, Unmeasurable
+from harness.measurement import Timings
+from harness.metrics.base import Bench, Side
+from harness.run import probe
+from harness.run.cache import Cache, key_of, sealed_digest
+from harness.run.code import code_digest
+from harness.run.compressing import ARTIFACT
+from harness.run.environment import versions
+from harness.run.job import Failure, Job, Measured
+from harness.run.lock import machine
+from harness.run.timing import sample
+from harness.runtimes.base import Runner
+from harness.spec.schema import Spec
+from harness.tasks.base import TASKS, Answers, Evaluation
+
+if TYPE_CHECKING:
+    import torch
+
+
+def measure(job: Job, progress: Callable[[str], None]) -> Measured:
+    """Reload both artifacts and measure every asked budget; a budget that cannot be measured fails alone."""
+    spec = job.spec
+    progress("reloading both artifacts")
+    bench = LocalBench(job, progress)
+    contradictions = bench.contradictions()
+    measurements, failures = {}, {}
+    # Timings last: evaluation has warmed the process up, and waiting for the machine then holds up nothing else.
+    for label in sorted(job.labels, key=lambda name: spec.budgets[name].machine):
+        metric = spec.budgets[label]
+        progress(f"measuring {label}")
+        try:
+            measurements[label] = metric.measure(bench)
+        except Unmeasurable as error:
+            failures[label] = Failure(sentence=str(error))
+    evaluated = bench.evaluated
+    return Measured(
+        measurements=measurements,
+        failures=failures,
+        reference=bench.reference.evidence,
+        compressed=bench.compressed.evidence,
+        contradictions=tuple(contradictions),
+        kernels=spec.deploy.kernels(),
+        names=tuple(evaluated.names) if evaluated is not None else (),
+    )
+
+
+def peak_bytes(job: Job, progress: Callable[[str], None]) -> int:
+    """Growth of peak resident memory while one artifact is loaded and run, over the state after imports."""
+    spec = job.spec
+    folder = Path(getattr(job, job.side))
+    # Imports everything that the runtime needs.
+    spec.deploy.kernels()
+    batch, _ = probe.read(folder)
+    inputs = _repeated(batch, spec.measure.batch)
+    with machine(alone=False):
+        progress(f"measuring the memory of the {job.side} artifact")
+        before = _resident("VmRSS")
+        # Forgets the peak so far, where the kernel lets us; else the peak of the imports stays in it.
+        Path("/proc/self/clear_refs").write_text("5")
+        runner = spec.deploy.load(folder / ARTIFACT, spec.measure.threads)
+        for _ in range(3):
+            runner(inputs)
+        return max(0, _resident("VmHWM") - before)
+
+
+def _resident(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise Unmeasurable(f"this system does not tell {field}")
+
+
+def _repeated(batch: tuple[torch.Tensor, ...], size: int) -> tuple[torch.Tensor, ...]:
+    """A batch of that size made of the samples at hand."""
+    import torch
+
+    return tuple(part[torch.arange(size) % len(part)] for part in batch)
+
+
+class LocalBench(Bench):
+    """The bench of one job, in this process."""
+
+    def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
+        self._job, self._progress = job, progress
+        self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
+        self.reference = self._side("reference")
+        self.compressed = self._side("compressed")
+        self.evaluated: Evaluation | None = None
+
+    @property
+    def _spec(self) -> Spec:
+        return self._job.spec
+
+    def _folder(self, side: str) -> Path:
+        return Path(self._job.reference if side == "reference" else self._job.compressed)
+
+    def _reload(self, side: str) -> Runner:
+        folder = self._folder(side)
+        runner = self._spec.deploy.load(folder / ARTIFACT, self._spec.measure.threads)
+        batch, saved = probe.read(folder)
+        rows = [runner(tuple(part[i : i + 1] for part in batch)) for i in range(len(batch[0]))]
+        reloaded = [np.concatenate([part.numpy() for part in parts]) for parts in zip(*rows, strict=True)]
+        probe.compare(saved, reloaded, "float" if side == "reference" else side)
+        return runner
+
+    def _side(self, side: str) -> Side:
+        runner, folder = self._runners[side], self._folder(side)
+        batch, _ = probe.read(folder)
+        return Side(
+            bytes=sum(path.stat().st_size for path in (folder / ARTIFACT).rglob("*") if path.is_file()),
+            evidence=runner.evidence(),
+            macs=runner.macs(_repeated(batch, 1)),
+            peak_bytes=self._job.peak_bytes.get(side),
+        )
+
+    def contradictions(self) -> list[str]:
+        """Every sentence in which the reloaded artifact contradicts the steps."""
+        before, after = self.reference.evidence, self.compressed.evidence
+        found = [
+            f"{step.method}: {sentence}" for step in self._spec.compress for sentence in step.contradictions(before, after)
+        ]
+        if self._unchanged():
+            found.insert(0, "the compressed artifact equals the float one: nothing was compressed")
+        return found
+
+    def _unchanged(self) -> bool:
+        """Same stored tensors by type and shape, no smaller file, and the same answers bit for bit."""
+        stored = [
+            sorted((t.dtype, t.shape, t.zeros) for t in side.evidence.tensors) for side in (self.reference, self.compressed)
+        ]
+        if stored[0] != stored[1] or self.compressed.bytes < 0.99 * self.reference.bytes:
+            return False
+        _, ours = probe.read(self._folder("reference"))
+        _, theirs = probe.read(self._folder("compressed"))
+        return all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        if self._spec.data is None:
+            raise DataError("the spec names no `data:`")
+        return self._spec.data.load(Path(self._job.root))
+
+    def evaluation(self) -> Evaluation:
+        """Both models' answers, from the cache where the same artifact answered the same data before."""
+        if self.evaluated is not None:
+            return self.evaluated
+        spec, split = self._spec, self._dataset.evaluation
+        if split is None or len(split) == 0 or spec.data is None:
+            raise DataError("the evaluation split is empty: nothing can be measured on it")
+        data = key_of(spec.data.model_dump(mode="json"), spec.data.fingerprint(Path(self._job.root)))
+        with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
+            reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
+        targets = np.concatenate([reference.pop("targets")])
+        compressed.pop("targets")
+        self.evaluated = Evaluation(reference, compressed, targets, split.units, split.names, data)
+        return self.evaluated
+
+    def _answers(self, side: str, split: Split, data: str) -> dict[str, np.ndarray[Any, Any]]:
+        spec = self._spec
+        task = TASKS[spec.task]
+        artifact = sealed_digest(self._folder(side) / ARTIFACT)
+        code = code_digest(task.__module__, type(spec.deploy).__module__, __name__)
+        key = key_of("answers", artifact, data, spec.task, spec.deploy.kernels(), spec.measure.threads, versions(), code)
+        cache = Cache(Path(self._job.cache)) if self._job.cache else None
+        entry = cache.get(key) if cache else None
+        if entry is not None:
+            with np.load(entry / "answers.npz") as arrays:
+                return dict(arrays)
+        found = self._evaluate(side, split)
+        if cache:
+            with cache.put(key) as folder:
+                np.savez(folder / "answers.npz", **found)  # type: ignore[arg-type]
+        return found
+
+    def _evaluate(self, side: str, split: Split) -> dict[str, np.ndarray[Any, Any]]:
+        task = TASKS[self._spec.task](task=self._spec.task)
+        runner, done, total = self._runners[side], 0, len(split)
+        parts: list[Answers] = []
+        for batch in split.batches(task.batch):
+            outputs = runner(batch.inputs)
+            for tensor in outputs:
+                if not bool(tensor.isfinite().all()):
+                    raise Unmeasurable(f"the {_name(side)} model answers with NaN or infinity after {done} of {total} samples")
+            parts.append({**task.answers(outputs), "targets": batch.targets.numpy()})
+            done += len(batch.targets)
+            self._progress(f"evaluating the {_name(side)} model, {done} of {total}")
+        if done != total:
+            raise Unmeasurable(f"the evaluation of the {_name(side)} model saw {done} of {total} samples")
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def timings(self, batch: int | None, limits: Sequence[float], *, rate: bool = False) -> Timings:
+        """Alternating blocks of both runners, with the machine to ourselves."""
+        size = batch or self._spec.measure.batch
+        inputs, _ = probe.read(self._folder("reference"))
+        calls = [self._runners[side].prepared(_repeated(inputs, size)) for side in ("reference", "compressed")]
+        with machine(alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")):
+            return sample(
+                calls[0], calls[1], _time_limits(limits, rate), self._spec.measure,
+                batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
+            )  # fmt: skip
+
+
+def _time_limits(limits: Iterable[float], rate: bool) -> tuple[float, ...]:
+    """Limits on the ratio of times: a rate's ratio is the inverse."""
+    return tuple(1 / limit if rate else limit for limit in limits)
+
+
+def _name(side: str) -> str:
+    return "float" if side == "reference" else side

@@ -1,0 +1,174 @@
+"""The straight line of one case: compress (or take from the cache), measure, hand back a result. Runs no model itself."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import Unmeasurable
+from harness.run.cache import Cache, key_of, sealed_digest
+from harness.run.code import code_digest
+from harness.run.compressing import ARTIFACT
+from harness.run.environment import environment, versions
+from harness.run.executor import Executor, Watch
+from harness.run.job import Failure, Job, Outcome
+from harness.run.result import Result
+from harness.spec.load import Case, SpecFile
+from harness.spec.requirements import missing
+from harness.spec.schema import Spec
+
+
+@dataclass
+class Run:
+    """One case that was run, while its artifact is still at hand."""
+
+    result: Result
+    artifact: Path | None
+
+
+class Pipeline:
+    """Runs cases with an executor and a cache; `cache` None starts afresh and keeps nothing past the run."""
+
+    def __init__(self, executor: Executor, cache: Cache | None) -> None:
+        self._executor = executor
+        self._stack = ExitStack()
+        self._reads_cache = cache is not None
+        self._cache = cache or Cache(Path(self._stack.enter_context(_temporary())))
+
+    def close(self) -> None:
+        """End the workers and drop what was kept for this run only."""
+        self._executor.close()
+        self._stack.close()
+
+    def run(self, file: SpecFile, case: Case, labels: Sequence[str], watch: Watch) -> Run:
+        """Run one case and measure these budgets of it."""
+        spec = case.spec
+        blank = Result(
+            spec=file.id, case=case.name, title=spec.title, task=spec.task,
+            steps=tuple(step.method for step in spec.compress), environment=environment(),
+        )  # fmt: skip
+        unmet = missing(spec.requires)
+        if unmet:
+            return Run(blank.model_copy(update={"not_here": f"this machine has no {', '.join(unmet)}"}), None)
+        try:
+            return self._run(file, spec, tuple(labels), watch, blank)
+        except _Failed as failed:
+            outcome = failed.outcome
+            update = {"failure": outcome.failure, "not_here": outcome.not_here, "seconds": outcome.seconds}
+            return Run(blank.model_copy(update=update), None)
+        except Unmeasurable as error:
+            return Run(blank.model_copy(update={"failure": Failure(sentence=str(error))}), None)
+
+    def _run(self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result) -> Run:
+        seconds: dict[str, float] = {}
+        reference, compressed = self._artifacts(file, spec, watch, seconds)
+        job = Job(
+            stage="measure", spec=spec, root=str(file.root), reference=str(reference), compressed=str(compressed),
+            cache=str(self._cache.folder), labels=labels,
+        )  # fmt: skip
+        if any(spec.budgets[label].isolated for label in labels):
+            peaks = {side: self._peak(job, side, watch, seconds) for side in ("reference", "compressed")}
+            job = job.model_copy(update={"peak_bytes": peaks})
+        measured = self._do(job, watch, seconds).measured
+        if measured is None:
+            raise Unmeasurable("the measure stage left no measurements")
+        result = blank.model_copy(
+            update={
+                **{name: getattr(measured, name) for name in type(measured).model_fields},
+                "artifact": sealed_digest(compressed / ARTIFACT),
+                "seconds": seconds,
+            }
+        )
+        return Run(result, compressed / ARTIFACT)
+
+    def _artifacts(self, file: SpecFile, spec: Spec, watch: Watch, seconds: dict[str, float]) -> tuple[Path, Path]:
+        """The folders of both artifacts; compresses what the cache does not hold."""
+        watch("looking for artifacts in the cache", 0.0)
+        reference_key, compressed_key = artifact_keys(spec, file.root)
+        reference, compressed = self._cache.get(reference_key), self._cache.get(compressed_key)
+        if reference is None or compressed is None:
+            with ExitStack() as stack:
+                staged = [
+                    stack.enter_context(_existing(entry) if entry is not None else self._cache.put(key))
+                    for key, entry in ((reference_key, reference), (compressed_key, compressed))
+                ]
+                job = Job(
+                    stage="compress", spec=spec, root=str(file.root),
+                    reference=str(staged[0]), compressed=str(staged[1]),
+                )  # fmt: skip
+                self._do(job, watch, seconds)
+            reference, compressed = self._cache.get(reference_key), self._cache.get(compressed_key)
+        else:
+            seconds["compress"] = 0.0
+        if reference is None or compressed is None:
+            raise Unmeasurable(f"the artifacts could not be kept under {self._cache.folder}: is the disk full?")
+        return reference, compressed
+
+    def _peak(self, job: Job, side: str, watch: Watch, seconds: dict[str, float]) -> int:
+        outcome = self._do(job.model_copy(update={"stage": "memory", "side": side}), watch, seconds)
+        if outcome.peak_bytes is None:
+            raise Unmeasurable("the memory worker gave no figure")
+        return outcome.peak_bytes
+
+    def _do(self, job: Job, watch: Watch, seconds: dict[str, float]) -> Outcome:
+        outcome = self._executor.run(job, watch)
+        for stage, spent in outcome.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + spent
+        if outcome.failure is not None or outcome.not_here is not None:
+            raise _Failed(outcome.model_copy(update={"seconds": seconds}))
+        return outcome
+
+
+class _Failed(Exception):
+    """Carries the outcome of a job that left nothing to measure up to where the result is made."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+def artifact_keys(spec: Spec, root: Path) -> tuple[str, str]:
+    """The cache addresses of the float and the compressed artifact: everything that decides their bytes.
+
+    Raises:
+        Unmeasurable: a file that the spec names is not there.
+    """
+    data = None
+    if spec.data is not None:
+        data = [spec.data.model_dump(mode="json"), spec.data.fingerprint(root)]
+    parts = [type(spec.model), type(spec.deploy), *([type(spec.data)] if spec.data else [])]
+    reference = [
+        spec.model.model_dump(mode="json"),
+        spec.model.fingerprint(root),
+        spec.deploy.model_dump(mode="json"),
+        data,
+        versions(),
+        environment().instruction_sets,
+        code_digest("harness.run.compressing", "harness.lowering", *(part.__module__ for part in parts)),
+    ]
+    steps = [
+        [step.model_dump(mode="json"), step.fingerprint(root), code_digest(type(step).__module__)] for step in spec.compress
+    ]
+    measure = spec.measure
+    return key_of("float", reference), key_of("compressed", reference, steps, spec.task, measure.seed, measure.threads)
+
+
+
+
+@contextmanager
+def _existing(entry: Path) -> Iterator[Path]:
+    yield entry
+
+
+@contextmanager
+def _temporary() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="weighin-cache-")
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)

@@ -1,0 +1,94 @@
+"""A few inputs and what a model answered to them: whether what was reloaded is what was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.data.base import Split
+from harness.errors import ArtifactError
+from harness.forms import Form, Subject
+
+if TYPE_CHECKING:
+    import torch
+
+SAMPLES = 8
+# Freezing folds batch norms and reorders sums: outputs move in the last bits, by far less than this share of their range.
+TOLERANCE = 1e-2
+_FILE = "probe.npz"
+
+
+def inputs(split: Split) -> tuple[torch.Tensor, ...]:
+    """The first few calibration samples as one batch."""
+    return next(split.batches(SAMPLES)).inputs
+
+
+def answers(subject: Subject, batch: tuple[torch.Tensor, ...]) -> list[np.ndarray[Any, Any]]:
+    """What the object in memory gives, sample by sample, so that a graph with a fixed batch axis serves too."""
+    import torch
+
+    model = subject.model
+    if subject.form is Form.OPENVINO:
+        import openvino
+
+        compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        rows = [list(compiled([one.numpy() for one in sample]).values()) for sample in _samples(batch)]
+    else:
+        run = model.module() if subject.form is Form.EXPORTED else model
+        with torch.inference_mode():
+            rows = [[part.float().numpy() for part in as_tuple(run(*sample))] for sample in _samples(batch)]
+    return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+
+def as_tuple(outputs: Any) -> tuple[torch.Tensor, ...]:
+    """A model's outputs as a flat tuple of tensors."""
+    import torch
+
+    if isinstance(outputs, torch.Tensor):
+        return (outputs,)
+    if isinstance(outputs, dict):
+        outputs = tuple(outputs.values())
+    return tuple(part for item in outputs for part in as_tuple(item))
+
+
+def write(folder: Path, batch: tuple[torch.Tensor, ...], outputs: Sequence[np.ndarray[Any, Any]]) -> None:
+    """Keep inputs and outputs beside the artifact."""
+    arrays = {f"input{index}": tensor.numpy() for index, tensor in enumerate(batch)}
+    arrays |= {f"output{index}": array for index, array in enumerate(outputs)}
+    np.savez(folder / _FILE, **arrays)  # type: ignore[arg-type]
+
+
+def read(folder: Path) -> tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, Any]]]:
+    """The inputs and outputs that `write` kept."""
+    import torch
+
+    with np.load(folder / _FILE) as arrays:
+        batch = tuple(torch.from_numpy(arrays[name]) for name in sorted(arrays) if name.startswith("input"))
+        return batch, [arrays[name] for name in sorted(arrays) if name.startswith("output")]
+
+
+def compare(saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray[Any, Any]], which: str) -> None:
+    """Hold a reloaded artifact to what was saved.
+
+    Raises:
+        ArtifactError: other shapes, or outputs that differ by more than rounding.
+    """
+    shapes = [[array.shape for array in side] for side in (saved, reloaded)]
+    if shapes[0] != shapes[1]:
+        raise ArtifactError(f"the reloaded {which} artifact gives outputs of shapes {shapes[1]}, the saved model {shapes[0]}")
+    for one, other in zip(saved, reloaded, strict=True):
+        span = float(np.abs(one).max()) or 1.0
+        error = float(np.abs(one - other).max()) / span
+        # `not <=` so that NaN is caught as well.
+        if not error <= TOLERANCE:
+            raise ArtifactError(
+                f"the reloaded {which} artifact gives other outputs than the model that was saved: off by {error:.1%} of "
+                f"their range"
+            )
+
+
+def _samples(batch: tuple[torch.Tensor, ...]) -> list[tuple[torch.Tensor, ...]]:
+    return [tuple(part[index : index + 1] for part in batch) for index in range(len(batch[0]))]

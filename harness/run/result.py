@@ -1,0 +1,41 @@
+"""What running one case gives: the document that the judge reads and the report shows."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.evidence import Evidence
+from harness.metrics.base import Measurement
+from harness.run.environment import Environment
+from harness.run.job import Failure
+
+
+class Result(BaseModel):
+    """One case, measured.
+
+    Attributes:
+        failure: why nothing could be measured; None where something was.
+        not_here: the unmet requirement; None where all are met.
+        measurements: label → raw values of both sides.
+        failures: label → why that one budget could not be measured.
+        artifact: sha256 of each file of the compressed artifact.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    spec: str
+    case: str = ""
+    title: str = ""
+    task: str = ""
+    steps: tuple[str, ...] = ()
+    failure: Failure | None = None
+    not_here: str | None = None
+    measurements: dict[str, Measurement] = Field(default_factory=dict)
+    failures: dict[str, Failure] = Field(default_factory=dict)
+    reference: Evidence | None = None
+    compressed: Evidence | None = None
+    contradictions: tuple[str, ...] = ()
+    kernels: str = ""
+    names: tuple[str, ...] = ()
+    artifact: dict[str, str] = Field(default_factory=dict)
+    environment: Environment
+    seconds: dict[str, float] = Field(default_factory=dict, description="seconds spent a stage; 0 where cached")

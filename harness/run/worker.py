@@ -1,0 +1,117 @@
+"""What happens inside a worker process: one job in, one outcome out, whatever goes wrong in between.
+
+    python -m harness.run.worker JOB.json OUTCOME.json     where a process cannot be forked
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import MissingExtra, NotHere, Unmeasurable
+from harness.run.job import Failure, Job, Outcome
+from harness.spec.requirements import EXTRAS
+
+Progress = Callable[[str], None]
+
+
+def run(job_path: Path, outcome_path: Path) -> None:
+    """Run one job; always leaves a whole outcome file, unless the process itself dies."""
+    started = time.monotonic()
+    job = Job.model_validate_json(job_path.read_text())
+    _settle(job)
+    try:
+        outcome = _stage(job, _announcer(outcome_path))
+    except NotHere as error:
+        outcome = Outcome(not_here=str(error))
+    except Unmeasurable as error:
+        outcome = Outcome(failure=Failure(sentence=str(error)))
+    except ModuleNotFoundError as error:
+        outcome = Outcome(failure=Failure(sentence=_missing(error), log=traceback.format_exc()))
+    except MemoryError:
+        limit = f" of {job.spec.measure.memory_mb} MB (measure.memory_mb)" if job.spec.measure.memory_mb else ""
+        outcome = Outcome(failure=Failure(sentence=f"the {job.stage} stage ran out of memory{limit}"))
+    except Exception as error:
+        if "can't allocate memory" in str(error) or "bad_alloc" in str(error):
+            sentence = f"the {job.stage} stage ran out of memory: {error}"
+        else:
+            sentence = f"the {job.stage} stage failed: {type(error).__name__}: {error}"
+        outcome = Outcome(failure=Failure(sentence=sentence, log=traceback.format_exc()))
+    outcome = outcome.model_copy(update={"seconds": {**outcome.seconds, job.stage: time.monotonic() - started}})
+    _write(outcome_path, outcome.model_dump_json())
+
+
+def progress_path(outcome_path: Path) -> Path:
+    """Where a worker says what it is doing."""
+    return outcome_path.with_suffix(".progress")
+
+
+def _stage(job: Job, progress: Progress) -> Outcome:
+    # Imported here: the pytest process reads this module's names too, and these import nothing heavy until they run.
+    from harness.run import compressing, measuring
+
+    if job.stage == "compress":
+        compressing.compress(job, progress)
+        return Outcome()
+    if job.stage == "memory":
+        return Outcome(peak_bytes=measuring.peak_bytes(job, progress))
+    return Outcome(measured=measuring.measure(job, progress))
+
+
+def _settle(job: Job) -> None:
+    """Seeds, threads and limits, before anything else happens in this process."""
+    import random
+
+    import numpy as np
+
+    measure = job.spec.measure
+    random.seed(measure.seed)
+    np.random.seed(measure.seed)  # noqa: NPY002 - libraries that draw from the global state must be seeded too
+    if "torch" in sys.modules or job.stage != "memory":
+        import torch
+
+        torch.manual_seed(measure.seed)
+        torch.set_num_threads(measure.threads)
+    if measure.memory_mb is not None:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+        limit = used + measure.memory_mb * 10**6
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    # Third-party chatter belongs in the log once, not thousands of times.
+    warnings.simplefilter("once")
+    logging.getLogger().setLevel(logging.WARNING)
+    # Project code (`factory: mypackage.nets:build`) is imported from the project root.
+    os.chdir(job.root)
+
+
+def _announcer(outcome_path: Path) -> Progress:
+    path = progress_path(outcome_path)
+
+    def announce(text: str) -> None:
+        temporary = path.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.replace(path)
+
+    return announce
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    module = (error.name or "").partition(".")[0]
+    return str(MissingExtra(module, EXTRAS[module])) if module in EXTRAS else f"module {error.name!r} is not installed"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), Path(sys.argv[2]))
