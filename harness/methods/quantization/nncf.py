@@ -1,0 +1,103 @@
+"""What this family does to OpenVINO graphs: static int8 by NNCF, and float16 constants."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import MethodError
+from harness.forms import Subject
+from harness.methods.layers import chosen
+from harness.openvino_graph import import_openvino, layers
+
+if TYPE_CHECKING:
+    from harness.data.base import Batch, Split
+    from harness.methods.base import Workshop
+    from harness.methods.quantization.int8_static import Int8Static
+
+
+def quantize(subject: Subject, workshop: Workshop, options: Int8Static) -> Subject:
+    """Quantize weights (per channel) and activations (per tensor) of an OpenVINO graph to 8 bits, calibrated.
+
+    Ranges come from every calibration sample; biases are corrected for the shift that rounding causes (Nagel et al.,
+    *Data-Free Quantization*, 2019, section 4.2), and channels may be smoothed first (Xiao et al., *SmoothQuant*, 2023).
+
+    Raises:
+        MethodError: there is no calibration data, `keep_float` names no layer, or NNCF refuses the graph.
+    """
+    if workshop.data is None:
+        raise MethodError("int8-static calibrates on data: the spec needs `data:`")
+    kept = chosen("keep_float", options.keep_float, [node.get_friendly_name() for node, _ in layers(subject.model)])
+    import_openvino()
+    import nncf
+
+    calibration = workshop.data.calibration
+    workshop.progress(f"calibrating on {len(calibration)} samples")
+    samples = nncf.Dataset(Samples(calibration), lambda batch: {i: each.numpy() for i, each in enumerate(batch.inputs)})
+    advanced = nncf.AdvancedQuantizationParameters()
+    if options.smooth_quant_alpha is not None:
+        advanced.smooth_quant_alphas = nncf.AdvancedSmoothQuantParameters(
+            convolution=options.smooth_quant_alpha, matmul=options.smooth_quant_alpha
+        )
+    with _quiet():
+        try:
+            model = nncf.quantize(
+                subject.model,
+                samples,
+                preset=nncf.QuantizationPreset(options.preset),
+                model_type=None if options.model_type is None else nncf.ModelType(options.model_type),
+                subset_size=len(calibration),
+                fast_bias_correction=options.fast_bias_correction,
+                ignored_scope=nncf.IgnoredScope(names=sorted(kept)) if kept else None,
+                advanced_parameters=advanced,
+            )
+        except (nncf.ValidationError, nncf.UnsupportedModelError, RuntimeError) as error:
+            raise MethodError(f"NNCF cannot quantize this model: {error}") from error
+    return replace(subject, model=model)
+
+
+class Samples:
+    """A split, one sample at a time, as often as it is walked through: nothing is held but the sample in hand."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._split.batches(1)
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+
+def compress_to_float16(model: Any) -> Any:
+    """The graph with its float32 constants stored as float16 and widened when the model is loaded.
+
+    Halves the file; arithmetic stays float32. Constants whose values float16 cannot hold stay as they are.
+    """
+    openvino = import_openvino()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "half.xml"
+        openvino.save_model(model, path, compress_to_fp16=True)
+        core = openvino.Core()
+        # The constants must outlive the file.
+        core.set_property({"ENABLE_MMAP": False})
+        return core.read_model(path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """NNCF draws progress bars and logs what it is about to do; neither belongs in a report."""
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
