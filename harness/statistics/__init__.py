@@ -6,6 +6,7 @@ from harness.statistics.mean import mean_difference, mean_ratio
 from harness.statistics.proportion import proportion_difference, proportion_ratio
 from harness.statistics.sample_size import needed_n, smallest_limit
 from harness.statistics.sequential import Look, SequentialRatio
+from harness.statistics.set_statistic import macro_swing, statistic_difference
 
 __all__ = [
     "FloatArray",
@@ -13,6 +14,7 @@ __all__ = [
     "Interval",
     "Look",
     "SequentialRatio",
+    "macro_swing",
     "mean_difference",
     "mean_ratio",
     "median_ratio",
@@ -20,4 +22,5 @@ __all__ = [
     "proportion_difference",
     "proportion_ratio",
     "smallest_limit",
+    "statistic_difference",
 ]

@@ -13,7 +13,7 @@ Biometrics 57, 478-483.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -24,6 +24,7 @@ from harness.statistics.interval import FloatArray
 
 NUISANCE_SHARE = 0.002  # of the error rate, spent on the interval of the nuisance parameter
 TAIL = 5.5  # standard deviations of the won count that are summed; what lies beyond holds less than 1e-7
+NEGLIGIBLE = 1e-10  # a chance not worth an evaluation of the incomplete beta function
 PRECISION = 1e-4  # of the distance from estimate to bound; added, so that the bound errs outward
 EDGE = 1 - 1e-12
 
@@ -50,6 +51,7 @@ def exact_upper(contrast: Contrast, won: int, lost: int, n: int, confidence: flo
     alpha = 1 - confidence
     target = float(ndtri(alpha))
 
+    @cache
     def excess(null: float) -> float:
         return float(ndtri(max(p_value(contrast, won, lost, n, null, alpha), 1e-300))) - target
 
@@ -112,7 +114,8 @@ def tail_probability(contrast: Contrast, n: int, null: float, bound: float, disc
     chance = np.exp(ways + xlogy(wins, won_rate[:, None]) + xlog1py(n - wins, -won_rate[:, None]))
     # Chance that a pair which is not won is not lost either; above 0, so that betainc(0, b, x) is the 1 it should be.
     alike = np.clip(1 - lost_rate / np.maximum(1 - won_rate, 1e-300), 1e-300, 1.0)
-    return np.asarray((chance * betainc(n - wins - most, most + 1, alike[:, None])).sum(axis=1))
+    below = betainc(n - wins - most, most + 1, alike[:, None], where=chance > NEGLIGIBLE, out=np.zeros_like(chance))
+    return np.asarray((chance * below).sum(axis=1))
 
 
 def most_lost(contrast: Contrast, wins: FloatArray, n: int, null: float, bound: float) -> FloatArray:
