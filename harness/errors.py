@@ -1,16 +1,16 @@
 """Everything this package raises on purpose.
 
-    WeighinError
-    ├── SpecError            a spec that cannot be read, or that means nothing; carries located problems
-    ├── UnknownName          a name that no registry holds, with the closest ones
-    ├── Unmeasurable         a measurement that is absent or meaningless: the verdict INVALID, never a number
-    │   ├── MissingExtra     an optional dependency that is not installed, with the extra that brings it
-    │   ├── SourceError      a model that cannot be built or loaded
-    │   ├── DataError        a dataset that is absent, empty, or overlaps itself
-    │   ├── MethodError      a compression step that could not be taken
-    │   └── ArtifactError    an artifact that cannot be saved, reloaded, or does not match what was saved
-    ├── NotHere              an unmet `requires`: the verdict NOT RUN
-    └── BaselineError        a baseline file that cannot be read; the file is left as it is
+WeighinError
+├── SpecError            a spec that cannot be read, or that means nothing; carries located problems
+├── UnknownName          a name that no registry holds, with the closest ones
+├── Unmeasurable         a measurement that is absent or meaningless: the verdict INVALID, never a number
+│   ├── MissingExtra     an optional dependency that is not installed, with the extra that brings it
+│   ├── SourceError      a model that cannot be built or loaded
+│   ├── DataError        a dataset that is absent, empty, or overlaps itself
+│   ├── MethodError      a compression step that could not be taken
+│   └── ArtifactError    an artifact that cannot be saved, reloaded, or does not match what was saved
+├── NotHere              an unmet `requires`: the verdict NOT RUN
+└── BaselineError        a baseline file that cannot be read; the file is left as it is
 """
 
 from __future__ import annotations

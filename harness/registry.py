@@ -45,7 +45,7 @@ class Registry(Generic[T]):
 
     def register(self, part: P) -> P:
         """Class decorator: add a part. A name taken twice is an error, whoever takes it."""
-        name = part.model_fields[self.key].default
+        name = part.__pydantic_fields__[self.key].default
         taken = self._parts.get(name)
         if taken is not None:
             raise WeighinError(f"{self.key} {name!r} is registered twice: by {taken.__module__} and {part.__module__}")

@@ -48,7 +48,7 @@ class SpecModule(pytest.Module):
     obj: Any = None
     named: bool = False
 
-    def collect(self) -> Iterator[pytest.Item]:  # type: ignore[override]
+    def collect(self) -> Iterator[pytest.Item]:
         """One item a budget and one for the evidence, for each case; or the single item `spec` of a broken file."""
         self.named = self.session.isinitpath(self.path)
         try:

@@ -56,7 +56,7 @@ class GateExecution:
         report = yield
         left = item.stash.get(_LEFT, None)
         if left is not None:
-            report.weighin = left.model_dump(mode="json") if call.when == "setup" else {}
+            vars(report)["weighin"] = left.model_dump(mode="json") if call.when == "setup" else {}
         return report
 
     def pytest_sessionfinish(self) -> None:

@@ -26,8 +26,12 @@ def add_options(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--reason", metavar="TEXT", help="why the new baselines are acceptable; kept in them")
     group.addoption("--weighin-report", metavar="DIR", type=Path, help="write report.json and index.html there")
-    group.addoption("--export", metavar="DIR", type=Path, help="write artifact and manifest of every case that passes there")
-    group.addoption("--no-cache", action="store_true", help="take no artifact and no outcome from the cache, and leave none")
+    group.addoption(
+        "--export", metavar="DIR", type=Path, help="write artifact and manifest of every case that passes there"
+    )
+    group.addoption(
+        "--no-cache", action="store_true", help="take no artifact and no outcome from the cache, and leave none"
+    )
 
 
 def check_options(config: pytest.Config) -> None:

@@ -65,5 +65,8 @@ def properties(verdict: Verdict) -> list[tuple[str, Any]]:
             found.append((name, figure))
     found += list(verdict.bound.items())
     if verdict.interval is not None:
-        found += [(f"{verdict.interval.of}_{edge}", getattr(verdict.interval, edge)) for edge in ("estimate", "lower", "upper")]
+        found += [
+            (f"{verdict.interval.of}_{edge}", getattr(verdict.interval, edge))
+            for edge in ("estimate", "lower", "upper")
+        ]
     return found

@@ -13,6 +13,7 @@ from harness.gate.export import export
 from harness.gate.outcome import Left
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate
+from harness.judge.baseline import Accepted
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.verdict import State, Verdict
 from harness.report.document import record
@@ -91,7 +92,8 @@ class CaseRunner:
     def _candidate(self, item: SpecItem, run: Run, standing: Standing, row: Verdict) -> Candidate | None:
         if row.verdict is not State.PASS:
             return None
-        portable, machine = {}, {}
+        portable: dict[str, Accepted] = {}
+        machine: dict[str, Accepted] = {}
         measured = run.result.measurements.get(item.label)
         if measured is not None:
             spec = item.case.spec
@@ -117,5 +119,3 @@ class CaseRunner:
             return
         if all(row.verdict is State.PASS for row in rows):
             export(self._export, item.file, item.case, run, rows)
-
-

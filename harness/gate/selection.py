@@ -42,5 +42,3 @@ def scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
             return path if path.endswith((".yaml", ".yml")) else nodeid
 
     return OneSpecOneWorker(config, log)
-
-

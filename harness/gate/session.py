@@ -1,4 +1,4 @@
-"""The run as one process sees it whole: rows gathered from every item (under xdist from every worker), then written once."""
+"""The run as one process sees it whole: the rows of every item, of all xdist workers too, gathered and written once."""
 
 from __future__ import annotations
 
@@ -99,16 +99,21 @@ class GateSession:
             candidate = _joined([left.candidate for left in items if left.candidate is not None])
             if candidate.portable or candidate.machine:
                 updated[Path(root)][spec] = accepted(old, spec, case, candidate, known, reason, commit)
-        for root in sorted(updated):
-            for path in baselines.write_all(root, updated[root]):
-                self._notes.append(f"baseline accepted: {path.relative_to(root)}")
+        for folder in sorted(updated):
+            for path in baselines.write_all(folder, updated[folder]):
+                self._notes.append(f"baseline accepted: {path.relative_to(folder)}")
 
 
 def _joined(candidates: list[Candidate]) -> Candidate:
     portable = {label: entry for one in candidates for label, entry in one.portable.items()}
     machine = {label: entry for one in candidates for label, entry in one.machine.items()}
     return Candidate(
-        portable, machine, candidates[0].fingerprint, candidates[0].environment, candidates[0].threads, candidates[0].evidence
+        portable,
+        machine,
+        candidates[0].fingerprint,
+        candidates[0].environment,
+        candidates[0].threads,
+        candidates[0].evidence,
     )
 
 
@@ -121,10 +126,13 @@ def _commit(root: Path) -> str:
     """What is checked out; empty outside a repository."""
     try:
         found = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10, check=False
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return found.stdout.strip()
-
-

@@ -37,7 +37,8 @@ def accepted(
 
     Args:
         old: the file's content; None where there is none yet.
-        spec, case: whose baseline it is.
+        spec: whose baseline it is.
+        case: which of its cases.
         candidate: what is accepted.
         known: labels that the spec still has; others are dropped.
         reason: why, in the user's words.

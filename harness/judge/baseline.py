@@ -35,7 +35,9 @@ class Accepted(_Model):
     value: float
     reference: float | None
     kernels: str
-    ratio: tuple[float, float, float] | None = Field(default=None, description="for times: lower bound, estimate, upper bound")
+    ratio: tuple[float, float, float] | None = Field(
+        default=None, description="for times: lower bound, estimate, upper bound"
+    )
     outcomes: Pairs | None = Field(default=None, description="for accuracies: per-sample outcomes, packed")
 
 
@@ -112,8 +114,8 @@ def read(root: Path, spec: str) -> Baseline | None:
         first = error.errors(include_url=False)[0]
         at = ".".join(str(part) for part in first["loc"])
         raise BaselineError(
-            f"{shown} is no baseline of version 1 ({at + ': ' if at else ''}{first['msg']}); it was left as it is: restore it "
-            "from version control, or remove it and accept anew"
+            f"{shown} is no baseline of version 1 ({at + ': ' if at else ''}{first['msg']}); it was left as it is: "
+            "restore it from version control, or remove it and accept anew"
         ) from error
     if baseline.spec != spec:
         raise BaselineError(f"{shown} says that it belongs to {baseline.spec!r}; it was left as it is: was it copied?")

@@ -66,11 +66,10 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     findings = judge(metric, measurement, spec.measure.confidence, _place(metric, label, standing))
     findings += _history(metric, label, result, spec, standing, overall(findings))
     state = overall(findings)
-    # Lead with what decided; what passed is not worth a clause beside it.
-    telling = [finding for finding in findings if finding.state is state or state is State.PASS]
-    telling += [finding for finding in findings if finding.state is State.NOT_RUN and finding not in telling]
-    clauses = "; ".join(finding.text for finding in telling if finding.text)
-    interval = next((finding.interval for finding in telling if finding.interval is not None), None)
+    # What decided leads.
+    findings.sort(key=lambda finding: finding.state is not state)
+    clauses = "; ".join(finding.text for finding in findings if finding.text)
+    interval = next((finding.interval for finding in findings if finding.interval is not None), None)
     return blank.model_copy(
         update={
             "verdict": state,
@@ -114,9 +113,7 @@ def _place(metric: Metric, label: str, standing: Standing) -> Place:
     return Place(False, f"no baseline was accepted on this machine; accept one with {HOW_TO_ACCEPT}")
 
 
-def _history(
-    metric: Metric, label: str, result: Result, spec: Spec, standing: Standing, state: State
-) -> list[Finding]:
+def _history(metric: Metric, label: str, result: Result, spec: Spec, standing: Standing, state: State) -> list[Finding]:
     """What the baseline has to say, where the budget itself is kept."""
     if standing.updating or state not in (State.PASS, State.NOT_RUN):
         return []
@@ -127,4 +124,6 @@ def _history(
         return [compare(metric, result.measurements[label], accepted, spec.measure.confidence, result.kernels)]
     if metric.machine:
         return [Finding(State.PASS, "no baseline here")]
-    return [Finding(State.FAIL, f"within budget, but no baseline is stored: look at it and accept it with {HOW_TO_ACCEPT}")]
+    return [
+        Finding(State.FAIL, f"within budget, but no baseline is stored: look at it and accept it with {HOW_TO_ACCEPT}")
+    ]

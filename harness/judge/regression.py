@@ -30,7 +30,9 @@ def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confid
         return _paired(metric, measurement, accepted.outcomes, tolerance, confidence)
     if isinstance(measurement, Exact):
         return _counted(metric, measurement, accepted.value, tolerance)
-    return Finding(State.INVALID, "the baseline holds another kind of measurement: accept it anew with --update-baselines")
+    return Finding(
+        State.INVALID, "the baseline holds another kind of measurement: accept it anew with --update-baselines"
+    )
 
 
 def _counted(metric: Metric, now: Exact, before: float, tolerance: float) -> Finding:
@@ -62,10 +64,14 @@ def _timed(
 def _paired(metric: Metric, now: Pairs, before: Pairs, tolerance: float, confidence: float) -> Finding:
     if now.data != before.data or now.outcomes.shape != before.outcomes.shape:
         return Finding(State.INVALID, "the baseline was taken on other samples: accept it anew with --update-baselines")
-    change = Pairs(outcomes_reference=before.outcomes, outcomes=now.outcomes, units=now.units, data=now.data).drop(confidence)
+    change = Pairs(outcomes_reference=before.outcomes, outcomes=now.outcomes, units=now.units, data=now.data).drop(
+        confidence
+    )
     # Where lower is better a rise is the regression.
     drop = change if metric.better == "higher" else -change
     text = f"baseline {number(before.value)}"
     if drop.lower > tolerance:
         return Finding(State.FAIL, f"{text}, proven worse (by at least {number(drop.lower)})")
-    return Finding(State.PASS, f"proven better than the {text}: --update-baselines tightens it" if drop.upper < -tolerance else "")
+    return Finding(
+        State.PASS, f"proven better than the {text}: --update-baselines tightens it" if drop.upper < -tolerance else ""
+    )

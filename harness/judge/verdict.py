@@ -98,7 +98,11 @@ def judge(metric: Metric, measurement: Measurement, confidence: float, place: Pl
     value, reference = measurement.value, measurement.reference
     if not math.isfinite(value) or (reference is not None and not math.isfinite(reference)):
         return [Finding(State.INVALID, f"measured {value} against float {reference}: not a number that means anything")]
-    findings = [_reference(metric, name, limit, reference) for name, limit in metric.bounds().items() if name.startswith("reference_")]
+    findings = [
+        _reference(metric, name, limit, reference)
+        for name, limit in metric.bounds().items()
+        if name.startswith("reference_")
+    ]
     findings += [
         _absolute(metric, name, limit, measurement, confidence, place)
         for name, limit in metric.bounds().items()
@@ -159,12 +163,14 @@ def _reference(metric: Metric, name: str, limit: float, reference: float | None)
     side = "below" if name == "reference_min" else "above"
     return Finding(
         State.INVALID,
-        f"the float model itself has {metric.metric} {number(reference)}, {side} {name} {number(limit)}: two bad models "
-        "show no drop",
+        f"the float model itself has {metric.metric} {number(reference)}, {side} {name} {number(limit)}: two bad "
+        "models show no drop",
     )
 
 
-def _absolute(metric: Metric, name: str, limit: float, measured: Measurement, confidence: float, place: Place) -> Finding:
+def _absolute(
+    metric: Metric, name: str, limit: float, measured: Measurement, confidence: float, place: Place
+) -> Finding:
     if metric.machine and not place.absolute:
         return Finding(State.NOT_RUN, f"{name} {number(limit)} {metric.unit} is not enforced here ({place.why_not})")
     upward = name == "min"
@@ -173,12 +179,22 @@ def _absolute(metric: Metric, name: str, limit: float, measured: Measurement, co
         drop = measured.drop(confidence)
         shown = Range(of="value", estimate=1 - drop.estimate, lower=1 - drop.upper, upper=1 - drop.lower,
                       confidence=confidence, method=drop.method)  # fmt: skip
-        state = _decide(shown.lower >= limit, shown.upper < limit) if upward else _decide(shown.upper <= limit, shown.lower > limit)
+        state = (
+            _decide(shown.lower >= limit, shown.upper < limit)
+            if upward
+            else _decide(shown.upper <= limit, shown.lower > limit)
+        )
         edge = shown.lower if upward else shown.upper
         side = "lower" if upward else "upper"
-        return Finding(state, f"{_percent(confidence)} {side} bound {number(edge)} over {_units(measured)}, {name} {number(limit)}", shown)
+        return Finding(
+            state,
+            f"{_percent(confidence)} {side} bound {number(edge)} over {_units(measured)}, {name} {number(limit)}",
+            shown,
+        )
     kept = measured.value >= limit if upward else measured.value <= limit
-    return Finding(State.PASS if kept else State.FAIL, f"{name} {number(limit)}")
+    if kept:
+        return Finding(State.PASS, f"{name} {number(limit)}")
+    return Finding(State.FAIL, f"{'below' if upward else 'above'} {name} {number(limit)}")
 
 
 def _ratio(name: str, limit: float, measured: Measurement, confidence: float) -> Finding:
@@ -189,17 +205,19 @@ def _ratio(name: str, limit: float, measured: Measurement, confidence: float) ->
     text = f"ratio {ratio_text(interval.estimate)}"
     if not measured.exact:
         text += f" [{ratio_text(lower)}, {ratio_text(upper)}]"
-    if name == "max_ratio":
-        state = _decide(upper <= limit, lower > limit)
-    else:
-        state = _decide(lower >= limit, upper < limit)
+    capped = name == "max_ratio"
+    state = _decide(upper <= limit, lower > limit) if capped else _decide(lower >= limit, upper < limit)
     note = ""
     if isinstance(measured, Timings) and measured.load > LOAD_NOTICED:
         wide = (lower * (1 - LOAD_BIAS), upper * (1 + LOAD_BIAS))
         if wide[0] <= limit <= wide[1]:
             state = State.INCONCLUSIVE
             note = f" (others took {measured.load:.0%} of the processor while measuring, which could turn this verdict)"
-    return Finding(state, f"{text}, {'limit' if name == 'max_ratio' else name} {ratio_text(limit)}{note}", _range("ratio", interval))
+    return Finding(
+        state,
+        f"{text}, {'limit' if capped else name} {ratio_text(limit)}{note}",
+        _range("ratio", interval),
+    )
 
 
 def _difference(what: str, limit: float, measured: Measurement, confidence: float) -> Finding:

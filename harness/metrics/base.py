@@ -78,7 +78,9 @@ class Metric(Options):
     reference_min: float | None = Field(default=None, description="the float model itself must reach this")
     reference_max: float | None = Field(default=None, description="the float model itself must not exceed this")
     regress: float | None = Field(
-        default=None, ge=0, description="how far from the stored baseline is still no regression; the metric's default otherwise"
+        default=None,
+        ge=0,
+        description="how far from the stored baseline is still no regression; the metric's default otherwise",
     )
 
     unit: ClassVar[str] = ""

@@ -30,6 +30,4 @@ def hits(evaluation: Evaluation, k: int) -> Pairs:
 def agreement(evaluation: Evaluation) -> Pairs:
     """Whether both models name the same first class; the float model agrees with itself everywhere."""
     same = evaluation.reference["ranked"][:, 0] == evaluation.compressed["ranked"][:, 0]
-    return Pairs(
-        outcomes_reference=np.ones_like(same), outcomes=same, units=evaluation.units, data=evaluation.data
-    )
+    return Pairs(outcomes_reference=np.ones_like(same), outcomes=same, units=evaluation.units, data=evaluation.data)

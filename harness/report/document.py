@@ -86,12 +86,9 @@ def record(result: Result) -> CaseRecord:
                 for side in (measured.blocks_reference, measured.blocks)
             )
             blocks[label] = Blocks(reference=reference, compressed=compressed, batch=measured.batch, load=measured.load)
-    return CaseRecord(
-        spec=result.spec, case=result.case, title=result.title, task=result.task, steps=result.steps,
-        environment=result.environment, kernels=result.kernels, reference=result.reference, compressed=result.compressed,
-        contradictions=result.contradictions, seconds=result.seconds, flips=flips, blocks=blocks,
-        log=result.failure.log if result.failure is not None else "",
-    )  # fmt: skip
+    shared = {name: getattr(result, name) for name in CaseRecord.model_fields if name in Result.model_fields}
+    log = result.failure.log if result.failure is not None else ""
+    return CaseRecord(**shared, flips=flips, blocks=blocks, log=log)
 
 
 def write(report: Report, folder: Path) -> Path:

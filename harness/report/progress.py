@@ -23,18 +23,19 @@ class Progress:
     @contextmanager
     def on(self, name: str) -> Iterator[Callable[[str, float], None]]:
         """Show the progress of one case for the length of the block."""
-        started, said = time.monotonic(), ["", 0.0]
+        started, told = time.monotonic(), 0.0
         live = self._reporter is not None and self._reporter.isatty and self._reporter.hasmarkup
 
         def watch(doing: str, seconds: float) -> None:
+            nonlocal told
             elapsed = time.monotonic() - started
             if self._reporter is None:
                 return
             if live:
                 width = self._reporter._tw.fullwidth - 1
                 self._write(f"\r{f'{name}: {doing} ({elapsed:.0f} s)'[:width]:<{width}}")
-            elif elapsed - float(said[1]) >= QUIET_S:
-                said[:] = [doing, elapsed]
+            elif elapsed - told >= QUIET_S:
+                told = elapsed
                 self._write(f"\n{name}: {doing} ({elapsed:.0f} s)")
 
         try:

@@ -40,7 +40,9 @@ def write_table(terminal: pytest.TerminalReporter, rows: Sequence[Verdict], note
 
 def _cells(row: Verdict) -> tuple[str, ...]:
     name = f"{row.spec}[{row.case}]" if row.case else row.spec
-    figures = [f"{number(value)} {row.unit}".rstrip() if value is not None else "" for value in (row.reference, row.value)]
+    figures = [
+        f"{number(value)} {row.unit}".rstrip() if value is not None else "" for value in (row.reference, row.value)
+    ]
     bounds = ", ".join(f"{bound} {number(limit)}" for bound, limit in row.bound.items())
     return (name, row.label, *figures, bounds, row.verdict.value)
 
@@ -48,5 +50,7 @@ def _cells(row: Verdict) -> tuple[str, ...]:
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = []
     for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        padded.append(cell.rjust(width) if column in (2, 3) else cell if column == len(cells) - 1 else cell.ljust(width))
+        padded.append(
+            cell.rjust(width) if column in (2, 3) else cell if column == len(cells) - 1 else cell.ljust(width)
+        )
     return "  ".join(padded)

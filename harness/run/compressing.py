@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
     for index, (step, form) in enumerate(zip(spec.compress, forms, strict=False), 1):
         name = f"step {index} of {len(spec.compress)}: {step.method}"
         progress(name)
-        within = Workshop(workshop.task, workshop.data, root, workshop.seed, lambda text, n=name: progress(f"{n}, {text}"))  # type: ignore[misc]
+        within = replace(workshop, progress=_prefixed(progress, name))
         try:
             subject = step.apply(_lowered(subject, form), within)
         except WeighinError:
@@ -68,6 +69,10 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
             raise MethodError(f"{name} failed on this model: {type(error).__name__}: {error}") from error
     progress("writing the compressed artifact")
     _save(spec, _lowered(subject, forms[-1]), compressed, probe_inputs)
+
+
+def _prefixed(progress: Callable[[str], None], name: str) -> Callable[[str], None]:
+    return lambda text: progress(f"{name}, {text}")
 
 
 def _data(spec: Spec, root: Path) -> Dataset:
@@ -91,7 +96,7 @@ def _resolvable(metric: Metric, data: Dataset, confidence: float) -> None:
     finest = smallest_limit(n, confidence)
     if metric.max_drop < finest:
         raise Unmeasurable(
-            f"{metric.metric}: {n} evaluation samples cannot prove a drop below {metric.max_drop:g} even with no sample "
+            f"{metric.metric}: {n} evaluation samples cannot prove a drop below {metric.max_drop:g} even with none "
             f"lost (the finest limit is {finest:.4f}); it takes {needed_n(metric.max_drop, confidence):,} samples"
         )
 

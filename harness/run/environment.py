@@ -13,7 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.spec.requirements import cpu_flags, cpu_model
 
 # Whose version changes numbers or speed.
-LIBRARIES = ("torch", "torchvision", "timm", "openvino", "nncf", "torch-pruning", "numpy", "scikit-learn", "scikit-image")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "openvino",
+    "nncf",
+    "torch-pruning",
+    "numpy",
+    "scikit-learn",
+    "scikit-image",
+)
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 
 

@@ -55,7 +55,7 @@ class LocalExecutor:
         threads = job.spec.measure.threads
         server = self._servers.get(threads)
         if server is None or not server.alive:
-            server = self._servers[threads] = _Server(threads)
+            server = self._servers[threads] = _Server(threads, self._folder / f"server-{self._count}.log")
         limit = job.spec.measure.timeout_s
         ending = server.run(paths, limit, lambda seconds: watch(_doing(paths["outcome"], job.stage), seconds))
         try:
@@ -79,14 +79,16 @@ class LocalExecutor:
 class _Server:
     """A running fork server, or where a process cannot be forked, a stand-in that starts a process a job."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, log: Path) -> None:
+        self._log = log
         self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET}
         self._process: subprocess.Popen[str] | None = None
         if hasattr(os, "fork"):
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.run.server"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self._environment,
-            )  # fmt: skip
+            with log.open("w") as errors:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "harness.run.server"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=self._environment,
+                )  # fmt: skip
 
     @property
     def alive(self) -> bool:
@@ -103,20 +105,23 @@ class _Server:
             self._process.stdin.write(request + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            return "found its fork server gone"
+            return f"found its fork server gone: {_tail(self._log)}"
         started, pid, killed = time.monotonic(), 0, False
-        for answer in _lines(self._process.stdout, lambda: watch(time.monotonic() - started)):
-            if answer is not None:
-                message = json.loads(answer)
-                if "started" in message:
-                    pid, started = message["started"], time.monotonic()
-                elif "status" in message:
-                    return _ending(message["status"], limit if killed else None, message["peak_bytes"])
-            elif pid and not killed and time.monotonic() - started > limit:
-                killed = True
-                _kill(pid)
+        for answer in _lines(self._process.stdout):
+            elapsed = time.monotonic() - started
+            if answer is None:
+                watch(elapsed)
+                if pid and not killed and elapsed > limit:
+                    killed = True
+                    _kill(pid)
+                continue
+            message = json.loads(answer)
+            if "started" in message:
+                pid, started = message["started"], time.monotonic()
+            elif "status" in message:
+                return _ending(message["status"], limit if killed else None, message["peak_bytes"])
         self.close()
-        return "lost its fork server, which ended by itself"
+        return f"lost its fork server, which ended by itself: {_tail(self._log)}"
 
     def _spawn(self, paths: Mapping[str, Path], limit: float, watch: Callable[[float], None]) -> str:
         started = time.monotonic()
@@ -154,14 +159,13 @@ _QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISA
           "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}  # fmt: skip
 
 
-def _lines(stream: IO[str], tick: Callable[[], None]) -> Iterator[str | None]:
+def _lines(stream: IO[str]) -> Iterator[str | None]:
     """Lines of a stream as they come, and None at every tick in between; ends with the stream."""
     pending = b""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         while True:
             if not selector.select(_TICK):
-                tick()
                 yield None
                 continue
             chunk = os.read(stream.fileno(), 65536)

@@ -14,8 +14,8 @@ from harness.spec.schema import Spec
 class Job(BaseModel):
     """One stage of one case.
 
-    `compress` writes both artifacts; `measure` reloads them in a fresh process and measures; `memory` loads and runs one
-    side alone.
+    `compress` writes both artifacts; `measure` reloads them in a fresh process and measures; `memory` loads and runs
+    one side alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

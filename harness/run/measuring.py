@@ -1,4 +1,4 @@
-"""The `measure` and `memory` stages: both artifacts reloaded in a fresh process, checked, counted, evaluated and timed."""
+"""The `measure` and `memory` stages: artifacts reloaded in a fresh process, checked, counted, evaluated and timed."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ class LocalBench(Bench):
         """Every sentence in which the reloaded artifact contradicts the steps."""
         before, after = self.reference.evidence, self.compressed.evidence
         found = [
-            f"{step.method}: {sentence}" for step in self._spec.compress for sentence in step.contradictions(before, after)
+            f"{step.method}: {sentence}"
+            for step in self._spec.compress
+            for sentence in step.contradictions(before, after)
         ]
         if self._unchanged():
             found.insert(0, "the compressed artifact equals the float one: nothing was compressed")
@@ -139,7 +141,8 @@ class LocalBench(Bench):
     def _unchanged(self) -> bool:
         """Same stored tensors by type and shape, no smaller file, and the same answers bit for bit."""
         stored = [
-            sorted((t.dtype, t.shape, t.zeros) for t in side.evidence.tensors) for side in (self.reference, self.compressed)
+            sorted((t.dtype, t.shape, t.zeros) for t in side.evidence.tensors)
+            for side in (self.reference, self.compressed)
         ]
         if stored[0] != stored[1] or self.compressed.bytes < 0.99 * self.reference.bytes:
             return False
@@ -173,7 +176,9 @@ class LocalBench(Bench):
         task = TASKS[spec.task]
         artifact = sealed_digest(self._folder(side) / ARTIFACT)
         code = code_digest(task.__module__, type(spec.deploy).__module__, __name__)
-        key = key_of("answers", artifact, data, spec.task, spec.deploy.kernels(), spec.measure.threads, versions(), code)
+        key = key_of(
+            "answers", artifact, data, spec.task, spec.deploy.kernels(), spec.measure.threads, versions(), code
+        )
         cache = Cache(Path(self._job.cache)) if self._job.cache else None
         entry = cache.get(key) if cache else None
         if entry is not None:
@@ -193,7 +198,9 @@ class LocalBench(Bench):
             outputs = runner(batch.inputs)
             for tensor in outputs:
                 if not bool(tensor.isfinite().all()):
-                    raise Unmeasurable(f"the {_name(side)} model answers with NaN or infinity after {done} of {total} samples")
+                    raise Unmeasurable(
+                        f"the {_name(side)} model answers with NaN or infinity after {done} of {total} samples"
+                    )
             parts.append({**task.answers(outputs), "targets": batch.targets.numpy()})
             done += len(batch.targets)
             self._progress(f"evaluating the {_name(side)} model, {done} of {total}")
@@ -206,7 +213,9 @@ class LocalBench(Bench):
         size = batch or self._spec.measure.batch
         inputs, _ = probe.read(self._folder("reference"))
         calls = [self._runners[side].prepared(_repeated(inputs, size)) for side in ("reference", "compressed")]
-        with machine(alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")):
+        with machine(
+            alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")
+        ):
             return sample(
                 calls[0], calls[1], _time_limits(limits, rate), self._spec.measure,
                 batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,

@@ -1,4 +1,4 @@
-"""The straight line of one case: compress (or take from the cache), measure, hand back a result. Runs no model itself."""
+"""The straight line of one case: compress (or take from the cache), measure, hand back a result. Runs no model."""
 
 from __future__ import annotations
 
@@ -151,12 +151,11 @@ def artifact_keys(spec: Spec, root: Path) -> tuple[str, str]:
         code_digest("harness.run.compressing", "harness.lowering", *(part.__module__ for part in parts)),
     ]
     steps = [
-        [step.model_dump(mode="json"), step.fingerprint(root), code_digest(type(step).__module__)] for step in spec.compress
+        [step.model_dump(mode="json"), step.fingerprint(root), code_digest(type(step).__module__)]
+        for step in spec.compress
     ]
     measure = spec.measure
     return key_of("float", reference), key_of("compressed", reference, steps, spec.task, measure.seed, measure.threads)
-
-
 
 
 @contextmanager

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 SAMPLES = 8
-# Freezing folds batch norms and reorders sums: outputs move in the last bits, by far less than this share of their range.
+# Freezing folds batch norms and reorders sums: outputs move in the last bits, far less than this share of their range.
 TOLERANCE = 1e-2
 _FILE = "probe.npz"
 
@@ -78,15 +78,17 @@ def compare(saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray
     """
     shapes = [[array.shape for array in side] for side in (saved, reloaded)]
     if shapes[0] != shapes[1]:
-        raise ArtifactError(f"the reloaded {which} artifact gives outputs of shapes {shapes[1]}, the saved model {shapes[0]}")
+        raise ArtifactError(
+            f"the reloaded {which} artifact gives outputs of shapes {shapes[1]}, the saved model {shapes[0]}"
+        )
     for one, other in zip(saved, reloaded, strict=True):
         span = float(np.abs(one).max()) or 1.0
         error = float(np.abs(one - other).max()) / span
         # `not <=` so that NaN is caught as well.
         if not error <= TOLERANCE:
             raise ArtifactError(
-                f"the reloaded {which} artifact gives other outputs than the model that was saved: off by {error:.1%} of "
-                f"their range"
+                f"the reloaded {which} artifact gives other outputs than the model that was saved: off by {error:.1%} "
+                "of their range"
             )
 
 

@@ -37,10 +37,12 @@ def sample(
     """Time both calls in blocks that alternate ABBA, after a warm-up, with the garbage collector off.
 
     Args:
-        reference, compressed: one inference each.
+        reference: one inference of the float model.
+        compressed: one inference of the compressed model.
         limits: limits on compressed ÷ reference; sampling stops when all are decided, or at the cap.
         measure: the seconds that may be spent, and the confidence.
-        batch, rate: passed on to the result.
+        batch: samples a call; passed on to the result.
+        rate: whether the figure is a rate; passed on to the result.
         progress: told how far it is.
         clock: nanoseconds, monotonic.
 
@@ -60,8 +62,8 @@ def sample(
                 for side in (0, 1) if pair % 2 == 0 else (1, 0):
                     blocks[side].append(_block((reference, compressed)[side], calls[side], clock))
                 progress(f"timing, {pair + 1} of at most {rule.schedule[-1]} pairs of blocks")
-            arrays = [np.asarray(side, dtype=np.float64) for side in blocks]
-            look = rule.look(*arrays)
+            arrays = tuple(np.asarray(side, dtype=np.float64) for side in blocks)
+            look = rule.look(arrays[0], arrays[1])
             if look.state != "continue":
                 break
     return Timings(

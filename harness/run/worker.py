@@ -1,6 +1,6 @@
 """What happens inside a worker process: one job in, one outcome out, whatever goes wrong in between.
 
-    python -m harness.run.worker JOB.json OUTCOME.json     where a process cannot be forked
+python -m harness.run.worker JOB.json OUTCOME.json     where a process cannot be forked
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _settle(job: Job) -> None:
 
     measure = job.spec.measure
     random.seed(measure.seed)
-    np.random.seed(measure.seed)  # noqa: NPY002 - libraries that draw from the global state must be seeded too
+    np.random.seed(measure.seed)
     if "torch" in sys.modules or job.stage != "memory":
         import torch
 
