@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BaselineError
-from harness.measurement import Pairs, Timings
-from harness.metrics.base import Measurement, Metric
+from harness.measurement import Exact, Measurement, Timings
+from harness.metrics.base import Metric
 
 FOLDER = "baselines"
 
@@ -38,7 +38,7 @@ class Accepted(_Model):
     ratio: tuple[float, float, float] | None = Field(
         default=None, description="for times: lower bound, estimate, upper bound"
     )
-    outcomes: Pairs | None = Field(default=None, description="for accuracies: per-sample outcomes, packed")
+    outcomes: Measurement | None = Field(default=None, description="for accuracies: per-sample outcomes, packed")
 
 
 def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: float) -> Accepted:
@@ -51,7 +51,7 @@ def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: f
         reference=measurement.reference,
         kernels=kernels,
         ratio=(ratio.lower, ratio.estimate, ratio.upper) if ratio is not None else None,
-        outcomes=measurement if isinstance(measurement, Pairs) else None,
+        outcomes=None if isinstance(measurement, (Exact, Timings)) else measurement,
     )
 
 

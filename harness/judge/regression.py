@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.judge.baseline import Accepted
 from harness.judge.verdict import Finding, State, number, ratio_text
-from harness.measurement import Exact, Pairs, Timings
-from harness.metrics.base import Measurement, Metric
+from harness.measurement import Base, Exact, Measurement, Timings
+from harness.metrics.base import Metric
 
 
 def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float, kernels: str) -> Finding:
@@ -24,7 +24,7 @@ def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confid
     tolerance = metric.tolerance if metric.regress is None else metric.regress
     if isinstance(measurement, Timings) and accepted.ratio is not None:
         return _timed(metric, measurement, accepted.ratio, tolerance, confidence)
-    if isinstance(measurement, Pairs) and accepted.outcomes is not None:
+    if accepted.outcomes is not None:
         if accepted.kernels != kernels:
             return Finding(State.PASS, f"no baseline for the kernel path {kernels}")
         return _paired(metric, measurement, accepted.outcomes, tolerance, confidence)
@@ -61,12 +61,11 @@ def _timed(
     return Finding(State.PASS, f"better than the {text}: --update-baselines tightens it" if better else "")
 
 
-def _paired(metric: Metric, now: Pairs, before: Pairs, tolerance: float, confidence: float) -> Finding:
-    if now.data != before.data or now.outcomes.shape != before.outcomes.shape:
+def _paired(metric: Metric, now: Base, before: Base, tolerance: float, confidence: float) -> Finding:
+    both = now.against(before)
+    if both is None:
         return Finding(State.INVALID, "the baseline was taken on other samples: accept it anew with --update-baselines")
-    change = Pairs(outcomes_reference=before.outcomes, outcomes=now.outcomes, units=now.units, data=now.data).drop(
-        confidence
-    )
+    change = both.drop(confidence)
     # Where lower is better a rise is the regression.
     drop = change if metric.better == "higher" else -change
     text = f"baseline {number(before.value)}"

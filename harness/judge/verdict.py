@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.measurement import Pairs, Timings
-from harness.metrics.base import Measurement, Metric
+from harness.measurement import Measurement, Pairs, Timings
+from harness.metrics.base import Metric
 from harness.statistics import Interval
 
 # Load from outside biases a ratio (int8 ÷ float of ResNet-18: 0.322 idle, 0.275 beside a training run). Above the

@@ -5,18 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from harness.evidence import Evidence
-from harness.measurement import Exact, Pairs, Timings
+from harness.measurement import Exact, Measurement, Timings
 from harness.registry import Options, Registry
 from harness.statistics import Interval
 from harness.tasks.base import Evaluation
 
 Better = Literal["higher", "lower"]
-Measurement = Annotated[Exact | Pairs | Timings, Field(discriminator="kind")]
 
 # Bounds on the compressed model's own value, on the ratio to float, on the difference to float, and on float itself.
 BOUNDS = ("min", "max", "min_ratio", "max_ratio", "max_drop", "max_rise", "reference_min", "reference_max")
@@ -98,7 +97,7 @@ class Metric(Options):
     tolerance: ClassVar[float] = 0.0
 
     @abstractmethod
-    def measure(self, bench: Bench) -> Exact | Pairs | Timings:
+    def measure(self, bench: Bench) -> Measurement:
         """Raw values of both sides.
 
         Raises:

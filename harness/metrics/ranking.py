@@ -1,11 +1,12 @@
-"""What the ranked classes of both models say: hits among the first k, and agreement."""
+"""What the ranked classes of both models say: hits among the first k, agreement, labels."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from harness.errors import Unmeasurable
-from harness.measurement import Pairs
+from harness.measurement import Labels, Pairs
+from harness.measurement.labels import Statistic
 from harness.tasks.base import Evaluation
 
 
@@ -31,3 +32,15 @@ def agreement(evaluation: Evaluation) -> Pairs:
     """Whether both models name the same first class; the float model agrees with itself everywhere."""
     same = evaluation.reference["ranked"][:, 0] == evaluation.compressed["ranked"][:, 0]
     return Pairs(outcomes_reference=np.ones_like(same), outcomes=same, units=evaluation.units, data=evaluation.data)
+
+
+def labels(evaluation: Evaluation, statistic: Statistic) -> Labels:
+    """Both models' first classes, for a statistic over classes."""
+    return Labels(
+        statistic=statistic,
+        targets=evaluation.targets,
+        labels_reference=evaluation.reference["ranked"][:, 0].astype(evaluation.targets.dtype),
+        labels=evaluation.compressed["ranked"][:, 0].astype(evaluation.targets.dtype),
+        units=evaluation.units,
+        data=evaluation.data,
+    )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from harness.evidence import Evidence
-from harness.metrics.base import Measurement
+from harness.measurement import Measurement
 from harness.spec.schema import Spec
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.evidence import Evidence
-from harness.metrics.base import Measurement
+from harness.measurement import Measurement
 from harness.run.environment import Environment
 from harness.run.job import Failure
 

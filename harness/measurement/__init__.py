@@ -1,0 +1,19 @@
+"""What a metric hands to the judge: raw values of both sides, never a rounded number.
+
+Each kind knows the point values, how many sampling units stand behind them, and the intervals of the two contrasts
+that budgets bound: the *ratio* compressed ÷ float and the *drop* float − compressed. A kind is one file.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.measurement.base import Array, Base
+from harness.measurement.exact import Exact
+from harness.measurement.labels import Labels
+from harness.measurement.pairs import Pairs
+from harness.measurement.timings import Timings
+
+Measurement = Annotated[Exact | Labels | Pairs | Timings, Field(discriminator="kind")]
+
+__all__ = ["Array", "Base", "Exact", "Labels", "Measurement", "Pairs", "Timings"]

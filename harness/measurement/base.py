@@ -1,0 +1,68 @@
+"""What every kind of measurement answers, and how raw arrays travel."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from harness.statistics import Interval
+
+
+def _pack(array: np.ndarray[Any, Any]) -> dict[str, object]:
+    data = base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 6)).decode()
+    return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
+
+
+def _unpack(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(value["data"])), dtype=np.dtype(value["dtype"]))
+    return raw.reshape(value["shape"])
+
+
+Array = Annotated[
+    np.ndarray[Any, Any], BeforeValidator(_unpack), PlainSerializer(_pack), WithJsonSchema({"type": "object"})
+]
+
+
+class Base(BaseModel):
+    """What every kind of measurement answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    exact: ClassVar[bool] = False
+    details: dict[str, float] = Field(default_factory=dict, description="further figures, reported and never gated")
+
+    @property
+    @abstractmethod
+    def value(self) -> float:
+        """The compressed model's figure."""
+
+    @property
+    @abstractmethod
+    def reference(self) -> float | None:
+        """The float model's figure."""
+
+    @property
+    def n(self) -> int | None:
+        """Sampling units behind the figures; None where nothing is sampled."""
+        return None
+
+    def against(self, earlier: Base) -> Base | None:
+        """This measurement paired with an earlier one of the same samples, the earlier in the float model's place.
+
+        None where the two cannot be paired: another kind, or other samples.
+        """
+        return None
+
+    @abstractmethod
+    def ratio(self, confidence: float) -> Interval:
+        """Compressed ÷ float."""
+
+    @abstractmethod
+    def drop(self, confidence: float) -> Interval:
+        """Float − compressed."""

@@ -1,0 +1,106 @@
+"""Predicted labels of both models, for statistics of the whole set: macro precision, recall and F1."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.measurement.base import Array, Base
+from harness.statistics import FloatArray, Interval, macro_swing, statistic_difference
+
+Statistic = Literal["precision", "recall", "f1"]
+
+
+class Labels(Base):
+    """Labels that both models gave to the same samples, averaged over classes (macro).
+
+    A class counts where it stands among the targets or a model's own labels; one that a model never predicts has
+    precision 0, as in scikit-learn with ``zero_division=0``.
+
+    Attributes:
+        statistic: which of the three the figure is.
+        targets: shape (samples,), integers.
+        labels_reference: shape (samples,), the float model's labels.
+        labels: shape (samples,), the compressed model's labels.
+        units: shape (samples,), the sampling unit of each sample.
+        data: fingerprint of the samples.
+    """
+
+    kind: Literal["labels"] = "labels"
+    statistic: Statistic
+    targets: Array
+    labels_reference: Array
+    labels: Array
+    units: Array
+    data: str
+
+    @property
+    def value(self) -> float:
+        """The compressed model's figure."""
+        return float(self._macro(self.labels, np.ones((1, len(self.targets))))[0])
+
+    @property
+    def reference(self) -> float:
+        """The float model's figure."""
+        return float(self._macro(self.labels_reference, np.ones((1, len(self.targets))))[0])
+
+    @property
+    def n(self) -> int:
+        """Sampling units."""
+        return int(np.unique(self.units).size)
+
+    def against(self, earlier: Base) -> Labels | None:
+        """Both runs' labels of the same samples."""
+        if not isinstance(earlier, Labels) or earlier.data != self.data or earlier.labels.shape != self.labels.shape:
+            return None
+        return self.model_copy(update={"labels_reference": earlier.labels})
+
+    def ratio(self, confidence: float) -> Interval:
+        """Compressed ÷ float: the drop's interval over the float figure."""
+        drop, at = self.drop(confidence), self.reference
+        if at == 0:
+            return Interval(float("nan"), float("nan"), float("nan"), confidence, drop.method)
+        return Interval(1 - drop.estimate / at, 1 - drop.upper / at, 1 - drop.lower / at, confidence, drop.method)
+
+    def drop(self, confidence: float) -> Interval:
+        """Float − compressed, by a bootstrap over sampling units."""
+        _, owner = np.unique(self.units, return_inverse=True)
+        samples = np.stack([self.targets, self.labels_reference, self.labels], axis=1)
+        if self.n == len(self.targets):
+            # Samples with the same target and the same two labels cannot be told apart: far fewer kinds to weigh.
+            kinds, owner, multiplicity = np.unique(samples, axis=0, return_inverse=True, return_counts=True)
+            shared = self.model_copy(update=dict(zip(("targets", "labels_reference", "labels"), kinds.T, strict=True)))
+            owner = np.arange(len(kinds))
+        else:
+            shared, multiplicity = self, np.ones(self.n, dtype=np.int64)
+
+        def both(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+            spread = weights[:, owner]
+            return shared._macro(shared.labels_reference, spread), shared._macro(shared.labels, spread)
+
+        swing = macro_swing(np.bincount(self.targets))
+        return statistic_difference(both, multiplicity, confidence, swing=swing)
+
+    def _macro(self, labels: np.ndarray[Any, Any], weights: FloatArray) -> FloatArray:
+        """The macro average for each row of sample weights.
+
+        Args:
+            labels: shape (samples,).
+            weights: shape (rows, samples).
+
+        Returns:
+            Shape (rows,).
+        """
+        classes = np.union1d(self.targets, labels)
+        truth, named = (column[:, None] == classes for column in (self.targets, labels))
+        hit, support, predicted = (weights @ mask.astype(np.float64) for mask in (truth & named, truth, named))
+        precision, recall = (_divided(hit, total) for total in (predicted, support))
+        figures = {"precision": precision, "recall": recall, "f1": _divided(2 * hit, predicted + support)}
+        average: FloatArray = figures[self.statistic].mean(axis=1)
+        return average
+
+
+def _divided(part: FloatArray, total: FloatArray) -> FloatArray:
+    """Their quotient, 0 where there is nothing to divide by."""
+    return np.divide(part, total, out=np.zeros_like(part), where=total > 0)

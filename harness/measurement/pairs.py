@@ -1,0 +1,77 @@
+"""Per-sample outcomes of both models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.measurement.base import Array, Base
+from harness.statistics import Interval, mean_difference, mean_ratio, proportion_difference, proportion_ratio
+
+
+class Pairs(Base):
+    """Per-sample outcomes of both models on the same samples: right or wrong (bool), or a score (float).
+
+    Attributes:
+        outcomes_reference, outcomes: shape (samples,).
+        units: shape (samples,), the sampling unit of each sample; samples of one unit are not independent.
+        data: fingerprint of the samples, so that outcomes of two runs are paired only where they may be.
+    """
+
+    kind: Literal["pairs"] = "pairs"
+    outcomes_reference: Array
+    outcomes: Array
+    units: Array
+    data: str
+
+    @property
+    def value(self) -> float:
+        """Mean outcome of the compressed model."""
+        return float(self.outcomes.mean())
+
+    @property
+    def reference(self) -> float:
+        """Mean outcome of the float model."""
+        return float(self.outcomes_reference.mean())
+
+    @property
+    def n(self) -> int:
+        """Sampling units."""
+        return int(np.unique(self.units).size)
+
+    @property
+    def lost(self) -> np.ndarray[Any, Any]:
+        """Indices of samples that the float model got right and the compressed one wrong."""
+        return np.flatnonzero(self.outcomes_reference > self.outcomes)
+
+    @property
+    def won(self) -> np.ndarray[Any, Any]:
+        """Indices of samples that the compressed model got right and the float one wrong."""
+        return np.flatnonzero(self.outcomes_reference < self.outcomes)
+
+    @property
+    def independent(self) -> bool:
+        """Whether the samples are yes-or-no and each its own unit, so that an interval for proportions applies."""
+        return bool(self.outcomes.dtype == np.bool_ and self.n == self.outcomes.size)
+
+    def against(self, earlier: Base) -> Pairs | None:
+        """Both runs' outcomes on the same samples."""
+        if not isinstance(earlier, Pairs) or earlier.data != self.data or earlier.outcomes.shape != self.outcomes.shape:
+            return None
+        return self.model_copy(update={"outcomes_reference": earlier.outcomes})
+
+    def ratio(self, confidence: float) -> Interval:
+        """Compressed ÷ float ("recovery")."""
+        if self.independent:
+            both = int((self.outcomes_reference & self.outcomes).sum())
+            return proportion_ratio(self.won.size, self.lost.size, both, self.n, confidence)
+        return mean_ratio(self.outcomes_reference.astype(float), self.outcomes.astype(float), self.units, confidence)
+
+    def drop(self, confidence: float) -> Interval:
+        """Float − compressed."""
+        if self.independent:
+            return proportion_difference(self.won.size, self.lost.size, self.n, confidence)
+        return mean_difference(
+            self.outcomes_reference.astype(float), self.outcomes.astype(float), self.units, confidence
+        )
