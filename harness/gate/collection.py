@@ -71,11 +71,16 @@ def _unreachable() -> None:
 class GateItem(pytest.Function):
     """What budgets and broken specs share: how a failure is shown."""
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str | TerminalRepr:  # type: ignore[override]
-        """The sentence of a verdict, without a traceback."""
+    def _repr_failure_py(  # pytest asks this for errors of the set-up, and `repr_failure` for failures of the call
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
+    ) -> str | TerminalRepr:
         if isinstance(excinfo.value, GateError):
             return str(excinfo.value)
-        return super().repr_failure(excinfo)
+        return super()._repr_failure_py(excinfo, style)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str | TerminalRepr:  # type: ignore[override]
+        """The sentence of a verdict, without a traceback."""
+        return self._repr_failure_py(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the item stands: the YAML file."""

@@ -1,0 +1,48 @@
+# Two commands do all set-up: `make spec` gates the shipped specs, `make test` runs the project's own tests.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: spec test check lint types setup lock clean nightly
+
+spec: setup ## compress, measure and judge every spec of the ci tier
+	$(PYTEST) -m spec specs --weighin-report report
+
+nightly: setup ## the long specs too
+	$(PYTEST) -m spec specs --tier nightly --weighin-report report
+
+test: setup ## the project's own tests
+	$(PYTEST) tests -n 2 --dist loadfile
+
+check: lint types test ## what CI runs beside the specs
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+setup: $(READY) ## the environment, and the data that no package of it carries
+	@$(BIN)/python -m harness.data.mnist || echo "MNIST is absent: the specs that need it will say so"
+
+# The lock pins everything that is installed, so nothing is left for pip to resolve.
+$(READY): requirements/lock.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+lock: ## resolve pyproject.toml anew and pin the result
+	rm -rf $(VENV).lock
+	$(PYTHON) -m venv $(VENV).lock
+	$(VENV).lock/bin/pip install --quiet -r requirements/lock.in
+	$(VENV).lock/bin/pip install --quiet --no-deps -r requirements/no-deps.in
+	{ echo "# Made by 'make lock' from lock.in and no-deps.in; install with --no-deps."; \
+	  $(VENV).lock/bin/pip freeze --all --exclude pip --exclude-editable | grep -v "^weighin"; } > requirements/lock.txt
+	rm -rf $(VENV).lock
+
+clean:
+	rm -rf $(VENV) report dist
