@@ -101,7 +101,7 @@ def train(
         try:
             for epoch in range(training.epochs):
                 total, seen = 0.0, 0
-                for batch in split.batches(training.batch, shuffle=seed + epoch):
+                for batch in split.batches(training.batch, shuffle=seed * training.epochs + epoch):
                     if len(batch.targets) == 1 and seen:
                         continue  # batch normalisation has no variance over a lone last sample
                     if training.augment == "affine":

@@ -37,7 +37,7 @@ class Digits(Data):
         from torch.nn.functional import interpolate
 
         pixels, labels = load_digits(return_X_y=True)
-        training, evaluation = _split(pixels.astype(np.uint8), labels)
+        training, evaluation = _split(pixels.astype(np.uint8), labels, EVALUATED)
         images = torch.from_numpy(pixels.astype(np.float32) / 16).reshape(-1, 1, 8, 8)
         images = interpolate(images, size=self.image_size, mode="bilinear", antialias=True)
         images = ((images - MEAN) / STANDARD_DEVIATION).expand(-1, self.channels, -1, -1)
@@ -59,37 +59,34 @@ class Digits(Data):
         package = importlib.util.find_spec("sklearn")
         if package is None or package.origin is None:
             raise MissingExtra("scikit-learn", "vision")
-        return hashlib.sha256(
-            Path(package.origin).parent.joinpath("datasets/data/digits.csv.gz").read_bytes()
-        ).hexdigest()
+        archive = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        return hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
 def _split(
-    pixels: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]
+    pixels: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], evaluated: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Indices to train on and to evaluate on, each class in its share.
 
     Images are put in the order of a hash of their content. Unlike a seeded shuffle, that order is the same under every
-    version of every library: what a shipped checkpoint was trained on can never slip into the evaluation split. Equal
-    images are neighbours in it, and where a class is cut between two, both are trained on.
+    version of every library: what a shipped checkpoint was trained on can never slip into the evaluation split.
+    No two of the images are equal. A second hash mixes the classes of each split.
     """
-    keys = [hashlib.sha256(b"weighin digits" + image.tobytes()).digest() for image in pixels]
-    order = np.array(sorted(range(len(keys)), key=lambda index: (keys[index], index)))
-    evaluated: list[int] = []
-    for label, quota in enumerate(_quotas(np.bincount(labels))):
-        members = order[labels[order] == label]
-        cut = quota
-        while cut and keys[members[cut - 1]] == keys[members[cut]]:
-            cut -= 1
-        evaluated.extend(members[:cut])
-    held_out = np.isin(order, evaluated)
-    return order[~held_out], order[held_out]
+    order = _shuffled(pixels, np.arange(len(labels)), b"split")
+    quotas = _quotas(np.bincount(labels), evaluated)
+    held_out = np.concatenate([order[labels[order] == label][:quota] for label, quota in enumerate(quotas)])
+    rest = np.setdiff1d(order, held_out)
+    return _shuffled(pixels, rest, b"order"), _shuffled(pixels, held_out, b"order")
 
 
-def _quotas(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """How many of each class to evaluate on: proportional, rounded by largest remainder to `EVALUATED` in all."""
-    exact = counts * EVALUATED / counts.sum()
+def _shuffled(pixels: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], salt: bytes) -> np.ndarray[Any, Any]:
+    return np.array(sorted(chosen, key=lambda index: hashlib.sha256(salt + pixels[index].tobytes()).digest()))
+
+
+def _quotas(counts: np.ndarray[Any, Any], total: int) -> np.ndarray[Any, Any]:
+    """How many of each class to take: proportional to its count, rounded by largest remainder to the total."""
+    exact = counts * total / counts.sum()
     quotas: np.ndarray[Any, Any] = np.floor(exact).astype(np.int64)
-    largest = np.argsort(quotas - exact, kind="stable")[: EVALUATED - quotas.sum()]
+    largest = np.argsort(quotas - exact, kind="stable")[: total - quotas.sum()]
     quotas[largest] += 1
     return quotas

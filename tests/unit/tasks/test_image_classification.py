@@ -1,0 +1,63 @@
+"""Image classification: what is kept of a batch, and the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+from sklearn.metrics import top_k_accuracy_score
+from torch import nn
+
+from harness.data.base import Batch
+from harness.errors import Unmeasurable
+from harness.tasks.image_classification import ImageClassification
+
+TASK = ImageClassification()
+
+
+@pytest.fixture
+def logits() -> torch.Tensor:
+    return torch.randn(200, 12, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_the_first_k_ranks_hold_the_truth_as_often_as_scikit_learn_says(logits: torch.Tensor, k: int) -> None:
+    truth = np.arange(200) % 12
+    ranked = TASK.answers((logits,))["ranked"]
+    assert ranked.dtype == np.int16
+    assert ranked.shape == (200, 5)
+    share = (ranked[:, :k] == truth[:, None]).any(axis=1).mean()
+    assert share == pytest.approx(top_k_accuracy_score(truth, logits.numpy(), k=k))
+
+
+def test_fewer_classes_than_five_are_all_ranked() -> None:
+    assert TASK.answers((torch.tensor([[0.1, 0.3, 0.2]]),))["ranked"].tolist() == [[1, 2, 0]]
+
+
+def test_equal_logits_rank_in_the_order_of_their_classes() -> None:
+    coarse = torch.tensor([[0.5, 1.0, 0.5, 1.0, 0.5, 0.5, 1.0] * 20])
+    assert TASK.answers((coarse,))["ranked"].tolist() == [[1, 3, 6, 8, 10]]
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_not_finite_are_no_answer(logits: torch.Tensor, poison: float) -> None:
+    logits[7, 3] = poison
+    logits[9, 1] = poison
+    with pytest.raises(Unmeasurable, match="not finite for 2 of 200 images"):
+        TASK.answers((logits,))
+
+
+@pytest.mark.parametrize("shape", [(4, 10, 2, 2), (4,), (4, 1)])
+def test_an_output_that_is_no_matrix_of_logits_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(Unmeasurable, match="logits of shape"):
+        TASK.answers((torch.zeros(shape),))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_the_closed_form(logits: torch.Tensor, smoothing: float) -> None:
+    targets = torch.arange(200) % 12
+    logs = log_softmax(logits.double().numpy(), axis=1)
+    expected = -((1 - smoothing) * logs[np.arange(200), targets.numpy()] + smoothing * logs.mean(axis=1)).mean()
+    loss = TASK.loss(nn.Identity(), Batch((logits,), targets), smoothing)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
