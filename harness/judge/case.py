@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from harness.judge.baseline import Accepted, CaseBaseline
@@ -64,23 +65,28 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
         assert gone is not None
         return blank.model_copy(update={"verdict": gone.state, "sentence": f"{label}: {gone.text} → {gone.state}"})
     findings = judge(metric, measurement, spec.measure.confidence, _place(metric, label, standing))
+    # The bound that decided leads; what the baseline has to say comes last.
+    findings.sort(key=lambda finding: finding.state is not overall(findings))
     findings += _history(metric, label, result, spec, standing, overall(findings))
     state = overall(findings)
-    # What decided leads.
-    findings.sort(key=lambda finding: finding.state is not state)
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)
     return blank.model_copy(
         update={
             "verdict": state,
-            "value": measurement.value,
-            "reference": measurement.reference,
+            "value": _finite(measurement.value),
+            "reference": _finite(measurement.reference),
             "interval": interval,
             "n": measurement.n,
             "details": measurement.details,
             "sentence": f"{label}: {', '.join(filter(None, (head(metric, measurement), clauses)))} → {state}",
         }
     )
+
+
+def _finite(figure: float | None) -> float | None:
+    """A figure for the report, which is strict JSON; the sentence says what was measured instead."""
+    return figure if figure is not None and math.isfinite(figure) else None
 
 
 def _evidence(result: Result) -> Verdict:

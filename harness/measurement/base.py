@@ -33,7 +33,7 @@ Array = Annotated[
 class Base(BaseModel):
     """What every kind of measurement answers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
     exact: ClassVar[bool] = False
     details: dict[str, float] = Field(default_factory=dict, description="further figures, reported and never gated")
 

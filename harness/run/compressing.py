@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.base import Dataset
-from harness.errors import DataError, MethodError, Unmeasurable, WeighinError
+from harness.errors import DataError, MethodError, WeighinError
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
-from harness.metrics.base import Metric
 from harness.run import probe
 from harness.run.job import Job
 from harness.run.lock import machine
+from harness.run.resolution import require_resolution
 from harness.spec.schema import Spec
 from harness.spec.semantics import planned
-from harness.statistics import needed_n, smallest_limit
 from harness.tasks.base import TASKS
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
     spec, root = job.spec, Path(job.root)
     progress("reading data")
     data = _data(spec, root)
-    for metric in spec.budgets.values():
-        _resolvable(metric, data, spec.measure.confidence)
+    require_resolution(spec, data)
     progress("loading the model")
     source = spec.model.gives
     subject = Subject(source, spec.model.load(root), _example(data))
@@ -79,26 +77,6 @@ def _data(spec: Spec, root: Path) -> Dataset:
     if spec.data is None:
         raise DataError(f"{spec.task} needs `data:` to trace and to measure the model with")
     return spec.data.load(root).checked()
-
-
-def _resolvable(metric: Metric, data: Dataset, confidence: float) -> None:
-    """Refuse a limit on an accuracy that the evaluation split is too small to prove, before anything is compressed.
-
-    Raises:
-        Unmeasurable: with the number of samples that it would take.
-    """
-    import numpy as np
-
-    assert data.evaluation is not None
-    if metric.max_drop is None or not metric.needs_data:
-        return
-    n = int(np.unique(data.evaluation.units).size)
-    finest = smallest_limit(n, confidence)
-    if metric.max_drop < finest:
-        raise Unmeasurable(
-            f"{metric.metric}: {n} evaluation samples cannot prove a drop below {metric.max_drop:g} even with none "
-            f"lost (the finest limit is {finest:.4f}); it takes {needed_n(metric.max_drop, confidence):,} samples"
-        )
 
 
 def _example(data: Dataset) -> tuple[torch.Tensor, ...]:

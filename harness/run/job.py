@@ -41,7 +41,8 @@ class Failure(BaseModel):
 class Measured(BaseModel):
     """What a `measure` job gives back."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A figure that is not a number must reach the judge as what it is.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
     measurements: dict[str, Measurement] = Field(default_factory=dict)
     failures: dict[str, Failure] = Field(default_factory=dict)
     reference: Evidence
@@ -54,7 +55,7 @@ class Measured(BaseModel):
 class Outcome(BaseModel):
     """What a worker leaves behind: a result, or the reason why there is none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
     measured: Measured | None = None
     peak_bytes: int | None = None
     failure: Failure | None = None

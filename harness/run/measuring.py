@@ -21,6 +21,7 @@ from harness.run.compressing import ARTIFACT
 from harness.run.environment import versions
 from harness.run.job import Failure, Job, Measured
 from harness.run.lock import machine
+from harness.run.resolution import require_resolution
 from harness.run.timing import sample
 from harness.runtimes.base import Runner
 from harness.spec.schema import Spec
@@ -168,6 +169,7 @@ class LocalBench(Bench):
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         targets = np.concatenate([reference.pop("targets")])
         compressed.pop("targets")
+        require_resolution(spec, self._dataset)
         self.evaluated = Evaluation(reference, compressed, targets, split.units, split.names, data)
         return self.evaluated
 
