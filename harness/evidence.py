@@ -22,6 +22,9 @@ class TensorFact(BaseModel):
     shape: tuple[int, ...]
     zeros: int = Field(description="elements equal to zero (for quantized tensors: to the zero point)")
     weight: bool = Field(default=True, description="a parameter, not a buffer such as a running mean")
+    used_by: tuple[str, ...] = Field(
+        default=(), description="the operators that it is an operand of, as `operators` names them; empty where unknown"
+    )
 
     @property
     def elements(self) -> int:

@@ -1,0 +1,46 @@
+"""Weights that are zero, and stay so while the model is trained further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from harness.errors import MethodError
+from harness.training import Training, train
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from harness.methods.base import Workshop
+
+
+def kept_zero(model: nn.Module) -> Callable[[nn.Module], None]:
+    """What returns every weight that is zero now to zero: of this step, and of the steps before it.
+
+    Only of weight matrices: a bias may be zero because it was never trained.
+    """
+    import torch
+
+    masks = {name: one != 0 for name, one in model.named_parameters() if one.ndim > 1 and bool((one == 0).any())}
+
+    def reset(trained: nn.Module) -> None:
+        with torch.no_grad():
+            for name, one in trained.named_parameters():
+                if name in masks:
+                    one.mul_(masks[name])
+
+    return reset
+
+
+def finetune(model: nn.Module, training: Training, workshop: Workshop) -> None:
+    """Train a pruned model further; its zeros stay.
+
+    Raises:
+        MethodError: the data has no training split, or training fails.
+    """
+    if workshop.data is None or workshop.data.train is None:
+        raise MethodError("`finetune:` needs data with a training split")
+    train(
+        model, workshop.data.train, workshop.task, training,
+        seed=workshop.seed, progress=workshop.progress, after_step=kept_zero(model),
+    )  # fmt: skip

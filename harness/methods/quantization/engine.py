@@ -1,0 +1,47 @@
+"""Torch's quantized engines: the kernels that run packed int8 weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import MethodError
+
+if TYPE_CHECKING:
+    import torch
+
+Engine = Literal["x86", "fbgemm", "onednn", "qnnpack"]
+# An attribute of a quantized module; the runtime writes it into the artifact, whose weights are packed for it at load.
+MARK = "quantized_engine"
+
+
+@contextmanager
+def active(engine: Engine) -> Iterator[None]:
+    """Quantize for this engine; afterwards the process has the engine that it had.
+
+    Raises:
+        MethodError: this build of torch lacks the engine.
+    """
+    import torch
+
+    before = torch.backends.quantized.engine
+    there = torch.backends.quantized.supported_engines
+    if engine not in there:
+        raise MethodError(f"this torch has no quantized engine {engine!r}; it has {', '.join(sorted(there))}")
+    torch.backends.quantized.engine = engine
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+def marked(model: torch.nn.Module, engine: Engine) -> torch.nn.Module:
+    """The model, remembering which engine its weights are packed for."""
+    setattr(model, MARK, engine)
+    return model
+
+
+def engine_of(model: object) -> str | None:
+    """The engine that a quantized model was made for; None for any other model."""
+    return getattr(model, MARK, None)

@@ -1,0 +1,164 @@
+"""Static int8: weights and activations in eight bits, with ranges taken from calibration data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.errors import MethodError
+from harness.evidence import Evidence
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Workshop
+from harness.methods.layers import Names, below, chosen, in_float32, multiplied, weighted
+from harness.methods.quantization.engine import Engine, active, marked
+
+if TYPE_CHECKING:
+    import torch
+    from torch.ao.quantization import QConfigMapping
+
+TORCH_ONLY = ("observer", "per_channel", "engine", "reduce_range")
+OPENVINO_ONLY = ("preset", "model_type", "fast_bias_correction", "smooth_quant_alpha")
+# Types whose every element takes eight bits.
+EIGHT_BITS = ("int8", "uint8")
+BATCH = 32
+
+
+@METHODS.register
+class Int8Static(Method):
+    """Post-training static quantization to int8.
+
+    A torch module is quantized in FX graph mode; an OpenVINO model by NNCF. `observer`, `per_channel`, `engine` and
+    `reduce_range` are torch's; `preset`, `model_type`, `fast_bias_correction` and `smooth_quant_alpha` are NNCF's.
+    B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+    2018; R. Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018.
+    """
+
+    method: Literal["int8-static"] = "int8-static"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8, Form.OPENVINO: Form.OPENVINO}
+    needs_data: ClassVar[bool] = True
+
+    keep_float: Names = Field(default=(), description="layers, or modules with all their layers, to leave in float")
+    observer: Literal["minmax", "moving-average", "histogram"] = Field(
+        default="histogram",
+        description="how an activation's range is found (torch): its extremes, their moving average, or the range of "
+        "least error over a histogram",
+    )
+    per_channel: bool = Field(default=True, description="one weight scale an output channel, not one a layer (torch)")
+    engine: Engine = Field(default="x86", description="kernels to quantize for and to run on (torch)")
+    reduce_range: bool | None = Field(
+        default=None,
+        description="activations in 7 bits, so that 16-bit accumulators cannot overflow (torch); unset: as torch does "
+        "for the engine, which is yes for x86 and fbgemm",
+    )
+    preset: Literal["performance", "mixed"] = Field(
+        default="performance", description="symmetric activations, or asymmetric where it pays (NNCF)"
+    )
+    model_type: Literal["transformer"] | None = Field(default=None, description="scheme for attention (NNCF)")
+    fast_bias_correction: bool = Field(
+        default=True, description="correct biases layer by layer, not by running the whole model for each (NNCF)"
+    )
+    smooth_quant_alpha: float | None = Field(
+        default=None, ge=0, le=1, description="how much of an activation's range moves into the weights (NNCF)"
+    )
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Calibrate on every calibration sample and quantize."""
+        self._refuse_foreign(TORCH_ONLY if subject.form is Form.OPENVINO else OPENVINO_ONLY, subject.form)
+        if subject.form is Form.OPENVINO:
+            from harness.methods.quantization.nncf import quantize
+
+            return quantize(subject, workshop, self)
+        return replace(subject, form=Form.TORCH_INT8, model=self._quantized(subject, workshop))
+
+    def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
+        """Too few weights in int8: none at all, or layers in float that were not to be kept."""
+        total = sum(after.dtypes.values())
+        if after.share(*EIGHT_BITS) == 0:
+            return [f"none of the {total:,} weight elements is int8"]
+        left = [
+            one for one in multiplied(after.tensors) if "int" not in one.dtype and not below(one.name, self.keep_float)
+        ]
+        if left:
+            elements = sum(one.elements for one in left)
+            names = ", ".join(one.name for one in left[:3]) + (", …" if len(left) > 3 else "")
+            return [f"{elements:,} of {total:,} weight elements are not int8 and were not to be kept: {names}"]
+        return []
+
+    def _refuse_foreign(self, options: tuple[str, ...], form: Form) -> None:
+        fields = type(self).model_fields
+        given = [name for name in options if getattr(self, name) != fields[name].default]
+        if given:
+            runtime = "torch" if form is Form.OPENVINO else "openvino"
+            raise MethodError(
+                f"{', '.join(given)} of int8-static cannot be set for a{'n' if form[0] in 'eO' else ''} {form}: "
+                f"only `runtime: {runtime}` knows {'it' if len(given) == 1 else 'them'}"
+            )
+
+    def _quantized(self, subject: Subject, workshop: Workshop) -> torch.nn.Module:
+        import torch
+        from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+        if workshop.data is None:
+            raise MethodError("int8-static calibrates on data: the spec needs `data:`")
+        in_float32(subject.model, self.method)
+        kept = chosen("keep_float", self.keep_float, weighted(subject.model))
+        calibration = workshop.data.calibration
+        workshop.progress(f"calibrating on {len(calibration)} samples")
+        with active(self.engine), _quiet(), torch.no_grad():
+            try:
+                prepared = prepare_fx(subject.model.eval(), self._mapping(kept), subject.example)
+            except torch.fx.proxy.TraceError as error:
+                raise MethodError(
+                    f"int8-static cannot follow this model's control flow ({error}); `runtime: openvino` quantizes "
+                    "the traced graph instead"
+                ) from error
+            for batch in calibration.batches(BATCH):
+                prepared(*batch.inputs)
+            return marked(convert_fx(prepared), self.engine)
+
+    def _mapping(self, kept: set[str]) -> QConfigMapping:
+        import torch
+        from torch.ao.quantization import (
+            HistogramObserver,
+            MinMaxObserver,
+            MovingAverageMinMaxObserver,
+            PerChannelMinMaxObserver,
+            QConfig,
+            get_default_qconfig_mapping,
+        )
+
+        observers: dict[str, Any] = {
+            "minmax": MinMaxObserver,
+            "moving-average": MovingAverageMinMaxObserver,
+            "histogram": HistogramObserver,
+        }
+        reduced = self.engine in ("x86", "fbgemm") if self.reduce_range is None else self.reduce_range
+        weight = (
+            PerChannelMinMaxObserver.with_args(dtype=torch.qint8, qscheme=torch.per_channel_symmetric)
+            if self.per_channel
+            else MinMaxObserver.with_args(dtype=torch.qint8, qscheme=torch.per_tensor_symmetric)
+        )
+        # The default mapping also knows operators of fixed range (sigmoid) and those that stay in float (layer norm).
+        mapping = get_default_qconfig_mapping(self.engine)
+        activation = observers[self.observer].with_args(reduce_range=reduced)
+        mapping.set_global(QConfig(activation=activation, weight=weight))  # type: ignore[no-untyped-call]
+        for name in kept:
+            mapping.set_module_name(name, None)
+        return mapping
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch deprecates this package in favour of one that cannot save a runnable int8 program."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*quantized tensor creation functions", UserWarning)
+        warnings.filterwarnings("ignore", "Please use quant_min and quant_max", UserWarning)
+        # Told of the default that the observers chosen here replace.
+        warnings.filterwarnings("ignore", "Default qconfig of oneDNN", UserWarning)
+        yield

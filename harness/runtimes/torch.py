@@ -1,0 +1,160 @@
+"""TorchScript on the CPU: the artifact is one traced program, ``model.pt``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from harness.errors import ArtifactError
+from harness.evidence import Evidence
+from harness.forms import Form, Subject
+from harness.methods.quantization.engine import engine_of
+from harness.runtimes.base import RUNTIMES, Runner, Runtime
+from harness.torchscript_archive import read, write
+from harness.torchscript_graph import evidence_of, macs_of
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = tuple[torch.Tensor, ...]
+
+FILE = "model.pt"
+
+
+@RUNTIMES.register
+class Torch(Runtime):
+    """PyTorch's own CPU kernels: a TorchScript program, frozen and optimized for inference when it is loaded.
+
+    Float and quantized programs are optimized alike, so that batch normalization is folded into convolutions on both
+    sides.
+    """
+
+    runtime: Literal["torch"] = "torch"
+    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.TORCH_INT8, Form.EXPORTED, Form.TORCHSCRIPT})
+
+    def save(self, subject: Subject, folder: Path) -> None:
+        """Trace the model and write ``model.pt``; a TorchScript file made elsewhere is copied byte for byte."""
+        if subject.form is Form.TORCHSCRIPT:
+            write(subject.model, folder / FILE)
+            return
+        model = subject.model.module(check_guards=False) if subject.form is Form.EXPORTED else subject.model
+        write(_traced(model, subject.example), folder / FILE, engine_of(model))
+
+    def load(self, folder: Path, threads: int) -> Runner:
+        """The runner of ``model.pt``; sets the number of threads and the quantized engine of this process."""
+        import torch
+
+        torch.set_num_threads(threads)
+        return TorchRunner(folder / FILE)
+
+    def kernels(self) -> str:
+        """``torch`` and the instruction set that its kernels are dispatched to."""
+        import torch
+
+        capability = torch.backends.cpu.get_cpu_capability()
+        return f"torch {capability}{' VNNI' if torch.cpu._is_vnni_supported() else ''}"
+
+
+class TorchRunner(Runner):
+    """A program read from disk. What it stores is counted as it lies in the file, before optimization."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._program = _optimized(read(path))
+
+    def __call__(self, inputs: Tensors) -> Tensors:
+        """Outputs of one batch."""
+        import torch
+
+        with torch.inference_mode():
+            return tuple(output.float() for output in _flat(self._program(*inputs)))
+
+    def prepared(self, inputs: Tensors) -> Callable[[], object]:
+        """The program itself on this batch."""
+        import torch
+
+        program = self._program
+
+        def run() -> object:
+            with torch.inference_mode():
+                return program(*inputs)
+
+        return run
+
+    def evidence(self) -> Evidence:
+        """Counts over the file, read once more."""
+        return evidence_of(read(self._path))
+
+    def macs(self, inputs: Tensors) -> int:
+        """Multiply-accumulates of the program in the file, before optimization."""
+        return macs_of(read(self._path), inputs)
+
+
+def _optimized(program: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        return torch.jit.optimize_for_inference(program)
+
+
+def _traced(model: torch.nn.Module, example: Tensors) -> torch.jit.ScriptModule:
+    """The model as a program that answers as the model does, also on another batch size.
+
+    Raises:
+        ArtifactError: it cannot be traced, or tracing froze something that depends on the input.
+    """
+    import torch
+
+    other = tuple(torch.cat([part, part.flip(-1)]) for part in example)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        # Whatever the tracer warns of is found out below, by running the program.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        try:
+            program: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+                model, example, check_trace=False
+            )
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ArtifactError(f"the model cannot be traced: {str(error).strip().splitlines()[0]}") from error
+        for batch in (example, other):
+            try:
+                expected = _flat(model(*batch))
+            except RuntimeError as error:
+                if batch is example:
+                    raise ArtifactError(f"the model does not run: {error}") from error
+                continue  # the model itself is bound to one batch size
+            _compare(expected, program, batch)
+    return program
+
+
+def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors) -> None:
+    import torch
+
+    size = len(batch[0])
+    try:
+        found = _flat(program(*batch))
+    except RuntimeError as error:
+        raise ArtifactError(f"the traced program does not run on a batch of {size}: {error}") from error
+    for one, traced in zip(expected, found, strict=True):
+        scale = float(one.float().abs().max()) if one.numel() else 0.0
+        if not torch.allclose(one.float(), traced.float(), rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
+            raise ArtifactError(
+                f"the traced program answers otherwise than the model on a batch of {size}: its flow depends on the "
+                "values or sizes of its input, which tracing freezes"
+            )
+
+
+def _flat(outputs: object) -> Tensors:
+    """A model's outputs as a flat tuple of tensors."""
+    import torch
+
+    if isinstance(outputs, torch.Tensor):
+        return (outputs,)
+    if isinstance(outputs, dict):
+        outputs = tuple(outputs.values())
+    if isinstance(outputs, list | tuple):
+        return tuple(tensor for part in outputs for tensor in _flat(part))
+    raise ArtifactError(f"the model gives a {type(outputs).__name__}, where tensors were expected")

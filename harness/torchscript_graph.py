@@ -1,0 +1,215 @@
+"""Reading a TorchScript program: its operators, every tensor that it stores, and what it multiplies."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import Unmeasurable
+from harness.evidence import Evidence, TensorFact
+
+if TYPE_CHECKING:
+    import torch
+
+# Arguments of an operator that hold what was learned, in case a program stores them as constants.
+LEARNED = frozenset({"weight", "bias"})
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm", "quantized_gru")
+
+
+def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
+    """Counts over a program: operators of its inlined graph, and parameters, buffers, packed weights and constants."""
+    nodes = list(_nodes(program.inlined_graph))
+    operators = Counter(node.kind() for node in nodes if not node.kind().startswith("prim::"))
+    users = _users(nodes)
+    tensors = {
+        **{name: _fact(name, value, users, weight=True) for name, value in program.named_parameters()},
+        **{name: _fact(name, value, users, weight=False) for name, value in program.named_buffers()},
+    }
+    for path, used_by in _packed(nodes).items():
+        stem = re.sub(r"(\._packed_params|\.param)+$", "", path)
+        packed = reduce(getattr, path.split("."), program)
+        for index, value in enumerate(_unpacked(packed)):
+            name = f"{stem}.{_part(value, index)}"
+            tensors[name] = _fact(name, value, {name: used_by}, weight=True)
+    for name, value, used_by, learned in _constants(nodes):
+        tensors[name] = _fact(name, value, {name: used_by}, weight=learned)
+    arithmetic = Counter(kind.partition("::")[0] for kind in operators.elements() if kind.startswith("quantized::"))
+    return Evidence(
+        operators=dict(sorted(operators.items())), tensors=tuple(tensors.values()), kernels=dict(arithmetic)
+    )
+
+
+def macs_of(program: torch.jit.ScriptModule, inputs: tuple[torch.Tensor, ...]) -> int:
+    """Multiply-accumulates of one run, by torch's own counter of floating point operations.
+
+    It knows no packed weights, no recurrent layers and no fused attention of the CPU: their formulas are here.
+
+    Raises:
+        Unmeasurable: the program multiplies with packed weights in an operator that has no formula.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+
+    aten = torch.ops.aten
+    formulas: dict[Any, Callable[..., int]] = {
+        aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+        aten._native_multi_head_attention: _raw(_attention),
+        aten._transformer_encoder_layer_fwd: _raw(_encoder_layer),
+    }
+    for name in RECURRENT:
+        packet = getattr(aten, name)
+        # An overload that is named is counted as it is, and not broken up into operators that have no formula.
+        for key in (packet, *(getattr(packet, overload) for overload in packet.overloads())):
+            formulas[key] = _raw(_recurrent)
+    for kind in {kind for used_by in _packed(_nodes(program.inlined_graph)).values() for kind in used_by}:
+        space, _, name = kind.partition("::")
+        if space == "quantized":
+            formulas[getattr(torch.ops.quantized, name)] = _raw(_formula(name))
+    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+        program(*inputs)
+    flops: int = counter.get_total_flops()
+    return flops // 2
+
+
+def _nodes(block: Any) -> Iterator[Any]:
+    """Every node of a graph, those of nested blocks included."""
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
+def _path(value: Any) -> str:
+    """Where in the module a value was read from: ``layer1.0.conv1.weight``; empty where it was computed."""
+    names: list[str] = []
+    while value.node().kind() == "prim::GetAttr":
+        names.insert(0, value.node().s("name"))
+        value = value.node().inputsAt(0)
+    return ".".join(names)
+
+
+def _consumers(value: Any) -> set[str]:
+    """The operators that use a value, also by way of a list."""
+    kinds: set[str] = set()
+    for use in value.uses():
+        kind = use.user.kind()
+        kinds |= _consumers(use.user.output()) if kind == "prim::ListConstruct" else {kind}
+    return {kind for kind in kinds if not kind.startswith("prim::")}
+
+
+def _users(nodes: list[Any]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for node in nodes:
+        if node.kind() == "prim::GetAttr":
+            found[_path(node.output())] |= _consumers(node.output())
+    return found
+
+
+def _packed(nodes: Iterator[Any] | list[Any]) -> dict[str, set[str]]:
+    """Where packed weights lie, with the operators that use them."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for node in nodes:
+        if node.kind() == "prim::GetAttr" and "__torch__.torch.classes." in node.output().type().str():
+            found[_path(node.output())] |= _consumers(node.output())
+    return found
+
+
+def _unpacked(packed: object) -> Iterator[torch.Tensor]:
+    """The tensors of packed parameters: weight and bias, or all that their state holds."""
+    import torch
+
+    if isinstance(packed, torch.Tensor):
+        yield packed
+    elif isinstance(packed, torch.ScriptObject):
+        named: Any = packed
+        yield from _unpacked(named.unpack() if named._has_method("unpack") else named.__getstate__())
+    elif isinstance(packed, list | tuple):
+        for part in packed:
+            yield from _unpacked(part)
+
+
+def _part(value: torch.Tensor, index: int) -> str:
+    return ("weight" if value.ndim > 1 else "bias") + (f".{index}" if index > 1 else "")
+
+
+def _constants(nodes: list[Any]) -> Iterator[tuple[str, torch.Tensor, set[str], bool]]:
+    """Tensors written into the graph itself: name, value, the operators that use it, whether it is a learned part."""
+    import torch
+
+    for index, node in enumerate(node for node in nodes if node.kind() == "prim::Constant"):
+        value = node.output().toIValue()
+        learned = any(_argument(use.user, use.offset) in LEARNED for use in node.output().uses())
+        kinds = _consumers(node.output())
+        for place, tensor in enumerate(_unpacked(value)):
+            packed = isinstance(value, torch.ScriptObject)
+            # Single numbers are part of the arithmetic, as in x * 0.5, and no stored tensor.
+            if tensor.ndim or packed:
+                yield f"constant.{index}.{_part(tensor, place)}", tensor, kinds, learned or packed
+
+
+def _argument(node: Any, offset: int) -> str:
+    """The name of an operator's argument."""
+    import torch
+
+    if node.schema() == "(no schema)":
+        return ""
+    arguments = torch._C.parse_schema(node.schema()).arguments
+    return arguments[offset].name if offset < len(arguments) else ""
+
+
+def _fact(name: str, value: torch.Tensor, users: dict[str, set[str]], *, weight: bool) -> TensorFact:
+    plain = value.dequantize() if value.is_quantized else value
+    return TensorFact(
+        name=name,
+        dtype=str(value.dtype).removeprefix("torch.").removeprefix("q"),
+        shape=tuple(value.shape),
+        zeros=int(value.numel() - plain.count_nonzero()),
+        weight=weight,
+        used_by=tuple(sorted(users.get(name, ()))),
+    )
+
+
+def _raw(formula: Callable[..., int]) -> Callable[..., int]:
+    """Mark a formula as taking arguments themselves, as packed weights have no shape."""
+
+    def counted(*arguments: Any, out_val: Any = None, **options: Any) -> int:
+        return formula(out_val, *arguments)
+
+    counted._get_raw = True  # type: ignore[attr-defined]
+    return counted
+
+
+def _formula(name: str) -> Callable[..., int]:
+    """How many floating point operations a quantized operator stands for: two a multiply-accumulate."""
+    if name.startswith("conv_transpose"):
+        return lambda out, x, packed, *_: 2 * x.numel() * math.prod(next(_unpacked(packed)).shape[1:])
+    if name.startswith(("conv", "linear")):
+        return lambda out, x, packed, *_: 2 * out.numel() * math.prod(next(_unpacked(packed)).shape[1:])
+    if name.startswith("embedding"):
+        return lambda out, *_: 0
+    raise Unmeasurable(f"quantized::{name} has no formula for its multiply-accumulates")
+
+
+def _attention(out: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, width: int, *_: Any) -> int:
+    """Four projections, scores and their product with the values."""
+    batch, length = query.shape[:2]
+    return 2 * batch * length * width * (4 * width + 2 * key.shape[1])
+
+
+def _encoder_layer(out: Any, source: torch.Tensor, width: int, heads: int, *arguments: Any) -> int:
+    """Self-attention and the two layers of the feed-forward part."""
+    matrices = [part.numel() for part in arguments if hasattr(part, "ndim") and part.ndim == 2]
+    rows = math.prod(source.shape[:-1])
+    return 2 * rows * (sum(matrices) + 2 * source.shape[1] * width)
+
+
+def _recurrent(out: Any, data: torch.Tensor, *arguments: Any) -> int:
+    """Every time step of every sample multiplies with every weight matrix once."""
+    second = 1 if len(arguments) > 1 and isinstance(arguments[1], list | tuple) else 2
+    weights = arguments[second]
+    rows = math.prod(data.shape[:-1])
+    return sum(2 * rows * part.numel() for part in _unpacked(list(weights)) if part.ndim == 2)
