@@ -1,58 +1,145 @@
-"""A validation error → a sentence: what was found, what is allowed, and the closest name."""
+"""What is wrong with a spec's values, as sentences: what was found, what is allowed, and the closest name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from harness.errors import closest
 from harness.registry import OneOf, Options, Registry
-from harness.spec.reader import Location, shorten
-from harness.spec.schema import Spec
+from harness.spec.reader import Location, Value, shorten
+from harness.spec.schema import FILE_KEYS, Spec
+
+# What a value should have been, by pydantic's name for the error.
+_KINDS = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "none_required": "nothing",
+}
+_LIMITS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
-def located(details: ErrorDetails, value: object) -> Location:
-    """The key path of an error, without the names of union members that pydantic puts between the keys."""
-    path: list[str | int] = []
-    at = value
-    for step in details["loc"]:
-        if isinstance(at, dict) and step in at:
-            at = at[step]
-        elif isinstance(at, (list, tuple)) and isinstance(step, int) and step < len(at):
-            at = at[step]
-        elif step != details["loc"][-1] or details["type"] not in ("missing", "union_tag_not_found"):
-            continue
-        else:
-            at = None
-        path.append(step)
-    return tuple(path)
+class Fault(NamedTuple):
+    """Where in the merged spec, what, and whether the key is meant and not its value."""
+
+    location: Location
+    message: str
+    on_key: bool = False
 
 
-def sentence(details: ErrorDetails) -> str:
-    """What is wrong, in the terms of the spec."""
-    kind, found = details["type"], details["input"]
-    context: dict[str, Any] = dict(details.get("ctx") or {})
-    last = details["loc"][-1] if details["loc"] else ""
+def explain(error: ValidationError, value: dict[str, Value]) -> list[Fault]:
+    """The faults behind a validation error of a `Spec`."""
+    details = error.errors(include_url=False)
+    # Strict tuples whose items are faulty are also called too short.
+    faulty = {one["loc"][: len(one["loc"]) - 1] for one in details}
+    faulty |= {loc[:depth] for loc in faulty for depth in range(1, len(loc))}
+    details = [one for one in details if one["type"] != "too_short" or one["loc"] not in faulty]
+    groups: dict[tuple[Location, object], list[ErrorDetails]] = {}
+    for one in details:
+        lacking = one["loc"] if one["type"] == "missing" else None
+        groups.setdefault((_written(one["loc"], value), lacking), []).append(one)
+    return [_fault(location, group, value) for (location, _), group in groups.items()]
+
+
+def _fault(location: Location, group: list[ErrorDetails], value: dict[str, Value]) -> Fault:
+    first, *others = group
+    kind, found = first["type"], first["input"]
+    context: dict[str, Any] = dict(first.get("ctx") or {})
+    if others and all(one["type"] in _KINDS for one in group):
+        # A plain union: one error a member.
+        wanted = dict.fromkeys(_KINDS[one["type"]] for one in group)
+        return Fault(location, f"found {shorten(found)}; {', '.join(wanted)} would do")
     if kind == "extra_forbidden":
-        return f"unknown key {last!r}{_choices(str(last), _allowed(details['loc'][:-1]))}"
+        name = str(location[-1])
+        return Fault(location, f"unknown key {name!r}{_choices(name, _keys(first['loc'][:-1]))}", on_key=True)
     if kind == "missing":
-        return f"the key {last!r} is required"
+        name = str(first["loc"][-1])
+        described = _field(first["loc"])
+        meaning = f" ({described.description})" if described is not None and described.description else ""
+        return Fault((*location, name), f"the key {name!r} is required{meaning}", on_key=True)
     if kind == "union_tag_not_found":
-        key = str(context["discriminator"]).strip("'")
-        return f"{shorten(found)} names no {key}: {_choices('', _tags(details['loc'], key)).lstrip('; ')}"
+        key = _plain(context["discriminator"])
+        return Fault(location, f"{shorten(found)} names no {key}{_choices('', _tags(first['loc']))}", on_key=True)
     if kind == "union_tag_invalid":
-        key, tag = str(context["discriminator"]).strip("'"), str(context["tag"])
-        return f"unknown {key} {tag!r}{_choices(tag, _quoted(str(context['expected_tags'])))}"
+        return _unknown_part(location, _plain(context["discriminator"]), str(context["tag"]), first, value)
+    if kind == "string_pattern_mismatch" and location[:1] == ("budgets",) and len(location) == 2:
+        message = (
+            f"the label {shorten(found)} may hold letters, digits, `_`, `-` and `.`, and starts with a letter or digit"
+        )
+        return Fault(location, message, on_key=True)
+    return Fault(location, _sentence(kind, found, context, first))
+
+
+def _unknown_part(location: Location, key: str, tag: str, details: ErrorDetails, value: dict[str, Value]) -> Fault:
+    known = _tags(details["loc"])
+    if key == "metric" and "metric" not in _at(value, location):
+        message = f"no metric is called {shorten(tag)}, and the budget names none with `metric:`{_choices(tag, known)}"
+        return Fault(location, message, on_key=True)
+    return Fault((*location, key), f"unknown {key} {shorten(tag)}{_choices(tag, known)}")
+
+
+def _sentence(kind: str, found: object, context: dict[str, Any], details: ErrorDetails) -> str:
     if kind == "literal_error":
-        expected = _quoted(str(context["expected"]).replace(" or ", ", "))
-        return f"found {shorten(found)}{_choices(str(found), expected)}"
-    if kind == "string_pattern_mismatch" and "budgets" in details["loc"]:
-        return f"the label {found!r} may hold letters, digits, `_`, `-` and `.`, and starts with a letter or digit"
+        allowed = [_plain(part) for part in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        if isinstance(found, str) and str(context["expected"]) in (found, *allowed) and "'" not in context["expected"]:
+            return f"found the text {shorten(found)}; {', '.join(allowed)} is allowed, without quotes"
+        return f"found {shorten(found)}{_choices(found if isinstance(found, str) else '', allowed)}"
+    if kind in _KINDS:
+        return f"found {shorten(found)}; {_wanted(kind, found, details)}"
+    if kind in _LIMITS:
+        name, words = _LIMITS[kind]
+        return f"found {shorten(found)}; it must be {words} {context[name]:g}"
+    if kind in ("too_short", "string_too_short"):
+        return "is empty" if not found else f"found {shorten(found)}; at least {context['min_length']} are needed"
     if kind == "value_error":
         return f"{details['msg'].removeprefix('Value error, ')} (found {shorten(found)})"
+    if kind == "string_pattern_mismatch":
+        field = _field(details["loc"])
+        if field is not None and field.description:
+            return f"found {shorten(found)}; expected {field.description}"
     return f"found {shorten(found)}; {details['msg'][0].lower()}{details['msg'][1:]}"
+
+
+def _wanted(kind: str, found: object, details: ErrorDetails) -> str:
+    """What should stand there, and how to write it where that is plain to see."""
+    wanted = f"{_KINDS[kind]} is expected"
+    if wanted.startswith("a mapping"):
+        part = _part(details["loc"])
+        if isinstance(part, Registry) and isinstance(found, str) and found in set(part):
+            return f"a mapping is expected: {{{part.key}: {found}}}"
+        if details["loc"][:1] == ("budgets",) and len(details["loc"]) < 4:
+            return "a mapping of bounds is expected, for example {max_ratio: 0.5}"
+        return f"a mapping is expected{f', with the key {part.key!r}' if isinstance(part, Registry) else ''}"
+    if kind == "string_type":
+        return f"{wanted}: put it in quotes" if isinstance(found, (int, float)) else wanted
+    if kind in ("int_type", "float_type") and isinstance(found, str):
+        try:
+            float(found)
+        except ValueError:
+            return wanted
+        return f"{wanted}: remove the quotes"
+    if kind in ("tuple_type", "list_type") and isinstance(found, str):
+        return f"{wanted}: [{found}]"
+    if kind in ("tuple_type", "list_type") and isinstance(found, dict):
+        return f"{wanted}: begin each item with `- `"
+    return wanted
 
 
 def _choices(name: str, allowed: Iterable[str]) -> str:
@@ -63,33 +150,50 @@ def _choices(name: str, allowed: Iterable[str]) -> str:
     return f"; allowed: {', '.join(names)}" + (f". Did you mean {near!r}?" if near else "")
 
 
-def _quoted(text: str) -> list[str]:
-    return [part.strip().strip("'") for part in text.split(",")]
+def _plain(text: object) -> str:
+    return str(text).strip().strip("'")
 
 
-def _allowed(location: Sequence[str | int]) -> list[str]:
-    """The keys of the model at a location (as pydantic gives it, union members included)."""
-    model = _model(location)
-    return list(model.model_fields) if model is not None else []
+def _written(location: Sequence[str | int], value: dict[str, Value]) -> Location:
+    """The key path of an error as far as it was written, without the union members that pydantic puts between."""
+    path: list[str | int] = []
+    at: Value = value
+    for step in location:
+        if (isinstance(at, dict) and step in at) or (isinstance(at, list) and isinstance(step, int)):
+            at = at[step]  # type: ignore[index]
+            path.append(step)
+    return tuple(path)
 
 
-def _tags(location: Sequence[str | int], key: str) -> list[str]:
-    found = _part(Spec, location)
-    return [name for name in found if name] if isinstance(found, Registry) else []
+def _at(value: Value, location: Location) -> Any:
+    for step in location:
+        value = value[step]  # type: ignore[index]
+    return value
 
 
-def _model(location: Sequence[str | int]) -> type[Options] | None:
-    found = _part(Spec, location)
-    return None if found is None or isinstance(found, Registry) else found
+def _keys(location: Sequence[str | int]) -> list[str]:
+    """The keys that a mapping may hold, by its location as pydantic gives it."""
+    part = _part(location)
+    keys = [] if part is None or isinstance(part, Registry) else list(part.model_fields)
+    return [*keys, *FILE_KEYS] if part is Spec else keys
 
 
-def _part(model: type[Options], location: Sequence[str | int]) -> type[Options] | Registry[Any] | None:
-    """Follow a location through models and registries."""
-    here: type[Options] | Registry[Any] | None = model
+def _tags(location: Sequence[str | int]) -> list[str]:
+    part = _part(location)
+    return list(part) if isinstance(part, Registry) else []
+
+
+def _field(location: Sequence[str | int]) -> FieldInfo | None:
+    part = _part(location[:-1])
+    return None if part is None or isinstance(part, Registry) else part.model_fields.get(str(location[-1]))
+
+
+def _part(location: Sequence[str | int]) -> type[Options] | Registry[Any] | None:
+    """What a location holds: a registry before the name of the part, then the part."""
+    here: type[Options] | Registry[Any] | None = Spec
     for step in location:
         if isinstance(here, Registry):
-            names = set(here)
-            here = here[str(step)] if step in names else here
+            here = here[str(step)] if step in set(here) else here
         elif here is not None and step in here.model_fields:
             field = here.model_fields[str(step)]
             here = _inside((*field.metadata, field.annotation))
@@ -97,14 +201,14 @@ def _part(model: type[Options], location: Sequence[str | int]) -> type[Options] 
 
 
 def _inside(annotations: Iterable[Any]) -> type[Options] | Registry[Any] | None:
-    """The first registry or model in an annotation."""
-    for annotation in annotations:
+    """The first registry in an annotation, else the first model."""
+    models: list[type[Options]] = []
+    waiting = list(annotations)
+    for annotation in waiting:
         if isinstance(annotation, OneOf):
             return annotation.registry
-        inner = _inside(get_args(annotation))
-        if inner is not None:
-            return inner
-        # `Annotated[Base, OneOf(...)]` was seen above; a plain model stands for itself.
+        # `Annotated[Method, OneOf(METHODS)]` keeps what it annotates beside its metadata.
+        waiting.extend((*get_args(annotation), *getattr(annotation, "__metadata__", ())))
         if isinstance(annotation, type) and issubclass(annotation, Options):
-            return annotation
-    return None
+            models.append(annotation)
+    return models[0] if models else None

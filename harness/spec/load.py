@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from harness.errors import Problem, SpecError, closest
-from harness.spec import faults, semantics
-from harness.spec.reader import Document, Location, Value, dotted, read, shorten
+from harness.spec import semantics
+from harness.spec.faults import Fault, explain
+from harness.spec.placement import Placed, place
+from harness.spec.reader import Document, Location, Value, read, shorten
 from harness.spec.schema import Spec
 
 SUFFIXES = (".yaml", ".yml")
@@ -48,7 +54,10 @@ def root_of(path: Path) -> Path:
 
     A file outside any `specs/` belongs to the nearest directory above it that has one, else to its own directory.
     """
-    path = path.resolve()
+    return _root(path.resolve())
+
+
+def _root(path: Path) -> Path:
     for parent in path.parents:
         if parent.name == "specs":
             return parent.parent
@@ -57,7 +66,10 @@ def root_of(path: Path) -> Path:
 
 def id_of(path: Path, root: Path) -> str:
     """The path of a spec below `specs/`, without its suffix."""
-    path = path.resolve()
+    return _id(path.resolve(), root)
+
+
+def _id(path: Path, root: Path) -> str:
     specs = root / "specs"
     return (path.relative_to(specs) if path.is_relative_to(specs) else Path(path.name)).with_suffix("").as_posix()
 
@@ -68,128 +80,164 @@ def load(path: Path) -> SpecFile:
     Raises:
         SpecError: with every fault found, each at its file, line and column.
     """
-    root = root_of(path)
-    layers = _stack(path.resolve(), root)
-    merged: dict[str, Value] = {}
-    for layer in reversed(layers):
-        merged = _merge(merged, {key: value for key, value in layer.value.items() if key != "extends"})
-    cases = merged.pop("cases", None)
-    identity = id_of(path, root)
-    if cases is None:
-        return SpecFile(path, root, identity, (Case("", _validate(merged, layers, ())),))
+    resolved = path.resolve()
+    root = _root(resolved)
+    layers = _stack(resolved, root)
+    merged = _body(layers[-1])
+    for layer in reversed(layers[:-1]):
+        merged = _merge(merged, _body(layer))
+    overrides = _named_cases(merged.pop("cases"), layers) if "cases" in merged else {"": {}}
     loaded: list[Case] = []
-    problems: list[Problem] = []
-    for name, overrides in _named_cases(cases, layers).items():
-        try:
-            spec = _validate(_merge(merged, overrides), layers, ("cases", name))
+    found: dict[str, list[Placed]] = {}
+    for name, changes in overrides.items():
+        spec, faults = _validated(_merge(merged, changes) if changes else merged)
+        found[name] = [_placed(layers, name, fault) for fault in faults]
+        if spec is not None:
             loaded.append(Case(name, spec))
-        except SpecError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise SpecError(dict.fromkeys(problems))
-    return SpecFile(path, root, identity, tuple(loaded))
+    if any(found.values()):
+        raise SpecError(_told(found))
+    return SpecFile(path, root, _id(resolved, root), tuple(loaded))
+
+
+def _body(document: Document) -> dict[str, Value]:
+    return {key: value for key, value in document.value.items() if key != "extends"}
 
 
 def _named_cases(cases: Value, layers: list[Document]) -> dict[str, dict[str, Value]]:
-    if not isinstance(cases, dict) or not cases:
-        raise SpecError([_problem(layers, ("cases",), f"found {shorten(cases)}; a mapping of case names to overrides")])
+    problems: list[Problem] = []
+
+    def fault(at: Location, message: str) -> None:
+        problems.append(place(layers, "", at, message, on_key=True).problem)
+
     named: dict[str, dict[str, Value]] = {}
-    for name, overrides in cases.items():
-        at: Location = ("cases", name)
-        if not _CASE.fullmatch(name):
-            raise SpecError([_problem(layers, at, f"the case name {name!r} may hold letters, digits, `_`, `-` and `.`")])
-        if overrides is not None and not isinstance(overrides, dict):
-            raise SpecError([_problem(layers, at, f"found {shorten(overrides)}; a mapping of overrides")])
-        for key in ("cases", "extends", "version"):
-            if overrides and key in overrides:
-                raise SpecError([_problem(layers, (*at, key), f"{key!r} belongs to the file and not to a case")])
-        named[name] = overrides or {}
+    if not isinstance(cases, dict) or not cases:
+        fault(("cases",), f"found {shorten(cases)}; a mapping of case names to what each changes is expected")
+    else:
+        for name, changes in cases.items():
+            if not _CASE.fullmatch(name):
+                fault(
+                    ("cases", name),
+                    f"the case name {name!r} may hold letters, digits, `_`, `-` and `.`, and starts with a letter or "
+                    "digit",
+                )
+            if changes is not None and not isinstance(changes, dict):
+                fault(("cases", name), f"found {shorten(changes)}; a mapping of what this case changes is expected")
+                continue
+            for key in ("cases", "extends", "version"):
+                if changes and key in changes:
+                    fault(("cases", name, key), f"{key!r} belongs to the file and not to a case")
+            named[name] = changes or {}
+    if problems:
+        raise SpecError(problems)
     return named
 
 
-def _validate(value: dict[str, Value], layers: list[Document], case: Location) -> Spec:
+def _validated(value: dict[str, Value]) -> tuple[Spec | None, list[Fault]]:
     try:
         spec = Spec.model_validate(value)
     except ValidationError as error:
-        problems = []
-        for details in error.errors(include_url=False):
-            at = faults.located(details, value)
-            message = faults.sentence(details)
-            if details["type"] == "extra_forbidden" and not at[:-1]:
-                message = _with_file_keys(str(at[-1]))
-            problems.append(_problem(layers, at, message, case))
-        raise SpecError(problems) from None
-    found = [_problem(layers, fault.location, fault.message, case) for fault in semantics.faults(spec)]
-    if found:
-        raise SpecError(found)
-    return spec
+        faults = explain(error, value)
+        # What is well-formed may still mean nothing: tell both in one go.
+        rest = _without(value, faults)
+        if rest is not None:
+            with suppress(ValidationError):
+                faults += semantics.faults(Spec.model_validate(rest))
+        return None, faults
+    return spec, list(semantics.faults(spec))
 
 
-def _with_file_keys(name: str) -> str:
-    allowed = sorted((*Spec.model_fields, "cases", "extends"))
-    near = closest(name, allowed)
-    return f"unknown key {name!r}; allowed: {', '.join(allowed)}" + (f". Did you mean {near!r}?" if near else "")
+def _without(value: dict[str, Value], faults: Iterable[Fault]) -> dict[str, Value] | None:
+    """The spec less its unknown keys and its malformed budgets, or None where other parts are malformed too."""
+    rest = copy.deepcopy(value)
+    for fault in faults:
+        at = fault.location
+        if at[:1] == ("budgets",) and len(at) > 1:
+            at = at[:2]
+        elif not (fault.on_key and fault.message.startswith("unknown key")):
+            return None
+        within: Any = rest
+        for step in at[:-1]:
+            within = within[step]
+        within.pop(at[-1], None)
+    return rest
 
 
-def _problem(layers: list[Document], at: Location, message: str, case: Location = ()) -> Problem:
-    """Place a fault: in the case where the case says it, else in the nearest file that does, else at its parent."""
-    for depth in range(len(at), -1, -1):
-        for prefix in (case, ()) if case else ((),):
-            for layer in layers:
-                location = (*prefix, *at[:depth])
-                node = layer.find_key(location) if depth == len(at) and depth else layer.find(location)
-                if node is not None:
-                    # A whole value is named by its key; a list item by itself.
-                    mark = node.start_mark
-                    return Problem(layer.shown, mark.line + 1, mark.column + 1, dotted(at), message)
-    return Problem(layers[0].shown, 1, 1, dotted(at), message)
+def _placed(layers: list[Document], case: str, fault: Fault) -> Placed:
+    placed = place(layers, case, fault.location, fault.message, on_key=fault.on_key)
+    if placed.inherited and fault.message.startswith("unknown key"):
+        problem = placed.problem
+        message = f"{fault.message}; maps merge, and `{fault.location[-1]}: null` would take the key away again"
+        placed = replace(placed, problem=replace(problem, message=message))
+    return placed
+
+
+def _told(found: Mapping[str, Sequence[Placed]]) -> list[Problem]:
+    """Every problem once; one outside the cases that only some of them meet says which."""
+    cases: dict[Problem, list[str]] = {}
+    inside: set[Problem] = set()
+    for name, some in found.items():
+        for placed in some:
+            cases.setdefault(placed.problem, []).append(name)
+            if placed.in_case:
+                inside.add(placed.problem)
+    return [
+        problem
+        if problem in inside or len(names) == len(found)
+        else replace(problem, message=f"{problem.message} (in case {', '.join(names)})")
+        for problem, names in cases.items()
+    ]
 
 
 def _merge(base: dict[str, Value], over: dict[str, Value]) -> dict[str, Value]:
-    """Maps merge, lists and plain values replace."""
+    """Maps merge, null takes a key away, lists and plain values replace (RFC 7396, JSON merge patch)."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        if isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = _merge(below, value)
+        elif value is None and key in merged:
+            del merged[key]
+        else:
+            merged[key] = value
     return merged
 
 
 def _stack(path: Path, root: Path) -> list[Document]:
     """The file and every stem that it extends, nearest first."""
-    layers: list[Document] = []
-    seen: list[Path] = []
-    at: Path | None = path
-    while at is not None:
+    layers: list[Document] = [read(path, shown(path, root))]
+    seen = [path]
+    while "extends" in layers[-1].value:
+        stem = layers[-1].value["extends"]
+        if not isinstance(stem, str) or not stem:
+            message = f"found {shorten(stem)}; the name of a file, relative to this file, is expected"
+            raise SpecError([_extending(layers, message)])
+        at = (seen[-1].parent / stem).resolve()
         if at in seen:
-            chain = " → ".join(one.name for one in (*seen, at))
-            raise SpecError([_problem(layers, ("extends",), f"{chain}: a spec cannot extend itself")])
+            chain = " → ".join(shown(one, root) for one in (*seen[seen.index(at) :], at))
+            raise SpecError([_extending(layers, f"a spec cannot extend itself: {chain}")])
+        if not at.is_file():
+            around = sorted(one.name for one in at.parent.glob("*") if one.suffix in SUFFIXES and one != path)
+            near = closest(at.name, [name for name in around if name.startswith("_")] or around)
+            hint = f". Did you mean {(Path(stem).parent / near).as_posix()!r}?" if near else ""
+            raise SpecError([_extending(layers, f"there is no file {shown(at, root)}{hint}")])
+        layers.append(_stem(at, shown(at, root), at.stat().st_mtime_ns))
         seen.append(at)
-        if layers and not at.is_file():
-            stems = sorted(one.name for one in at.parent.glob("_*.y*ml")) if at.parent.is_dir() else []
-            near = closest(at.name, stems)
-            hint = f" Did you mean {near!r}?" if near else ""
-            raise SpecError([_problem(layers, ("extends",), f"no file at {shown(at, root)}.{hint}")])
-        layers.append(_read(at, shown(at, root)) if layers else read(at, shown(at, root)))
-        stem = layers[-1].value.get("extends")
-        if stem is not None and not isinstance(stem, str):
-            raise SpecError([_problem(layers[-1:], ("extends",), f"found {shorten(stem)}; a file name relative to this file")])
-        at = (at.parent / stem).resolve() if stem is not None else None
     return layers
+
+
+def _extending(layers: list[Document], message: str) -> Problem:
+    return place(layers[-1:], "", ("extends",), message, on_key=False).problem
+
+
+# Read once, however many specs extend it.
+@lru_cache(maxsize=256)
+def _stem(path: Path, name: str, modified: int) -> Document:
+    return read(path, name)
 
 
 def shown(path: Path, root: Path) -> str:
     """A path as messages show it: relative to the project root where it lies below it."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def _read(path: Path, name: str) -> Document:
-    """A stem, read once however many specs extend it."""
-    return _cached(path, name, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _cached(path: Path, name: str, modified: int) -> Document:
-    return read(path, name)
 
 
 __all__ = ["SUFFIXES", "Case", "SpecFile", "id_of", "load", "root_of", "shown"]

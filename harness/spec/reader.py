@@ -6,12 +6,16 @@ objects from tags, and lets ten short lines of aliases expand without end. None 
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import yaml
+from yaml.reader import ReaderError
 
 from harness.errors import Problem, SpecError
 
@@ -20,13 +24,18 @@ _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_NODES = 10_000
 MAX_DEPTH = 100
+MAX_CHARACTERS = 1_000_000
+MAX_KEY = 200
 
 _TAG = "tag:yaml.org,2002:"
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+# Plain decimals; more digits than these are no option of anything.
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_TAGGED = "the tag {!r} is not part of the spec language"
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+# A key path: keys of mappings, indices of lists.
 Location = tuple[str | int, ...]
 
 
@@ -37,27 +46,6 @@ class Document:
     shown: str
     value: dict[str, Value]
     node: yaml.MappingNode
-
-    def find(self, location: Location) -> yaml.Node | None:
-        """The node at a key path, or None where this document has nothing there."""
-        node: yaml.Node = self.node
-        for step in location:
-            found: yaml.Node | None = None
-            if isinstance(node, yaml.MappingNode):
-                found = next((value for key, value in node.value if key.value == str(step)), None)
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                found = node.value[step]
-            if found is None:
-                return None
-            node = found
-        return node
-
-    def find_key(self, location: Location) -> yaml.Node | None:
-        """The node of the key itself (its value's node says where the value starts)."""
-        parent = self.find(location[:-1])
-        if not isinstance(parent, yaml.MappingNode):
-            return self.find(location)
-        return next((key for key, _ in parent.value if key.value == str(location[-1])), None)
 
 
 def read(path: Path, shown: str) -> Document:
@@ -81,27 +69,58 @@ def read(path: Path, shown: str) -> Document:
 
 def parse(text: str, shown: str) -> Document:
     """Read one document from text; see `read`."""
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        message = f"is not YAML: {error.problem or error.context}"
-        raise SpecError([Problem(shown, line, column, "", message)]) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError([Problem(shown, 1, 1, "", f"is not YAML: {error}")]) from error
-    finally:
-        loader.dispose()
+    node = _compose(text, shown)
     if node is None:
         raise SpecError([Problem(shown, 1, 1, "", "is empty; a spec starts with `version: 1`")])
     if not isinstance(node, yaml.MappingNode):
-        raise SpecError([Problem(shown, 1, 1, "", "is not a mapping of keys to values, as a spec is")])
+        mark = node.start_mark
+        message = "is not a mapping of keys to values, as a spec is; it starts with `version: 1`"
+        raise SpecError([Problem(shown, mark.line + 1, mark.column + 1, "", message)])
     constructor = _Constructor(shown)
-    value = constructor.mapping(node, ())
+    value = constructor.mapping(node)
     if constructor.problems:
         raise SpecError(constructor.problems)
     return Document(shown, value, node)
+
+
+def _compose(text: str, shown: str) -> yaml.Node | None:
+    # The C parser's composer recurses on the C stack, which a hundred thousand brackets would overrun.
+    openers = sum(text.count(opener) for opener in ("[", "{", "- ", "? "))
+    if openers > MAX_NODES or len(text) > MAX_CHARACTERS:
+        message = f"is larger than a spec can be ({MAX_CHARACTERS:,} characters, {MAX_NODES:,} values)"
+        raise SpecError([Problem(shown, 1, 1, "", message)])
+    try:
+        loader = _Loader(text)
+        try:
+            node: yaml.Node | None = loader.get_single_node()
+            return node
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise SpecError([Problem(shown, line, column, "", f"is not YAML: {_syntax(error, text)}")]) from error
+    except ReaderError as error:
+        # The C parser counts bytes, and the characters that it refuses are rare enough to look for.
+        bad = chr(int(error.character))
+        before = text[: max(0, text.find(bad))]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        message = f"is not YAML: the character U+{ord(bad):04X} is not allowed in it"
+        raise SpecError([Problem(shown, line, column, "", message)]) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SpecError([Problem(shown, 1, 1, "", f"is not YAML: {error}")]) from error
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What the parser says, with what it was about."""
+    problem, mark = str(error.problem or error.context), error.problem_mark
+    if problem == "but found another document":
+        return "holds two documents (`---`), and a spec is one"
+    if mark is not None and "\t" in "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]:
+        return f"{problem} (there is a tab; YAML is indented with spaces)"
+    if error.problem and error.context and error.context_mark is not None:
+        return f"{problem}, {error.context} that starts in line {error.context_mark.line + 1}"
+    return problem
 
 
 def dotted(location: Sequence[str | int]) -> str:
@@ -113,13 +132,17 @@ def dotted(location: Sequence[str | int]) -> str:
 
 
 def shorten(value: object, limit: int = 60) -> str:
-    """A value as messages show it, cut where it is long."""
-    text = repr(value)
+    """A value as YAML would write it on one line, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 class _TooLarge(Exception):
-    """Stops the walk: the document expands past its limits."""
+    """Stops the walk: the document expands past its limits, at the key path given."""
+
+    def __init__(self, message: str, path: Sequence[str | int]) -> None:
+        super().__init__(message)
+        self.path = tuple(path)
 
 
 class _Constructor:
@@ -129,99 +152,132 @@ class _Constructor:
         self.shown = shown
         self.problems: list[Problem] = []
         self._nodes = 0
+        # The key path of the node at hand; a list that grows and shrinks costs less than a tuple a node.
+        self._path: list[str | int] = []
 
-    def mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Value]:
+    def mapping(self, node: yaml.MappingNode) -> dict[str, Value]:
         try:
-            value = self._value(node, location)
+            return self._mapping(node)
         except _TooLarge as error:
-            self._fault(node, location, str(error))
+            top = error.path[0] if error.path else ""
+            at = next((key for key, _ in node.value if key.value == top), node)
+            self._path = [top] if top else []
+            self._fault(at, str(error))
             return {}
-        assert isinstance(value, dict)
-        return value
 
-    def _fault(self, node: yaml.Node, location: Location, message: str) -> None:
+    def _fault(self, node: yaml.Node, message: str) -> None:
         mark = node.start_mark
-        self.problems.append(Problem(self.shown, mark.line + 1, mark.column + 1, dotted(location), message))
+        self.problems.append(Problem(self.shown, mark.line + 1, mark.column + 1, dotted(self._path), message))
 
-    def _value(self, node: yaml.Node, location: Location) -> Value:
+    def _value(self, node: yaml.Node) -> Value:
         # An alias is the same node met again, so expansion is what this counts.
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise _TooLarge(f"the document expands to more than {MAX_NODES:,} values; use fewer aliases (`*name`)")
-        if len(location) > MAX_DEPTH:
-            raise _TooLarge(f"values are nested deeper than {MAX_DEPTH} levels, or an alias contains itself")
+            raise _TooLarge(
+                f"the document expands to more than {MAX_NODES:,} values; use fewer aliases (`*name`)", self._path
+            )
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, location)
-        if isinstance(node, yaml.SequenceNode):
-            self._plain_tag(node, location, "seq")
-            return [self._value(item, (*location, index)) for index, item in enumerate(node.value)]
-        self._plain_tag(node, location, "map")
+            return self._scalar(node)
+        if len(self._path) > MAX_DEPTH:
+            raise _TooLarge(f"is nested deeper than {MAX_DEPTH} levels, or an alias contains itself", self._path)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node)
+        if node.tag != f"{_TAG}seq":
+            self._fault(node, _TAGGED.format(_tag(node)))
+        items: list[Value] = []
+        for index, item in enumerate(node.value):
+            self._path.append(index)
+            items.append(self._value(item))
+            self._path.pop()
+        return items
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Value]:
+        if node.tag != f"{_TAG}map":
+            self._fault(node, _TAGGED.format(_tag(node)))
         result: dict[str, Value] = {}
-        lines: dict[str, int] = {}
         for key_node, value_node in node.value:
-            key = self._key(key_node, location)
+            key = self._key(key_node)
             if key is None:
                 continue
-            if key in lines:
-                self._fault(key_node, (*location, key), f"the key {key!r} stands here a second time, first in line {lines[key]}")
-            lines.setdefault(key, key_node.start_mark.line + 1)
-            result[key] = self._value(value_node, (*location, key))
+            self._path.append(key)
+            if key in result:
+                first = next(one for one, _ in node.value if one.value == key)
+                self._fault(
+                    key_node, f"the key {key!r} stands here a second time, first in line {first.start_mark.line + 1}"
+                )
+            result[key] = self._value(value_node)
+            self._path.pop()
         return result
 
-    def _key(self, node: yaml.Node, location: Location) -> str | None:
-        if node.tag == f"{_TAG}merge":
-            self._fault(node, location, "merge keys (`<<`) are not part of the spec language; share a stem with `extends:`")
-        elif not isinstance(node, yaml.ScalarNode):
-            self._fault(node, location, "a key is a word, not a list or a mapping")
-        elif node.tag != f"{_TAG}str":
-            self._fault(node, location, f"the key {node.value!r} is not text to YAML; quote it")
+    def _key(self, node: yaml.Node) -> str | None:
+        if node.tag == f"{_TAG}str" and isinstance(node, yaml.ScalarNode):
+            if len(node.value) <= MAX_KEY:
+                return str(node.value)
+            message = f"a key is a word, not {len(node.value):,} characters"
+        elif node.tag == f"{_TAG}merge":
+            message = "merge keys (`<<`) are not part of the spec language; share a stem with `extends:`"
+        elif isinstance(node, yaml.ScalarNode):
+            message = f'the key {node.value!r} is not text to YAML 1.1; quote it: "{node.value}"'
         else:
-            return str(node.value)
+            message = "a key is a word, not a list or a mapping"
+        self._fault(node, message)
         return None
 
-    def _plain_tag(self, node: yaml.Node, location: Location, kind: str) -> None:
-        if node.tag != _TAG + kind:
-            self._fault(node, location, f"tags such as {node.tag!r} are not part of the spec language")
-
-    def _scalar(self, node: yaml.ScalarNode, location: Location) -> Value:
+    def _scalar(self, node: yaml.ScalarNode) -> Value:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
+        # The common ones first: most of a document is plain words and numbers.
         if kind == "str":
-            if node.style is None and _FLOAT.fullmatch(text):
-                number = float(text)
-                written = f"{number:f}".rstrip("0") if 1e-6 <= abs(number) < 1e6 else f"{number:.1e}"
-                self._fault(node, location, f"{text} is text to YAML 1.1, not a number; write {written}")
+            if not node.style and _FLOAT.fullmatch(text):
+                self._fault(node, f"{text} is text to YAML 1.1, not a number; write {_plainly(text)}")
             return text
-        if kind == "null":
-            return None
-        if kind == "timestamp":
-            return text
+        if kind == "int":
+            if _INTEGER.fullmatch(text):
+                return int(text)
+            self._fault(node, _unusual(text))
+            return 0
+        if kind == "float":
+            if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+                return number
+            if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
+                self._fault(node, f"{text} is not finite, and no bound and no option can be that")
+            else:
+                self._fault(node, _unusual(text))
+            return 0.0
         if kind == "bool":
             if text.lower() not in ("true", "false"):
                 self._fault(
-                    node, location, f"{text!r} is a truth value to YAML 1.1; write true or false, or quote it to mean the word"
+                    node, f"{text!r} is a truth value to YAML 1.1; write true or false, or quote it to mean the word"
                 )
             return text.lower() == "true"
-        if kind == "int":
-            if not _INTEGER.fullmatch(text):
-                self._fault(node, location, f"{text!r} would be read as {_guess(text)}; write the number in plain decimals")
-                return 0
-            return int(text)
-        if kind == "float":
-            if _NOT_FINITE.fullmatch(text):
-                self._fault(node, location, f"{text} is no bound and no option: numbers are finite")
-                return 0.0
-            if not _FLOAT.fullmatch(text):
-                self._fault(node, location, f"{text!r} would be read as {_guess(text)}; write the number in plain decimals")
-                return 0.0
-            return float(text)
-        self._fault(node, location, f"tags such as {node.tag!r} are not part of the spec language")
+        if kind == "timestamp":
+            return text
+        if kind != "null":
+            self._fault(node, _TAGGED.format(_tag(node)))
         return None
 
 
-def _guess(text: str) -> str:
-    """What PyYAML makes of a number that is written in an unusual way."""
+def _tag(node: yaml.Node) -> str:
+    return str(node.tag).replace(_TAG, "!!")
+
+
+def _plainly(text: str) -> str:
+    """A number that YAML 1.1 takes for text, as YAML takes it for a number."""
+    digits = f"{Decimal(text):f}" if abs(Decimal(text).adjusted()) < 20 else ""
+    if digits:
+        return digits
+    mantissa, _, exponent = f"{Decimal(text):e}".partition("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
+
+
+def _unusual(text: str) -> str:
+    """A number that YAML 1.1 would read as another one: octal, sexagesimal, with underscores."""
+    if re.fullmatch(r"[-+]?[1-9][0-9]*", text):
+        return f"{shorten(text)} has more digits than any option takes"
     try:
-        return repr(yaml.safe_load(text))
+        guess = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
-        return "something else"
+        guess = text
+    if isinstance(guess, (int, float)):
+        return f"{text} would be read as {guess!r} by YAML 1.1; write the number in plain decimals"
+    return f"{shorten(text)} is no number"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticKnownError
 
 from harness.data.base import DATA, Data
 from harness.methods.base import METHODS, Method
@@ -17,6 +18,8 @@ from harness.tasks.base import TASKS
 
 Tier = Literal["ci", "nightly", "release"]
 TIERS: tuple[Tier, ...] = ("ci", "nightly", "release")
+# Keys of a file that are worked off before a `Spec` is made of the rest.
+FILE_KEYS = ("cases", "extends")
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
 
 
@@ -28,7 +31,9 @@ class Measure(Options):
     batch: int = Field(default=1, ge=1, description="samples a call, where a metric does not say")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of every one-sided bound")
     timeout_s: float = Field(default=900, gt=0, description="seconds before a stage of this spec is killed")
-    memory_mb: int | None = Field(default=None, ge=256, description="memory that the worker may allocate; none by default")
+    memory_mb: int | None = Field(
+        default=None, ge=256, description="memory that the worker may allocate; none by default"
+    )
     latency_s: float = Field(default=10, gt=0, le=600, description="seconds that one latency budget may sample for")
 
 
@@ -42,19 +47,29 @@ def _name_metrics(value: Any) -> Any:
     }
 
 
+def _whole(value: Any) -> Any:
+    # A literal is compared by ==, which true and 1.0 would pass.
+    if type(value) is not int:
+        raise PydanticKnownError("literal_error", {"expected": "1"})
+    return value
+
+
 class Spec(Options):
     """One case: a model, what is done to it, and the budgets that the result must keep."""
 
-    version: Literal[1]
-    title: str = Field(min_length=1, description="what a report calls this spec")
+    version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(description="version of the spec language")
+    title: str = Field(default="", description="what a report calls this spec; its path otherwise")
     task: Annotated[str, NameOf(TASKS)] = Field(description="what the model does")
     model: Annotated[Source, OneOf(SOURCES)] = Field(description="where the float model comes from")
-    data: Annotated[Data, OneOf(DATA)] | None = Field(default=None, description="what it is calibrated and evaluated on")
+    data: Annotated[Data, OneOf(DATA)] | None = Field(
+        default=None, description="what it is calibrated and evaluated on"
+    )
     compress: Annotated[tuple[Annotated[Method, OneOf(METHODS)], ...], Field(strict=False, min_length=1)] = Field(
         description="steps, in order"
     )
     deploy: Annotated[Runtime, OneOf(RUNTIMES)] = Field(
-        default_factory=lambda: RUNTIMES["torch"](runtime="torch"), description="the runtime that saves and runs both models"
+        default_factory=lambda: RUNTIMES["torch"](runtime="torch"),
+        description="the runtime that saves and runs both models",
     )
     measure: Measure = Field(default_factory=Measure)
     budgets: Annotated[

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from harness.forms import Form, Stop, route
 from harness.metrics.base import Metric
+from harness.spec.faults import Fault
 from harness.spec.reader import Location
 from harness.spec.schema import Spec
+from harness.training import Training
 
 RESERVED = ("evidence", "spec")
 
@@ -21,37 +23,27 @@ _SENSELESS = {
     "lower": {"max_drop": "max_rise", "reference_min": "reference_max"},
     "higher": {"max_rise": "max_drop", "reference_max": "reference_min"},
 }
-
-
-class Fault(NamedTuple):
-    """Where in the spec, and what."""
-
-    location: Location
-    message: str
+_BANDS = (("min", "max"), ("min_ratio", "max_ratio"), ("reference_min", "reference_max"))
 
 
 def faults(spec: Spec) -> Iterator[Fault]:
     """Everything in a well-formed spec that means nothing."""
-    for label, budget in spec.budgets.items():
-        if label in RESERVED:
-            yield Fault(("budgets", label), f"the label {label!r} is taken by an item that every spec has; choose another")
-        yield from _bounds(("budgets", label), budget)
-        if budget.tasks is not None and spec.task not in budget.tasks:
-            allowed = ", ".join(sorted(budget.tasks))
-            yield Fault(("budgets", label), f"{budget.metric} is not defined for {spec.task}; it is for {allowed}")
-        if budget.needs_data and spec.data is None:
-            yield Fault(("budgets", label), f"{budget.metric} is measured on data, and the spec names no `data:`")
-    if spec.data is None:
-        for index, step in enumerate(spec.compress):
-            if step.needs_data:
-                yield Fault(("compress", index), f"{step.method} uses calibration data, and the spec names no `data:`")
-    elif spec.task not in spec.data.tasks:
+    if spec.data is not None and spec.task not in spec.data.tasks:
         allowed = ", ".join(sorted(spec.data.tasks))
-        yield Fault(("data", "source"), f"{spec.data.source} serves {allowed}, not {spec.task}")
-    try:
-        planned(spec)
-    except ValueError as error:
-        yield Fault(("compress",), f"the steps do not compose: {error}")
+        yield Fault(("data", "source"), f"the data {spec.data.source} serves {allowed}, and the task is {spec.task}")
+    for index, step in enumerate(spec.compress):
+        if spec.data is not None:
+            break
+        if step.needs_data:
+            yield Fault(("compress", index, "method"), f"{step.method} calibrates on data, and the spec has no `data:`")
+        for name in type(step).model_fields:
+            if isinstance(getattr(step, name), Training):
+                yield Fault(
+                    ("compress", index, name), f"{step.method} trains on data, and the spec has no `data:`", on_key=True
+                )
+    yield from _composition(spec)
+    for label, budget in spec.budgets.items():
+        yield from _budget(("budgets", label), budget, spec)
 
 
 def planned(spec: Spec) -> tuple[Form, ...]:
@@ -60,28 +52,89 @@ def planned(spec: Spec) -> tuple[Form, ...]:
     Raises:
         ValueError: the steps do not compose, with the sentence that says why.
     """
-    steps = [Stop(f"step {index} ({step.method})", step.transitions) for index, step in enumerate(spec.compress, 1)]
-    end = Stop(f"the runtime {spec.deploy.runtime}", {form: form for form in spec.deploy.saves})
     # The float reference takes the same road without the steps, and must arrive too.
-    route(spec.model.gives, [end])
-    return route(spec.model.gives, [*steps, end])
+    _route(spec.model.gives, (_end(spec),))
+    return _route(spec.model.gives, (*_steps(spec), _end(spec)))
 
 
-def _bounds(at: Location, budget: Metric) -> Iterator[Fault]:
-    bounds, better = budget.bounds(), budget.better
-    if not any(name for name in bounds if not name.startswith("reference_")):
+Stopping = tuple[str, tuple[tuple[Form, Form], ...]]
+
+
+def _steps(spec: Spec) -> tuple[Stopping, ...]:
+    return tuple(
+        (f"step {index} ({step.method})", tuple(step.transitions.items()))
+        for index, step in enumerate(spec.compress, 1)
+    )
+
+
+def _end(spec: Spec) -> Stopping:
+    return f"the runtime {spec.deploy.runtime}", tuple((form, form) for form in sorted(spec.deploy.saves))
+
+
+# Thousands of specs share a few dozen roads.
+@lru_cache(maxsize=4096)
+def _route(start: Form, stops: tuple[Stopping, ...]) -> tuple[Form, ...]:
+    return route(start, [Stop(name, dict(forms)) for name, forms in stops])
+
+
+def _composition(spec: Spec) -> Iterator[Fault]:
+    try:
+        planned(spec)
+    except ValueError as error:
+        stops, message = _steps(spec), f"the steps do not compose: {error}"
+        deployed: Location = (
+            ("deploy", "runtime") if "deploy" in spec.model_fields_set else ("compress", len(stops) - 1)
+        )
+        for index in range(len(stops)):
+            if not _passes(spec.model.gives, stops[: index + 1]):
+                yield Fault(("compress", index, "method"), message)
+                return
+        if not _passes(spec.model.gives, (_end(spec),)):
+            message = f"the float model cannot be deployed, so there is nothing to compare with: {error}"
+        yield Fault(deployed, message)
+
+
+def _passes(start: Form, stops: tuple[Stopping, ...]) -> bool:
+    try:
+        return bool(_route(start, stops))
+    except ValueError:
+        return False
+
+
+def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
+    label = str(at[-1])
+    if label in RESERVED:
+        yield Fault(at, f"the label {label!r} is taken by an item that every spec has; choose another", on_key=True)
+    if budget.tasks is not None and spec.task not in budget.tasks:
+        allowed = ", ".join(sorted(budget.tasks))
+        yield Fault(at, f"{budget.metric} is not defined for {spec.task}; it is for {allowed}", on_key=True)
+    if budget.needs_data and spec.data is None:
+        yield Fault(at, f"{budget.metric} is measured on data, and the spec has no `data:`", on_key=True)
+    yield from _bounds(at, budget, budget.bounds())
+
+
+def _bounds(at: Location, budget: Metric, bounds: Mapping[str, float]) -> Iterator[Fault]:
+    better, other = budget.better, "lower" if budget.better == "higher" else "higher"
+    if all(name.startswith("reference_") for name in bounds):
         allowed = "min, max, min_ratio, max_ratio, " + ("max_rise" if better == "lower" else "max_drop")
-        yield Fault(at, f"a budget without a bound on the compressed model can never fail; give one of {allowed}")
+        yield Fault(
+            at, f"a budget with no bound on the compressed model can never fail; give one of {allowed}", on_key=True
+        )
+    why = f"for {budget.metric} {better} is better"
     for name, meant in _SENSELESS[better].items():
         if name in bounds:
-            yield Fault((*at, name), f"{name} makes no sense for {budget.metric}, where {better} is better; use {meant}")
+            yield Fault((*at, name), f"{name} is for metrics where {other} is better, and {why}; use {meant}", True)
     for name, meant in _HARMLESS[better].items():
-        if name in bounds and meant not in bounds:
+        if name in bounds and not _bounded(budget, bounds):
             yield Fault(
-                (*at, name),
-                f"{name} alone makes no sense for {budget.metric}, where {better} is better: it refuses a model for being "
-                f"too good; use {meant}, or both for a band",
+                (*at, name), f"{name} alone refuses a model for being too good: {why}; use {meant}, or both", True
             )
-    for low, high in (("min", "max"), ("min_ratio", "max_ratio"), ("reference_min", "reference_max")):
+    for low, high in _BANDS:
         if low in bounds and high in bounds and bounds[low] > bounds[high]:
-            yield Fault((*at, low), f"{low} {bounds[low]:g} is above {high} {bounds[high]:g}: nothing can pass")
+            yield Fault((*at, low), f"{low} {bounds[low]:g} is above {high} {bounds[high]:g}: nothing can pass", True)
+
+
+def _bounded(budget: Metric, bounds: Mapping[str, float]) -> bool:
+    """Whether some bound holds the side on which a model gets worse."""
+    harmful = ("min", "min_ratio", "max_drop") if budget.better == "higher" else ("max", "max_ratio", "max_rise")
+    return any(name in bounds for name in harmful)
