@@ -41,21 +41,21 @@ class Recipe(shelf.Entry):
     model_config = Options.model_config
     title: str = Field(description="one line")
     task: Annotated[str, AfterValidator(_task)]
-    data: Annotated[Data, OneOf(DATA)] | None = Field(default=None, description="trained and evaluated on")
+    data: Annotated[Data, OneOf(DATA)] = Field(description="trained and evaluated on")
     train: Training | None = Field(default=None, description="None: the weights were trained by others")
     seed: int = Field(default=0, ge=0)
-    floor: float | None = Field(default=None, ge=0, le=1, description="accuracy that the checkpoint must reach")
+    floor: float = Field(ge=0, le=1, description="accuracy that the checkpoint must reach")
     accuracy: float | None = Field(default=None, ge=0, le=1, description="of the shipped checkpoint")
     tolerance: float = Field(default=0.015, gt=0, description="how far from `accuracy` a rerun may land")
 
 
-def run(recipe: Recipe, root: Path, progress: Callable[[str], None]) -> tuple[nn.Module, float]:
-    """Train from scratch; returns the model and its accuracy on the evaluation split.
+def run(recipe: Recipe, root: Path, progress: Callable[[str], None]) -> tuple[nn.Module, float, int]:
+    """Train from scratch; returns the model, its accuracy on the evaluation split, and the samples in that.
 
     Raises:
         SourceError: the recipe has nothing to train.
     """
-    if recipe.train is None or recipe.data is None:
+    if recipe.train is None:
         raise SourceError(f"{recipe.title} was trained by others: its recipe holds no `train:`")
     dataset = recipe.data.load(root).checked()
     if dataset.train is None or dataset.evaluation is None:
@@ -63,7 +63,7 @@ def run(recipe: Recipe, root: Path, progress: Callable[[str], None]) -> tuple[nn
     model = recipe.model.build(recipe.seed)
     task = TASKS[recipe.task]()  # type: ignore[call-arg]
     train(model, dataset.train, task, recipe.train, seed=recipe.seed, progress=progress)
-    return model, accuracy(model, dataset.evaluation, task)
+    return model, accuracy(model, dataset.evaluation, task), len(dataset.evaluation)
 
 
 def accuracy(model: nn.Module, split: Split, task: Task) -> float:
@@ -78,27 +78,52 @@ def accuracy(model: nn.Module, split: Split, task: Task) -> float:
     return right / len(split)
 
 
+def card(name: str, recipe: Recipe, model: nn.Module, samples: int) -> str:
+    """The README of a model that was trained here: what it is, how good, and how it was made."""
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    lines = [
+        f"# {recipe.title}",
+        "",
+        f"- Accuracy: {recipe.accuracy:.2%} of the {samples:,} samples that `{recipe.data.source}` holds out "
+        f"(it must reach {recipe.floor:.1%}).",
+        f"- {weights:,} parameters, in float32: {weights * 4 / 1e6:.2f} MB.",
+        f"- In a spec: `model: {{source: zoo, name: {name}}}`.",
+        "",
+        f"Everything about its training is in `{shelf.RECIPE}`; this trains it again and compares:",
+        "",
+        "```",
+        f"python -m harness.recipes train {name} --output retrained/",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _train(name: str, output: Path | None) -> bool:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     recipe = shelf.read(name, Recipe)
     started = time.monotonic()
-    model, reached = run(recipe, Path.cwd(), lambda line: _say(f"{name}: {line}"))
-    output = output or shelf.folder() / name
-    output.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), output / shelf.WEIGHTS)
+    model, reached, samples = run(recipe, Path.cwd(), lambda line: _say(f"{name}: {line}"))
     shipped = "none yet" if recipe.accuracy is None else f"{recipe.accuracy:.4f}"
     _say(f"{name}: accuracy {reached:.4f}, shipped {shipped}, in {time.monotonic() - started:.0f} s")
-    _say(f"{name}: weights in {output / shelf.WEIGHTS}")
-    return _holds(name, recipe, reached)
+    good = _holds(name, recipe, reached)
+    folder = output or shelf.folder() / name
+    if good or output:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / shelf.WEIGHTS).write_bytes(save(model.state_dict()))
+        _say(f"{name}: weights in {folder / shelf.WEIGHTS}")
+    if good and not output:
+        text = (folder / shelf.RECIPE).read_text(encoding="utf-8")
+        kept = [line for line in text.splitlines() if not line.startswith("accuracy:")]
+        (folder / shelf.RECIPE).write_text("\n".join([*kept, f"accuracy: {reached:.4f}", ""]), encoding="utf-8")
+        described = recipe.model_copy(update={"accuracy": reached})
+        (folder / "README.md").write_text(card(name, described, model, samples), encoding="utf-8")
+    return good
 
 
 def _check(name: str) -> bool:
     recipe = shelf.read(name, Recipe)
-    if recipe.data is None:
-        _say(f"{name}: no data of its own, its weights come from {', '.join(recipe.packages)}")
-        Zoo(name=name).load(Path.cwd())
-        return True
     evaluation = recipe.data.load(Path.cwd()).checked().evaluation
     if evaluation is None:
         raise DataError(f"the data source {recipe.data.source!r} has no evaluation split")
@@ -110,7 +135,7 @@ def _check(name: str) -> bool:
 def _holds(name: str, recipe: Recipe, reached: float) -> bool:
     """Whether an accuracy reaches the floor and lands where the recipe says; tells where it does not."""
     good = True
-    if recipe.floor is not None and reached < recipe.floor:
+    if reached < recipe.floor:
         _say(f"{name}: below its floor of {recipe.floor}")
         good = False
     if recipe.accuracy is not None and abs(reached - recipe.accuracy) > recipe.tolerance:
@@ -130,7 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train", help="train a model of the zoo again")
     training.add_argument("name")
-    training.add_argument("--output", type=Path, help="folder for the weights (default: the model's own)")
+    training.add_argument(
+        "--output",
+        type=Path,
+        help="folder for the weights; without it they are shipped: weights, accuracy and card of models/ are replaced",
+    )
     checking = commands.add_parser("check", help="evaluate shipped checkpoints")
     checking.add_argument("names", nargs="*", help="default: all")
     chosen = parser.parse_args(arguments)
