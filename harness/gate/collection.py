@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from _pytest._code.code import TerminalRepr
 
-from harness.errors import SpecError
+from harness.errors import Problem, SpecError
 from harness.gate.outcome import GateError
 from harness.judge.case import EVIDENCE
-from harness.spec.load import SUFFIXES, Case, SpecFile, id_of, load, root_of
+from harness.spec.load import SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
 
 MUST_FAIL = "must-fail"
 
@@ -53,7 +53,9 @@ class SpecModule(pytest.Module):
         self.named = self.session.isinitpath(self.path)
         try:
             file = load(self.path)
-        except SpecError as error:
+        except Exception as fault:
+            # Whatever is wrong with one file, it becomes an item: raising here would stop the run of all the others.
+            error = fault if isinstance(fault, SpecError) else _unexpected(self.path, fault)
             yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error)
             return
         for case in file.cases:
@@ -64,6 +66,12 @@ class SpecModule(pytest.Module):
                 )
 
 
+def _unexpected(path: Path, fault: Exception) -> SpecError:
+    return SpecError(
+        [Problem(shown(path, root_of(path)), 1, 1, "", f"cannot be loaded: {type(fault).__name__}: {fault}")]
+    )
+
+
 def _unreachable() -> None:
     """Stands for the test function; the items override what would call it."""
 
@@ -71,7 +79,7 @@ def _unreachable() -> None:
 class GateItem(pytest.Function):
     """What budgets and broken specs share: how a failure is shown."""
 
-    def _repr_failure_py(  # pytest asks this for errors of the set-up, and `repr_failure` for failures of the call
+    def _repr_failure_py(  # type: ignore[override]  # pytest asks this for errors of the set-up
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> str | TerminalRepr:
         if isinstance(excinfo.value, GateError):

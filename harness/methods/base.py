@@ -1,4 +1,4 @@
-"""What every compression method is: typed options, the forms it works on, one function, and what it must leave behind."""
+"""What every compression method is: typed options, the forms it works on, one function, what it must leave behind."""
 
 from __future__ import annotations
 

@@ -20,6 +20,9 @@ from harness.spec.requirements import EXTRAS
 
 Progress = Callable[[str], None]
 
+# How allocators that raise no MemoryError say it.
+_OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc")
+
 
 def run(job_path: Path, outcome_path: Path) -> None:
     """Run one job; always leaves a whole outcome file, unless the process itself dies."""
@@ -30,19 +33,9 @@ def run(job_path: Path, outcome_path: Path) -> None:
         outcome = _stage(job, _announcer(outcome_path))
     except NotHere as error:
         outcome = Outcome(not_here=str(error))
-    except Unmeasurable as error:
-        outcome = Outcome(failure=Failure(sentence=str(error)))
-    except ModuleNotFoundError as error:
-        outcome = Outcome(failure=Failure(sentence=_missing(error), log=traceback.format_exc()))
-    except MemoryError:
-        limit = f" of {job.spec.measure.memory_mb} MB (measure.memory_mb)" if job.spec.measure.memory_mb else ""
-        outcome = Outcome(failure=Failure(sentence=f"the {job.stage} stage ran out of memory{limit}"))
     except Exception as error:
-        if "can't allocate memory" in str(error) or "bad_alloc" in str(error):
-            sentence = f"the {job.stage} stage ran out of memory: {error}"
-        else:
-            sentence = f"the {job.stage} stage failed: {type(error).__name__}: {error}"
-        outcome = Outcome(failure=Failure(sentence=sentence, log=traceback.format_exc()))
+        log = "" if isinstance(error, Unmeasurable) else traceback.format_exc()
+        outcome = Outcome(failure=Failure(sentence=_sentence(job, error), log=log))
     outcome = outcome.model_copy(update={"seconds": {**outcome.seconds, job.stage: time.monotonic() - started}})
     _write(outcome_path, outcome.model_dump_json())
 
@@ -102,9 +95,19 @@ def _announcer(outcome_path: Path) -> Progress:
     return announce
 
 
-def _missing(error: ModuleNotFoundError) -> str:
-    module = (error.name or "").partition(".")[0]
-    return str(MissingExtra(module, EXTRAS[module])) if module in EXTRAS else f"module {error.name!r} is not installed"
+def _sentence(job: Job, error: Exception) -> str:
+    """Why the job left nothing, in words."""
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY):
+        limit = f" of {job.spec.measure.memory_mb} MB (measure.memory_mb)" if job.spec.measure.memory_mb else ""
+        return f"the {job.stage} stage ran out of memory{limit}: {error}"
+    if isinstance(error, ModuleNotFoundError):
+        module = (error.name or "").partition(".")[0]
+        return (
+            str(MissingExtra(module, EXTRAS[module])) if module in EXTRAS else f"module {error.name!r} is not installed"
+        )
+    if isinstance(error, Unmeasurable):
+        return str(error)
+    return f"the {job.stage} stage failed: {type(error).__name__}: {error}"
 
 
 def _write(path: Path, text: str) -> None:
