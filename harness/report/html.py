@@ -1,12 +1,174 @@
-"""The HTML page."""
+"""The report as one HTML page that needs nothing else: no network, no script, readable on paper and on a phone."""
 
 from __future__ import annotations
 
+import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.report.document import Report
+from harness.evidence import Evidence
+from harness.judge.verdict import State, Verdict, number
+from harness.report.document import MAX_FLIPS, CaseRecord, Flips, Report
+from harness.report.figure import Bar, bar, strip
+from harness.run.environment import Environment
+
+MEANINGS = {
+    State.PASS: "every bound is kept, and where samples or times are behind it, proven to be kept",
+    State.FAIL: "a bound is broken, and where samples or times are behind it, proven to be broken",
+    State.INCONCLUSIVE: "the measurement cannot tell yet: more samples or a quieter machine would",
+    State.INVALID: "it could not be measured, or the figure means nothing",
+    State.NOT_RUN: "this machine lacks what the spec requires, or the bound belongs to another machine",
+}
+
+EXAMPLE = Bar((0.0, 0.62), 0.62, (0.3, 0.46), 0.38, 0.78, "an example")
+
+
+@dataclass(frozen=True)
+class Group:
+    """One case: its rows, and what stands behind them (None where the spec could not be read)."""
+
+    name: str
+    anchor: str
+    rows: tuple[Verdict, ...]
+    record: CaseRecord | None
+
+    @property
+    def states(self) -> set[State]:
+        """The verdicts among its rows."""
+        return {row.verdict for row in self.rows}
+
+    @property
+    def worst(self) -> State:
+        """The verdict that the case as a whole has."""
+        return min(self.states, key=list(State).index)
+
+
+@dataclass(frozen=True)
+class Count:
+    """One line of evidence: a figure of the float artifact beside the compressed one's; None where it has none."""
+
+    name: str
+    reference: int | None
+    compressed: int | None
+
+
+def render(report: Report) -> str:
+    """The page."""
+    from jinja2 import Environment as Templates
+    from jinja2 import PackageLoader, StrictUndefined
+
+    templates = Templates(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(number=number)
+    templates.globals.update(
+        bar=bar, strip=strip, dtypes=dtypes, operators=operators, words=words, flipped=flipped, State=State
+    )
+    groups = grouped(report)
+    return templates.get_template("report.html.j2").render(
+        report=report,
+        groups=groups,
+        counts={state: count for state, count in report.counts().items() if count},
+        headline=headline(report),
+        meanings=MEANINGS,
+        machines=machines(groups),
+        most_flips=MAX_FLIPS,
+        example=EXAMPLE,
+    )
 
 
 def write(report: Report, folder: Path) -> Path | None:
-    """Placeholder until the page is in."""
-    return None
+    """Write ``report.html`` into a folder, whole or not at all; None where the extra `report` is not installed."""
+    if importlib.util.find_spec("jinja2") is None:
+        return None
+    path = folder / "report.html"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(render(report), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def headline(report: Report) -> str:
+    """The outcome in one sentence."""
+    counts, total = report.counts(), len(report.rows)
+    if not total:
+        return "No budget was checked."
+    if counts[State.PASS] == total:
+        return f"All {total} checks pass." if total > 1 else "The one check passes."
+    parts = [
+        f"{counts[state]} {verb}"
+        for state, verb in (
+            (State.FAIL, "fail"),
+            (State.INVALID, "could not be measured"),
+            (State.INCONCLUSIVE, "cannot be told yet"),
+            (State.NOT_RUN, "not run here"),
+        )
+        if counts[state]
+    ]
+    return f"{counts[State.PASS]} of {total} checks pass: {', '.join(parts)}."
+
+
+def grouped(report: Report) -> list[Group]:
+    """Rows by case, the worst case first; cases of one verdict keep the order of the run."""
+    records = {(record.spec, record.case): record for record in report.cases}
+    rows: dict[tuple[str, str], list[Verdict]] = {}
+    for row in report.rows:
+        rows.setdefault((row.spec, row.case), []).append(row)
+    groups = [
+        Group(f"{spec}[{case}]" if case else spec, f"case-{index}", tuple(own), records.get((spec, case)))
+        for index, ((spec, case), own) in enumerate(rows.items(), start=1)
+    ]
+    return sorted(groups, key=lambda group: list(State).index(group.worst))
+
+
+def machines(groups: list[Group]) -> list[tuple[Environment, list[Group]]]:
+    """Each machine with the cases that were measured on it."""
+    found: list[tuple[Environment, list[Group]]] = []
+    for group in groups:
+        if group.record is None:
+            continue
+        own = next((cases for machine, cases in found if machine == group.record.environment), None)
+        if own is None:
+            found.append((group.record.environment, [group]))
+        else:
+            own.append(group)
+    return found
+
+
+def words(row: Verdict) -> str:
+    """The sentence without the label before it and the verdict behind it: the row shows both beside it."""
+    return row.sentence.removeprefix(f"{row.label}: ").removesuffix(f" → {row.verdict}")
+
+
+def flipped(group: Group, label: str, flips: Flips) -> list[tuple[tuple[str, ...], str]]:
+    """The names that a budget lists, each list with what happened to them; empty lists are left out."""
+    relative = any(row.label == label and row.metric == "agreement" for row in group.rows)
+    lost = "answered differently from float" if relative else "lost: float right, compressed wrong"
+    return [
+        (names, what)
+        for names, what in ((flips.lost, lost), (flips.won, "won: float wrong, compressed right"))
+        if names
+    ]
+
+
+def dtypes(record: CaseRecord) -> list[Count]:
+    """Elements of weight matrices by stored type, the most frequent of the compressed artifact first."""
+    return _counts(_of(record.reference, "dtypes"), _of(record.compressed, "dtypes"))
+
+
+def operators(record: CaseRecord) -> list[Count]:
+    """Operators of the graph, the most frequent of the compressed artifact first."""
+    return _counts(_of(record.reference, "operators"), _of(record.compressed, "operators"))
+
+
+def _of(evidence: Evidence | None, name: str) -> dict[str, int]:
+    return dict(getattr(evidence, name)) if evidence is not None else {}
+
+
+def _counts(reference: dict[str, int], compressed: dict[str, int]) -> list[Count]:
+    names = sorted(reference | compressed, key=lambda name: (-compressed.get(name, 0), -reference.get(name, 0), name))
+    return [Count(name, reference.get(name), compressed.get(name)) for name in names]
