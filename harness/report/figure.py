@@ -58,7 +58,7 @@ def bar(row: Verdict) -> Bar | None:
         return None
     gauge = min(gauges, key=lambda one: one.margin)
     shown = [gauge.estimate, gauge.lower, gauge.upper, gauge.limit, *([] if gauge.same is None else [gauge.same])]
-    # Ratios and sizes start at nothing, so that lengths compare; above a floor, a share near 1 would show no difference.
+    # Ratios and sizes start at nothing, so that lengths compare; above a floor, shares near 1 would look all the same.
     from_zero = gauge.what in ("ratio", "value") and not gauge.floor
     first, last = min(shown + [0.0] * from_zero), max(shown)
     pad = 0.08 * (last - first or 1.0)
