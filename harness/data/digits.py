@@ -26,6 +26,9 @@ class Digits(Data):
     """1,797 handwritten digits: 797 to evaluate on, 1,000 to train and calibrate on; comes with scikit-learn."""
 
     source: Literal["digits"] = "digits"
+    calibration: int = Field(
+        default=128, ge=1, le=1_000, description="calibration samples, taken from the training split"
+    )
     image_size: int = Field(default=32, ge=8, le=256, description="pixels a side; the 8x8 images are enlarged to it")
     channels: Literal[1, 3] = Field(default=1, description="3 repeats the grey channel for models that take colour")
     tasks: ClassVar[frozenset[str]] = frozenset({"image-classification"})

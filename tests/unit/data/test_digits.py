@@ -96,7 +96,9 @@ def test_three_channels_repeat_the_grey_one() -> None:
     np.testing.assert_array_equal(colour, np.repeat(grey, 3, axis=1))
 
 
-@pytest.mark.parametrize("options", [{"image_size": 4}, {"image_size": 32.0}, {"channels": 2}, {"size": 32}])
+@pytest.mark.parametrize(
+    "options", [{"image_size": 4}, {"image_size": 32.0}, {"channels": 2}, {"size": 32}, {"calibration": 1001}]
+)
 def test_options_are_closed_and_strict(options: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Digits(**options)  # type: ignore[arg-type]
