@@ -54,7 +54,7 @@ def digest_of(path: Path) -> str:
         SourceError: nothing lies there.
     """
     if not path.exists():
-        raise SourceError(f"no file at {path}")
+        raise SourceError(f"no file at {path} (relative paths start at the directory that holds specs/)")
     digest = hashlib.sha256()
     for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if part.is_file():
@@ -80,7 +80,7 @@ def read_weights(path: Path, *, trust: bool = False) -> dict[str, torch.Tensor]:
     import torch
 
     if not path.is_file():
-        raise SourceError(f"no weights at {path}")
+        raise SourceError(f"no weights at {path} (relative paths start at the directory that holds specs/)")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
