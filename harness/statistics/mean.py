@@ -41,8 +41,7 @@ def mean_difference(
         units: the sampling unit (photo, window, document) of each sample, shape [n]; None when each is its own.
         confidence: of each bound.
         reach: how far from the mean drop an unseen unit may lie, in score units; for scores within [0, 1], 1 is
-            certain. None takes the largest distance seen, or the range of the scores times the share of units
-            whose drop ties, whichever is larger.
+            certain. None judges it by the distances seen and, where few units differ, by the range of the scores.
 
     Returns:
         The interval of the drop; infinite bounds where one unit is all there is.
@@ -111,15 +110,15 @@ def _scores(before: FloatArray, after: FloatArray, size: FloatArray) -> FloatArr
 def _reach(numerator: FloatArray, denominator: FloatArray, scores: FloatArray, size: FloatArray) -> float:
     """How far from its expectation an unseen unit may score, judged by those seen.
 
-    Where many units tie exactly, few differences have been seen, and they say little about the next one: there
-    the range of the scores themselves counts.
+    The farthest seen, and beyond it towards the range of the scores by 1 / (k + 1), where k units differ from the
+    typical one: that is the chance that the next such unit is farther out than all of those k.
     """
     deviation = (numerator - numerator.sum() / denominator.sum() * denominator) / size
-    typical = np.median(deviation)
-    tied = np.isclose(deviation, typical, rtol=0.0, atol=1e-12 * float(np.abs(scores).max()))
-    ties = (np.count_nonzero(tied) - 1) / (len(deviation) - 1)
-    span = float(np.ptp(scores)) or float(np.abs(scores).max()) or math.inf
-    return max(float(np.abs(deviation).max()), float(ties) * span if ties > 0 else 0.0)
+    largest = float(np.abs(scores).max())
+    differ = int((np.abs(deviation - np.median(deviation)) > 1e-12 * largest).sum())
+    span = float(np.ptp(scores)) or largest or math.inf
+    farthest = float(np.abs(deviation).max()) if differ else 0.0
+    return farthest + max(span - farthest, 0.0) / (differ + 1)
 
 
 def _interval(
