@@ -55,7 +55,14 @@ def explain(error: ValidationError, value: dict[str, Value]) -> list[Fault]:
     for one in details:
         lacking = one["loc"] if one["type"] == "missing" else None
         groups.setdefault((_written(one["loc"], value), lacking), []).append(one)
-    return [_fault(location, group, value) for (location, _), group in groups.items()]
+    # A required key that was misspelt is wrong once, where it stands.
+    meant = {
+        (*location[:-1], closest(str(location[-1]), _keys(group[0]["loc"][:-1])))
+        for (location, _), group in groups.items()
+        if group[0]["type"] == "extra_forbidden"
+    }
+    found = [_fault(location, group, value) for (location, _), group in groups.items()]
+    return [fault for fault in found if fault.location not in meant]
 
 
 def _fault(location: Location, group: list[ErrorDetails], value: dict[str, Value]) -> Fault:
@@ -109,7 +116,8 @@ def _sentence(kind: str, found: object, context: dict[str, Any], details: ErrorD
     if kind in ("too_short", "string_too_short"):
         return "is empty" if not found else f"found {shorten(found)}; at least {context['min_length']} are needed"
     if kind == "value_error":
-        return f"{details['msg'].removeprefix('Value error, ')} (found {shorten(found)})"
+        message = details["msg"].removeprefix("Value error, ")
+        return message if str(found) in message else f"{message} (found {shorten(found)})"
     if kind == "string_pattern_mismatch":
         field = _field(details["loc"])
         if field is not None and field.description:

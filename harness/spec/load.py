@@ -106,12 +106,13 @@ def _body(document: Document) -> dict[str, Value]:
 def _named_cases(cases: Value, layers: list[Document]) -> dict[str, dict[str, Value]]:
     problems: list[Problem] = []
 
-    def fault(at: Location, message: str) -> None:
-        problems.append(place(layers, "", at, message, on_key=True).problem)
+    def fault(at: Location, message: str, *, on_key: bool = True) -> None:
+        problems.append(place(layers, "", at, message, on_key=on_key).problem)
 
     named: dict[str, dict[str, Value]] = {}
     if not isinstance(cases, dict) or not cases:
-        fault(("cases",), f"found {shorten(cases)}; a mapping of case names to what each changes is expected")
+        message = f"found {shorten(cases)}; a mapping of case names to what each changes is expected"
+        fault(("cases",), message, on_key=False)
     else:
         for name, changes in cases.items():
             if not _CASE.fullmatch(name):
@@ -121,7 +122,8 @@ def _named_cases(cases: Value, layers: list[Document]) -> dict[str, dict[str, Va
                     "digit",
                 )
             if changes is not None and not isinstance(changes, dict):
-                fault(("cases", name), f"found {shorten(changes)}; a mapping of what this case changes is expected")
+                message = f"found {shorten(changes)}; a mapping of what this case changes is expected"
+                fault(("cases", name), message, on_key=False)
                 continue
             for key in ("cases", "extends", "version"):
                 if changes and key in changes:

@@ -59,11 +59,14 @@ def read(path: Path, shown: str) -> Document:
         SpecError: the file cannot be read or is not the YAML that a spec is written in; lists every fault.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except OSError as error:
         raise SpecError([Problem(shown, 1, 1, "", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
-        raise SpecError([Problem(shown, 1, 1, "", f"is not UTF-8 text (byte {error.start})")]) from error
+        before = error.object[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        message = f"is not UTF-8 text (byte {error.object[error.start]:#04x})"
+        raise SpecError([Problem(shown, line, column, "", message)]) from error
     return parse(text, shown)
 
 

@@ -81,17 +81,31 @@ def _composition(spec: Spec) -> Iterator[Fault]:
     try:
         planned(spec)
     except ValueError as error:
-        stops, message = _steps(spec), f"the steps do not compose: {error}"
-        deployed: Location = (
-            ("deploy", "runtime") if "deploy" in spec.model_fields_set else ("compress", len(stops) - 1)
-        )
-        for index in range(len(stops)):
-            if not _passes(spec.model.gives, stops[: index + 1]):
-                yield Fault(("compress", index, "method"), message)
-                return
-        if not _passes(spec.model.gives, (_end(spec),)):
-            message = f"the float model cannot be deployed, so there is nothing to compare with: {error}"
-        yield Fault(deployed, message)
+        yield _astray(spec, str(error))
+
+
+def _astray(spec: Spec, reason: str) -> Fault:
+    """Where a road that leads nowhere goes wrong: the first step off the forms that the runtime can be reached from.
+
+    (The search itself may walk on in a form that is no way out, and blame what comes last.)
+    """
+    start, end, steps = spec.model.gives, _end(spec), _steps(spec)
+    saved = ", ".join(sorted(spec.deploy.saves))
+    deployed: Location = ("deploy", "runtime") if "deploy" in spec.model_fields_set else ("compress", len(steps) - 1)
+    if not _passes(start, (end,)):
+        return Fault(deployed, f"the float model cannot be deployed, so there is nothing to compare with: {reason}")
+    useful: list[Stopping] = []
+    for index, (name, forms) in enumerate(steps):
+        at: Location = ("compress", index, "method")
+        useful.append((name, tuple((taken, given) for taken, given in forms if _passes(given, (end,)))))
+        if not useful[-1][1]:
+            given = ", ".join(sorted({given for _, given in forms}))
+            return Fault(at, f"the steps do not compose: {name} gives {given}, but {end[0]} takes {saved}")
+        try:
+            _route(start, tuple(useful))
+        except ValueError as error:
+            return Fault(at, f"the steps do not compose: {error}")
+    return Fault(deployed, f"the steps do not compose: {reason}")
 
 
 def _passes(start: Form, stops: tuple[Stopping, ...]) -> bool:

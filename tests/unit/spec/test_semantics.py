@@ -1,0 +1,148 @@
+"""Well-formed specs that mean nothing: bounds against directions, parts against tasks, steps that do not compose."""
+
+from itertools import combinations
+
+import pytest
+
+from harness.forms import Form
+from harness.metrics.base import BOUNDS, METRICS
+from harness.spec.semantics import planned
+
+LOWER, HIGHER = "size_mb", "top1"
+# A bound that holds the side on which a model gets worse; one that holds the float model; the rest of each direction.
+HARMFUL = {LOWER: {"max", "max_ratio", "max_rise"}, HIGHER: {"min", "min_ratio", "max_drop"}}
+HARMLESS = {LOWER: {"min", "min_ratio"}, HIGHER: {"max", "max_ratio"}}
+FLOAT = {LOWER: {"reference_max"}, HIGHER: {"reference_min"}}
+
+
+def budget(metric: str, bounds: dict[str, float]) -> str:
+    inside = ", ".join(f"{name}: {value}" for name, value in bounds.items())
+    return f"""\
+version: 1
+task: image-classification
+model: {{source: zoo, name: resnet20-digits}}
+data: {{source: digits}}
+compress: [{{method: float16}}]
+budgets: {{{metric}: {{{inside}}}}}
+"""
+
+
+@pytest.mark.parametrize("metric", [LOWER, HIGHER])
+@pytest.mark.parametrize("names", [names for count in (1, 2) for names in combinations(BOUNDS, count)], ids="-".join)
+def test_bounds_hold_the_side_on_which_a_metric_gets_worse(project, metric, names):
+    bounds = dict.fromkeys(names, 0.5)
+    right_way = set(names) <= HARMFUL[metric] | HARMLESS[metric] | FLOAT[metric]
+    if right_way and set(names) & HARMFUL[metric]:
+        assert project.load(budget(metric, bounds)).cases[0].spec.budgets[metric].bounds() == bounds
+        return
+    told = {problem.path: problem.message for problem in project.problems(budget(metric, bounds))}
+    for name in set(names) - HARMFUL[metric] - HARMLESS[metric] - FLOAT[metric]:
+        assert f"budgets.{metric}.{name}" in told
+    if set(names) <= FLOAT[metric]:
+        assert "can never fail; give one of" in told[f"budgets.{metric}"]
+    if right_way and set(names) <= HARMLESS[metric]:
+        assert all("refuses a model for being too good" in message for message in told.values())
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds", "expected"),
+    [
+        (LOWER, "max_drop: 1", "for metrics where higher is better, and for size_mb lower is better; use max_rise"),
+        (HIGHER, "max_rise: 1", "for metrics where lower is better, and for top1 higher is better; use max_drop"),
+        (LOWER, "max: 1, reference_min: 1", "for size_mb lower is better; use reference_max"),
+        (HIGHER, "min: 1, reference_max: 1", "for top1 higher is better; use reference_min"),
+        (LOWER, "min: 1", "min alone refuses a model for being too good: for size_mb lower is better; use max, or"),
+        (HIGHER, "max_ratio: 1", "max_ratio alone refuses a model for being too good: for top1 higher is better; use"),
+        (LOWER, "min: 2, max: 1.5", "min 2 is above max 1.5: nothing can pass"),
+        (LOWER, "min_ratio: 0.5, max_ratio: 0.25", "min_ratio 0.5 is above max_ratio 0.25: nothing can pass"),
+        (LOWER, "", "a budget with no bound on the compressed model can never fail; give one of min, max, min_ratio"),
+        (LOWER, "regress: 0.1", "a budget with no bound on the compressed model can never fail"),
+        (HIGHER, "reference_min: 0.9", "can never fail; give one of min, max, min_ratio, max_ratio, max_drop"),
+    ],
+)  # fmt: skip
+def test_a_senseless_bound_is_told_with_the_one_that_was_probably_meant(project, metric, bounds, expected):
+    problem = project.problem(budget(metric, {}).replace("{}", f"{{{bounds}}}"))
+    assert expected in problem.message
+    assert problem.line == 6
+
+
+def test_a_band_of_one_point_is_allowed(project):
+    assert project.load(budget(LOWER, {"min": 1, "max": 1}))
+
+
+def test_every_metric_takes_some_bound(project):
+    for name, metric in METRICS.items():
+        if metric.tasks is None or "image-classification" in metric.tasks:
+            project.load(budget(name, {"max" if metric.better == "lower" else "min": 0.5}))
+
+
+@pytest.mark.parametrize("label", ["evidence", "spec"])
+def test_labels_of_the_items_that_every_spec_has_are_taken(project, label):
+    text = budget(LOWER, {"max": 1}).replace("{size_mb: {", f"{{{label}: {{metric: size_mb, ")
+    problem = project.problem(text)
+    assert (problem.line, problem.column, problem.path) == (6, 11, f"budgets.{label}")
+    assert "is taken by an item that every spec has" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("step", "metric", "path", "words"),
+    [
+        ("float16", HIGHER, "budgets.top1", "top1 is measured on data, and the spec has no `data:`"),
+        ("int8-static", LOWER, "compress[0].method", "int8-static calibrates on data, and the spec has no `data:`"),
+        ("magnitude-pruning, sparsity: 0.5, finetune: {epochs: 2}", LOWER, "compress[0].finetune",
+         "magnitude-pruning trains on data, and the spec has no `data:`"),
+    ],
+)  # fmt: skip
+def test_data_is_asked_for_where_something_uses_it(project, step, metric, path, words):
+    text = budget(metric, {"max" if metric == LOWER else "min": 0.5}).replace("data: {source: digits}\n", "")
+    problem = project.problem(text.replace("float16", step))
+    assert (problem.path, problem.message) == (path, words)
+
+
+def test_data_may_be_left_out_where_nothing_uses_it(project):
+    text = budget(LOWER, {"max": 1}).replace("data: {source: digits}\n", "")
+    assert project.load(text.replace("float16", "magnitude-pruning, sparsity: 0.5")).cases[0].spec.data is None
+
+
+MODULE = "model: {source: zoo, name: resnet20-digits}"
+PROGRAM = "model: {source: file, path: mine.pt2, trust: true}"
+
+
+@pytest.mark.parametrize(
+    ("model", "steps", "runtime", "place", "words"),
+    [
+        (MODULE, "int8-static; float16", "torch", (5, 44, "compress[1].method"),
+         "step 2 (float16) takes torch module, but step 1 (int8-static) gives a quantized torch module"),
+        (MODULE, "int8-static; magnitude-pruning, sparsity: 0.5", "torch", (5, 44, "compress[1].method"),
+         "step 2 (magnitude-pruning) takes torch module, but step 1 (int8-static) gives a quantized torch module"),
+        (PROGRAM, "float16", "torch", (5, 21, "compress[0].method"),
+         "step 1 (float16) takes torch module, but the source gives an exported program"),
+        (PROGRAM, "magnitude-pruning, sparsity: 0.5", "openvino", (5, 21, "compress[0].method"),
+         "step 1 (magnitude-pruning) takes torch module, but the source gives an exported program"),
+        (MODULE, "int8-static; int8-static", "torch", (5, 44, "compress[1].method"),
+         "step 2 (int8-static) takes torch module, but step 1 (int8-static) gives a quantized torch module"),
+    ],
+)  # fmt: skip
+def test_steps_that_do_not_compose_are_refused_at_the_step(project, model, steps, runtime, place, words):
+    written = ", ".join(f"{{method: {step}}}" for step in steps.split("; "))
+    text = budget(LOWER, {"max": 1}).replace("[{method: float16}]", f"[{written}]\ndeploy: {{runtime: {runtime}}}")
+    problem = project.problem(text.replace(MODULE, model))
+    assert (problem.line, problem.column, problem.path) == place
+    assert problem.message.startswith("the steps do not compose: ")
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("steps", "runtime", "forms"),
+    [
+        ("float16", "torch", [Form.TORCH, Form.TORCH]),
+        ("int8-static", "torch", [Form.TORCH, Form.TORCH_INT8]),
+        ("int8-static", "openvino", [Form.OPENVINO, Form.OPENVINO]),
+        ("magnitude-pruning, sparsity: 0.5; int8-static", "torch", [Form.TORCH, Form.TORCH, Form.TORCH_INT8]),
+        ("magnitude-pruning, sparsity: 0.5; int8-static", "openvino", [Form.TORCH, Form.OPENVINO, Form.OPENVINO]),
+    ],
+)
+def test_a_model_is_lowered_where_a_step_or_the_runtime_needs_it(project, steps, runtime, forms):
+    written = ", ".join(f"{{method: {step}}}" for step in steps.split("; "))
+    text = budget(LOWER, {"max": 1}).replace("[{method: float16}]", f"[{written}]\ndeploy: {{runtime: {runtime}}}")
+    assert list(planned(project.load(text).cases[0].spec)) == forms
