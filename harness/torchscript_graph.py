@@ -202,14 +202,15 @@ def _attention(out: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Te
 
 def _encoder_layer(out: Any, source: torch.Tensor, width: int, heads: int, *arguments: Any) -> int:
     """Self-attention and the two layers of the feed-forward part."""
-    matrices = [part.numel() for part in arguments if hasattr(part, "ndim") and part.ndim == 2]
+    matrices: list[int] = [part.numel() for part in arguments if hasattr(part, "ndim") and part.ndim == 2]
     rows = math.prod(source.shape[:-1])
     return 2 * rows * (sum(matrices) + 2 * source.shape[1] * width)
 
 
-def _recurrent(out: Any, data: torch.Tensor, *arguments: Any) -> int:
+def _recurrent(out: object, data: torch.Tensor, *arguments: Any) -> int:
     """Every time step of every sample multiplies with every weight matrix once."""
     second = 1 if len(arguments) > 1 and isinstance(arguments[1], list | tuple) else 2
     weights = arguments[second]
     rows = math.prod(data.shape[:-1])
-    return sum(2 * rows * part.numel() for part in _unpacked(list(weights)) if part.ndim == 2)
+    matrices: list[int] = [part.numel() for part in _unpacked(list(weights)) if part.ndim == 2]
+    return 2 * rows * sum(matrices)

@@ -1,0 +1,41 @@
+"""Faults on purpose: compressions that are wrong, for proving that the gate refuses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from harness.errors import MethodError
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Workshop
+from harness.methods.layers import chosen, weighted
+
+
+@METHODS.register
+class ShuffledWeights(Method):
+    """Fault injection: put the weights of one layer in random order.
+
+    Size, sparsity, operators and every statistic of the weights stay as they are, so only a measured accuracy tells.
+    """
+
+    method: Literal["shuffled-weights"] = "shuffled-weights"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    layer: str | None = Field(default=None, description="which; unset: the one with most weights")
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Permute one weight matrix, as the seed has it."""
+        import torch
+
+        places = weighted(subject.model)
+        if self.layer is not None:
+            places = {name: places[name] for name in chosen("layer", [self.layer], places)}
+        if not places:
+            raise MethodError("shuffled-weights: the model has no linear or convolution layer")
+        weight = max((getattr(part, name) for part, name in places.values()), key=torch.numel)
+        order = torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(workshop.seed))
+        with torch.no_grad():
+            weight.copy_(weight.flatten()[order].view_as(weight))
+        return replace(subject, model=subject.model)

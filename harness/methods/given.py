@@ -1,0 +1,84 @@
+"""A model that was compressed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from harness.errors import ArtifactError, MethodError, SourceError
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Workshop
+from harness.sources.base import digest_of
+from harness.sources.file import File
+from harness.torchscript_archive import read
+
+FORMS: Mapping[str, Form] = {
+    ".pt": Form.TORCHSCRIPT,
+    ".ts": Form.TORCHSCRIPT,
+    ".pt2": Form.EXPORTED,
+    ".xml": Form.OPENVINO,
+}
+
+
+@METHODS.register
+class Given(Method):
+    """Gate an artifact that somebody else made: the model is what lies at `path`, and nothing is done to it.
+
+    A TorchScript file is gated byte for byte; the other kinds are written again by the runtime.
+    """
+
+    method: Literal["given"] = "given"
+    forms: ClassVar[Mapping[Form, Form]] = {form: form for form in FORMS.values()}
+    path: str = Field(
+        description="a TorchScript .pt or .ts, an exported program .pt2, or an OpenVINO .xml beside its .bin"
+    )
+    trust: bool = Field(default=False, description="load an exported program even if that runs code from the file")
+
+    @model_validator(mode="after")
+    def _known(self) -> Given:
+        suffix = Path(self.path).suffix
+        if suffix not in FORMS:
+            raise ValueError(f"{self.path!r} ends in none of {', '.join(FORMS)}, so what it holds is not known")
+        if FORMS[suffix] is Form.EXPORTED and not self.trust:
+            raise ValueError(
+                "an exported program cannot be loaded without unpickling parts of it: set `trust: true` if you know "
+                "where it comes from, or give a TorchScript program"
+            )
+        return self
+
+    @property
+    def transitions(self) -> Mapping[Form, Form]:
+        """Whatever the float model is, what comes out is what the file holds."""
+        return dict.fromkeys(Form, FORMS[Path(self.path).suffix])
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Read the file."""
+        path = workshop.root / self.path
+        form = FORMS[path.suffix]
+        if not path.is_file():
+            raise MethodError(f"given: no file at {path}")
+        readers: dict[Form, Callable[[Path], Any]] = {
+            Form.TORCHSCRIPT: read,
+            Form.EXPORTED: lambda path: File(path=str(path), trust=self.trust).load(workshop.root),
+            Form.OPENVINO: _openvino,
+        }
+        try:
+            return replace(subject, form=form, model=readers[form](path))
+        except (ArtifactError, SourceError, RuntimeError) as error:
+            raise MethodError(f"given: {error}") from error
+
+    def fingerprint(self, root: Path) -> str:
+        """The bytes of the file, and of the weights beside an OpenVINO graph."""
+        path = root / self.path
+        weights = [path.with_suffix(".bin")] if path.suffix == ".xml" else []
+        return "".join(digest_of(part) for part in (path, *weights))
+
+
+def _openvino(path: Path) -> object:
+    from harness.openvino_graph import import_openvino
+
+    return import_openvino().Core().read_model(path)
