@@ -8,6 +8,7 @@ they do for Python tests.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,20 @@ class SpecModule(pytest.Module):
             error = fault if isinstance(fault, SpecError) else _unexpected(self.path, fault)
             yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error)
             return
+        # All items ask for the same fixtures (the autouse ones around this file): found once, not once an item.
+        fixtures = self.session._fixturemanager.getfixtureinfo(self, _unreachable, None)
         for case in file.cases:
             suffix = f"[{case.name}]" if case.name else ""
             for label in (*case.spec.budgets, EVIDENCE):
                 yield SpecItem.from_parent(
-                    self, name=f"{label}{suffix}", callobj=_unreachable, file=file, case=case, label=label
-                )
+                    self, name=f"{label}{suffix}", callobj=_unreachable, fixtureinfo=fixtures,
+                    file=file, case=case, label=label,
+                )  # fmt: skip
+
+
+@lru_cache
+def _marks(*names: str) -> tuple[pytest.MarkDecorator, ...]:
+    return tuple(getattr(pytest.mark, name) for name in names)
 
 
 def _unexpected(path: Path, fault: Exception) -> SpecError:
@@ -101,7 +110,7 @@ class SpecItem(GateItem):
     def __init__(self, *, file: SpecFile, case: Case, label: str, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.file, self.case, self.label = file, case, label
-        for mark in ("spec", case.spec.tier, case.spec.task, *case.spec.requires):
+        for mark in _marks("spec", case.spec.tier, case.spec.task, *case.spec.requires):
             self.add_marker(mark)
 
     @property

@@ -55,14 +55,13 @@ class Cache:
     def get(self, key: str) -> Path | None:
         """The entry's folder, or None where there is none (any more): a damaged entry is removed."""
         entry = self.folder / "entries" / key
+        if not entry.exists():
+            return None
         try:
-            seal = json.loads((entry / _SEAL).read_text())
-        except FileNotFoundError:
-            return None
+            sound = json.loads((entry / _SEAL).read_text()) == sealed_digest(entry)
         except (OSError, ValueError):
-            shutil.rmtree(entry, ignore_errors=True)
-            return None
-        if seal != sealed_digest(entry):
+            sound = False
+        if not sound:
             shutil.rmtree(entry, ignore_errors=True)
             return None
         # A reader in another process may be evicting it at this moment; that costs a recomputation at worst.

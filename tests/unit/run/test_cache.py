@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.run.cache import Cache, key_of
+
+
+def fill(cache: Cache, key: str, size: int = 10) -> None:
+    with cache.put(key) as folder:
+        (folder / "artifact").mkdir()
+        (folder / "artifact" / "model.pt").write_bytes(b"x" * size)
+
+
+def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    assert cache.get("k") is None
+    fill(cache, "k")
+    entry = cache.get("k")
+    assert entry is not None
+    assert (entry / "artifact" / "model.pt").read_bytes() == b"x" * 10
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "added", "unsealed", "garbled"])
+def test_a_damaged_entry_is_thrown_away(tmp_path: Path, damage: str) -> None:
+    cache = Cache(tmp_path)
+    fill(cache, "k")
+    entry = tmp_path / "entries" / "k"
+    model, seal = entry / "artifact" / "model.pt", entry / "seal.json"
+    {
+        "changed": lambda: model.write_bytes(b"x" * 9 + b"y"),
+        "missing": model.unlink,
+        "added": lambda: (entry / "artifact" / "extra").write_text("?"),
+        "unsealed": seal.unlink,
+        "garbled": lambda: seal.write_text("{"),
+    }[damage]()
+    assert cache.get("k") is None
+    # The address is free again for a sound entry.
+    fill(cache, "k")
+    assert cache.get("k") is not None
+
+
+def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+
+    def half_way() -> None:
+        with cache.put("k") as folder:
+            (folder / "half").write_text("")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        half_way()
+    assert cache.get("k") is None
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit_gb=2.5e-6)
+    for key in ("a", "b"):
+        fill(cache, key, 1000)
+        os.utime(tmp_path / "entries" / key, (time.time() - 100, time.time() - 100))
+    assert cache.get("a") is not None  # which makes `b` the oldest
+    fill(cache, "c", 1000)
+    assert (cache.get("a") is not None, cache.get("b"), cache.get("c") is not None) == (True, None, True)
+
+
+def test_an_entry_larger_than_the_limit_is_kept_for_the_run_that_made_it(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit_gb=1e-9)
+    fill(cache, "big", 5000)
+    assert cache.get("big") is not None
+
+
+def _race(folder: Path, worker: int, barrier: object) -> None:
+    barrier.wait()  # type: ignore[attr-defined]
+    for round_ in range(20):
+        cache = Cache(folder)
+        fill(cache, f"k{round_}", 1000 + worker)
+        entry = cache.get(f"k{round_}")
+        assert entry is not None
+        assert len((entry / "artifact" / "model.pt").read_bytes()) in (1000, 1001, 1002)
+
+
+def test_runs_at_once_see_whole_entries(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(3)
+    workers = [context.Process(target=_race, args=(tmp_path, worker, barrier)) for worker in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_a_key_depends_on_every_part_and_not_on_key_order() -> None:
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    assert len({key_of("a", "b"), key_of("ab"), key_of(["a", "b"]), key_of("b", "a")}) == 4

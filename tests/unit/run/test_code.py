@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.run.code import code_digest
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "partly"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "method.py").write_text("import json\ndef run():\n    from partly.deep import value\n")
+    (folder / "deep.py").write_text("value = 1\n")
+    (folder / "aside.py").write_text("value = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("partly")]:
+        del sys.modules[name]
+
+
+def digest() -> str:
+    from harness.run import code
+
+    code.code_digest.cache_clear()
+    code._source.cache_clear()
+    return code_digest("partly.method")
+
+
+@pytest.mark.parametrize(("changed", "matters"), [("method.py", True), ("deep.py", True), ("aside.py", False)])
+def test_a_change_counts_where_the_code_can_reach_it(package: Path, changed: str, matters: bool) -> None:
+    before = digest()
+    (package / changed).write_text((package / changed).read_text() + "\n# changed\n")
+    assert (digest() != before) is matters
+
+
+def test_nothing_is_imported_to_find_out(package: Path) -> None:
+    digest()
+    assert "partly.method" not in sys.modules

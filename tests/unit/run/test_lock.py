@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.run import lock
+
+
+@pytest.fixture(autouse=True)
+def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+def hold(alone: bool, held: Any, release: Any) -> None:
+    with lock.machine(alone=alone):
+        held.set()
+        release.wait(30)
+
+
+class Holder:
+    """Another process that holds the machine."""
+
+    def __init__(self, *, alone: bool) -> None:
+        context = multiprocessing.get_context("fork")
+        self.held, self.release = context.Event(), context.Event()
+        self.process = context.Process(target=hold, args=(alone, self.held, self.release))
+        self.process.start()
+
+    def end(self) -> None:
+        self.release.set()
+        self.process.join(10)
+
+
+def test_sharers_do_not_wait_for_each_other() -> None:
+    holder = Holder(alone=False)
+    assert holder.held.wait(10)
+    with lock.machine(alone=False) as waited:
+        assert waited < 1
+    holder.end()
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(True, False), (False, True), (True, True)])
+def test_whoever_wants_the_machine_alone_waits_and_is_told(theirs: bool, ours: bool) -> None:
+    holder = Holder(alone=theirs)
+    assert holder.held.wait(10)
+    told: list[float] = []
+
+    def waiting(seconds: float) -> None:
+        told.append(seconds)
+        holder.release.set()
+
+    with lock.machine(alone=ours, waiting=waiting) as waited:
+        assert holder.release.is_set()
+    assert told[0] >= 1
+    assert waited >= 1
+    holder.end()
+
+
+def test_a_killed_holder_lets_go() -> None:
+    holder = Holder(alone=True)
+    assert holder.held.wait(10)
+    assert holder.process.pid is not None
+    os.kill(holder.process.pid, signal.SIGKILL)
+    holder.process.join(10)
+    started = time.monotonic()
+    with lock.machine(alone=True):
+        assert time.monotonic() - started < 1
+
+
+def test_one_that_waits_alone_is_not_starved_by_newcomers() -> None:
+    first = Holder(alone=False)
+    assert first.held.wait(10)
+    alone = Holder(alone=True)
+    time.sleep(0.3)
+    newcomer = Holder(alone=False)
+    time.sleep(0.3)
+    # The newcomer could share with the first holder, but queues behind the one that waits for the machine.
+    assert not newcomer.held.is_set()
+    first.end()
+    assert alone.held.wait(10)
+    alone.end()
+    assert newcomer.held.wait(10)
+    newcomer.end()
