@@ -120,6 +120,10 @@ def train(
                     if after_step is not None:
                         after_step(model)
                 progress(f"epoch {epoch + 1}/{training.epochs}, loss {total / seen:.3g}")
+            if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+                raise MethodError(
+                    f"training diverged in its last step: lower `learning_rate` (now {training.learning_rate:g})"
+                )
         finally:
             optimizer.zero_grad(set_to_none=True)
             if after_step is not None:

@@ -196,6 +196,20 @@ def test_divergence_is_told_with_the_way_out() -> None:
     assert not model.training
 
 
+def test_divergence_in_the_very_last_step_is_told_too() -> None:
+    model = linear()
+    with pytest.raises(MethodError, match="diverged in its last step"):
+        train(
+            model,
+            blobs(),
+            TASK,
+            Training(learning_rate=1e38, warmup=0.0),
+            seed=0,
+            progress=quiet,
+            loss=lambda one, batch: 1e30 * one(*batch.inputs).sum(),
+        )
+
+
 def test_a_lone_last_sample_does_not_break_batch_normalisation() -> None:
     model = dropping()
     train(model, blobs(samples=17), TASK, Training(batch=8), seed=0, progress=quiet)
