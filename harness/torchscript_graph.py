@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 # Arguments of an operator that hold what was learned, in case a program stores them as constants.
 LEARNED = frozenset({"weight", "bias"})
+# Operators that multiply with a weight matrix, by the start of their names, in float and quantized programs.
+MULTIPLYING = ("conv", "_conv", "linear", "addmm", "matmul", "mm", "_native_multi_head_att", "_transformer_encoder")
+ARITHMETIC = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm", "quantized_gru")
 
 
 def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
-    """Counts over a program: operators of its inlined graph, and parameters, buffers, packed weights and constants."""
+    """Counts over a program: operators of its inlined graph, and parameters, buffers, packed weights and constants.
+
+    `kernels` counts the weight matrices of linear layers and convolutions by the arithmetic that they are used in.
+    """
     nodes = list(_nodes(program.inlined_graph))
     operators = Counter(node.kind() for node in nodes if not node.kind().startswith("prim::"))
     users = _users(nodes)
@@ -37,10 +43,15 @@ def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
             tensors[name] = _fact(name, value, {name: used_by}, weight=True)
     for name, value, used_by, learned in _constants(nodes):
         tensors[name] = _fact(name, value, {name: used_by}, weight=learned)
-    arithmetic = Counter(kind.partition("::")[0] for kind in operators.elements() if kind.startswith("quantized::"))
-    return Evidence(
-        operators=dict(sorted(operators.items())), tensors=tuple(tensors.values()), kernels=dict(arithmetic)
+    kernels = Counter(
+        ARITHMETIC.get(one.dtype, one.dtype) for one in tensors.values() if one.matrix and multiplies(one.used_by)
     )
+    return Evidence(operators=dict(sorted(operators.items())), tensors=tuple(tensors.values()), kernels=dict(kernels))
+
+
+def multiplies(operators: Iterable[str]) -> bool:
+    """Whether one of these operators is a linear layer or a convolution."""
+    return any(one.rpartition("::")[2].startswith(MULTIPLYING) for one in operators)
 
 
 def macs_of(program: torch.jit.ScriptModule, inputs: tuple[torch.Tensor, ...]) -> int:

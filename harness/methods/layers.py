@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from harness.errors import MethodError, closest
+from harness.torchscript_graph import multiplies
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 # YAML has lists only; a frozen option holds a tuple.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-
-# Operators that multiply with a weight matrix, in float and quantized programs.
-MULTIPLYING = ("conv", "_convolution", "linear", "addmm", "matmul", "_native_multi_head_attention")
 
 
 def chosen(option: str, names: Sequence[str], present: Iterable[str]) -> set[str]:
@@ -78,8 +76,4 @@ def below(tensor: str, names: Sequence[str]) -> bool:
 
 def multiplied(tensors: Iterable[TensorFact]) -> list[TensorFact]:
     """The weight matrices of linear and convolution layers; where a runtime does not tell, every weight matrix."""
-    return [one for one in tensors if one.matrix and (not one.used_by or any(map(_multiplies, one.used_by)))]
-
-
-def _multiplies(operator: str) -> bool:
-    return operator.rpartition("::")[2].startswith(MULTIPLYING)
+    return [one for one in tensors if one.matrix and (not one.used_by or multiplies(one.used_by))]

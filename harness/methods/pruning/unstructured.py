@@ -67,6 +67,9 @@ class Unstructured(Method):
         """Fewer zeros than were asked for, over all layers or in one of them."""
         held = [one for one in multiplied(after.tensors) if not below(one.name, self.keep)]
         groups = [held] if self.scope == "global" else [[one] for one in held]
+        shapes = {one.name: one.shape for one in before.tensors}
+        smaller = any(shapes.get(one.name, one.shape) != one.shape for one in held)
+        hint = ". Channels were removed too, and zeros with them: remove channels first" if smaller else ""
         sentences = []
         for group in groups:
             zeros, elements = sum(one.zeros for one in group), sum(one.elements for one in group)
@@ -74,7 +77,7 @@ class Unstructured(Method):
                 where = "the pruned layers" if self.scope == "global" else group[0].name
                 sentences.append(
                     f"{zeros:,} of {elements:,} weights in {where} are zero ({zeros / elements:.2%}), "
-                    f"and {self.sparsity:.2%} was asked for"
+                    f"and {self.sparsity:.2%} was asked for{hint}"
                 )
         return sentences
 
