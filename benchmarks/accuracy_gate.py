@@ -4,8 +4,8 @@
 
 A verdict passes when the upper bound of the drop is below the limit. Each cell puts the true drop at the limit and
 gives the share of samples that pass all the same (`false`), then puts it at zero and gives the share that pass
-(`power`). Proportions and ratios are summed over the trinomial sample space: no simulation, no simulation error. Means and
-F1 are simulated. Beside them stands what most gates do: the paired percentile bootstrap (`peer`).
+(`power`). Proportions and ratios are summed over the trinomial sample space: no simulation, no simulation error. Means
+and F1 are simulated. Beside them stands what most gates do: the paired percentile bootstrap (`peer`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ SIZES = (20, 100, 400, 5000)
 DISCORDANCES = (0.0, 0.01, 0.1)
 LIMITS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 ALPHA = 0.05
+KINDS = ("proportion", "ratio", "mean", "set")
 BELOW_MASS = 1e-12  # cells of the sample space that hold less are left out
 
 
@@ -106,14 +107,17 @@ def frontier(passes: Callable[[int, int], bool], n: int) -> Callable[[int], int]
 
 
 def gate_passes(n: int, limit: float, won: int, lost: int) -> bool:
+    """Whether this gate passes the counts."""
     return won + lost <= n and proportion_difference(won, lost, n).upper < limit
 
 
 def gate_does_not_fail(n: int, limit: float, won: int, lost: int) -> bool:
+    """Whether this gate withholds a FAIL: no breach of the limit is proven."""
     return won + lost <= n and proportion_difference(won, lost, n).lower <= limit
 
 
 def score_passes(n: int, limit: float, won: int, lost: int) -> bool:
+    """Whether a gate on Tango's score bound alone passes the counts."""
     return won + lost <= n and score_upper(Drop(), won, lost, n, 1 - ALPHA) < limit
 
 
@@ -133,6 +137,7 @@ def at_limit(discordance: float, limit: float) -> tuple[float, float]:
 
 
 def proportions(sizes: tuple[int, ...]) -> Iterator[Cell]:
+    """Cells for the drop of a proportion."""
     for n in sizes:
         for limit in LIMITS:
             refused = limit < smallest_limit(n)
@@ -161,10 +166,12 @@ def proportions(sizes: tuple[int, ...]) -> Iterator[Cell]:
 
 
 def reachable(discordance: float, limit: float, n: int, line: Callable[[int], int]) -> float | None:
+    """The share passing with the true drop at the limit; None where the discordance cannot reach it."""
     return share_passing(line, n, *at_limit(discordance, limit)) if discordance >= limit else None
 
 
 def refusal(kind: str, n: int, discordance: float, limit: float) -> Cell:
+    """A cell that the gate refuses before anything is measured."""
     nothing = dict.fromkeys(
         ("sets", "false_pass_rate", "worst", "false_fail_rate", "power", "best_power", "score", "score_power", "peer",
          "peer_power")
@@ -176,8 +183,8 @@ def refusal(kind: str, n: int, discordance: float, limit: float) -> Cell:
 def best_region(n: int, limit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Rejection region of the most powerful exact test known: E then M (Lloyd and Moldovan 2008); small n only.
 
-    Points are ordered by Tango's p-value at its own estimate of the nuisance parameter, and as many are taken as keep the
-    size at its worst nuisance parameter within the error rate.
+    Points are ordered by Tango's p-value at its own estimate of the nuisance parameter, and as many are taken as keep
+    the size at its worst nuisance parameter within the error rate.
     """
     if n > 400:
         return None
@@ -210,6 +217,7 @@ def best_region(n: int, limit: float) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def best_power(n: int, limit: float, discordance: float) -> float | None:
+    """The best exact test's power; None where it is not worked out."""
     region = best_region(n, limit)
     if region is None:
         return None
@@ -222,6 +230,7 @@ def best_power(n: int, limit: float, discordance: float) -> float | None:
 
 
 def ratios(sizes: tuple[int, ...], accuracy: float = 0.8) -> Iterator[Cell]:
+    """Cells for the ratio of two proportions."""
     for n in sizes:
         for limit in (0.8, 0.9, 0.95):
             for discordance in (0.05, 0.15):
@@ -244,6 +253,7 @@ def ratios(sizes: tuple[int, ...], accuracy: float = 0.8) -> Iterator[Cell]:
 
 
 def ratio_passes(limit: float, m: int, won: int, lost: int) -> bool:
+    """Whether this gate passes the counts of pairs that at least one model has right."""
     return won + lost <= m and proportion_ratio(won, lost, m - won - lost, m).lower > limit
 
 
@@ -263,9 +273,11 @@ class Scores:
 
     @property
     def drop(self) -> float:
+        """True drop of the mean."""
         return self.discordance * (2 * self.lost - 1) * self.size / 2
 
     def draw(self, n: int, lost: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores of both models and the unit of each."""
         each = n * self.units
         unit = np.repeat(np.arange(n), self.units)
         reference = generator.uniform(0.5, 1.0, each)
@@ -286,6 +298,7 @@ SCORES = (
 
 
 def means(sizes: tuple[int, ...], sets: int) -> Iterator[Cell]:
+    """Cells for the drop of a mean."""
     generator = np.random.default_rng(0)
     for n in sizes:
         for scores in SCORES:
@@ -308,16 +321,19 @@ def means(sizes: tuple[int, ...], sets: int) -> Iterator[Cell]:
 
 
 def peer_sets(n: int, sets: int) -> int:
+    """On how many sets the peer is tried: it is slow."""
     return min(sets, 2000 if n < 1000 else 200)
 
 
 def percentile_means(drop: np.ndarray, generator: np.random.Generator, resamples: int = 400) -> np.ndarray:
+    """Means of resamples drawn with replacement."""
     return drop[generator.integers(0, len(drop), (resamples, len(drop)))].mean(axis=1)
 
 
 def simulated(
     kind: str, n: int, discordance: float, limit: float, sets: int, at: tuple[float, float], level: tuple[float, float]
 ) -> Cell:
+    """A cell from rates of this gate and of the peer, at the limit and level."""
     return Cell(
         kind, n, discordance, limit, refused=False, exact=False, sets=sets, false_pass_rate=float(at[0]), worst=None,
         false_fail_rate=None, power=float(level[0]), best_power=None, score=None, score_power=None, peer=float(at[1]),
@@ -348,6 +364,7 @@ class Classes:
     wrong: float = 0.03
 
     def f1(self, error: float) -> float:
+        """Macro F1 in an endless sample with that error rate in every class."""
         share = np.array(self.shares)
         hit = share * (1 - error)
         said = hit + (error - error * share) / (len(share) - 1)
@@ -355,10 +372,12 @@ class Classes:
 
     @property
     def limit(self) -> float:
+        """The drop of macro F1 in an endless sample."""
         won, lost = at_limit(self.discordance, self.drop)
         return self.f1(self.wrong + won) - self.f1(self.wrong + lost)
 
     def draw(self, n: int, drop: float, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Targets and predictions of both models."""
         won, lost = at_limit(self.discordance, drop)
         count = len(self.shares)
         target = generator.choice(count, n, p=self.shares)
@@ -380,6 +399,7 @@ CLASSES = (
 
 
 def sets_statistics(sizes: tuple[int, ...], sets: int) -> Iterator[Cell]:
+    """Cells for the drop of macro F1."""
     generator = np.random.default_rng(0)
     for n in sizes:
         for classes in CLASSES:
@@ -393,6 +413,7 @@ def sets_statistics(sizes: tuple[int, ...], sets: int) -> Iterator[Cell]:
 
 
 def f1_passes(classes: Classes, n: int, drop: float, seed: int, generator: np.random.Generator) -> np.ndarray:
+    """Whether this gate and the peer pass one drawn set."""
     target, reference, value = classes.draw(n, drop, generator)
     count = len(classes.shares)
     _, first, kinds = np.unique((target * count + reference) * count + value, return_index=True, return_counts=True)
@@ -411,6 +432,8 @@ def f1_passes(classes: Classes, n: int, drop: float, seed: int, generator: np.ra
 
 
 def line(cell: Cell) -> str:
+    """A cell as the table's row."""
+
     def text(value: float | None) -> str:
         return "      -" if value is None else f"{value:7.4f}"
 
@@ -425,11 +448,12 @@ def line(cell: Cell) -> str:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a reduced grid, about a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the cells as a list of objects")
     parser.add_argument("--sets", type=int, help="simulated sets a cell (default 10000; quick: 300)")
-    parser.add_argument("--kinds", nargs="+", default=["proportion", "ratio", "mean", "set"])
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     asked = parser.parse_args()
     sets = asked.sets or (300 if asked.quick else 10_000)
     sizes = SIZES[:3] if asked.quick else SIZES
@@ -453,7 +477,8 @@ def main() -> None:
         rates = [cell.false_pass_rate for cell in measured if cell.exact is chosen]
         peers = [cell.peer for cell in measured if cell.exact is chosen and cell.peer is not None]
         if rates:
-            print(f"largest false-pass rate, {name}: {max(rates):.4f}; percentile bootstrap {max(peers, default=0):.4f}")
+            beside = f"; percentile bootstrap: {max(peers):.4f}" if peers else ""
+            print(f"largest false-pass rate, {name}: {max(rates):.4f}{beside}")
     gaps = [cell.best_power - cell.power for cell in cells if cell.best_power is not None and cell.power is not None]
     if gaps:
         print(f"largest gap to the best exact test's power: {100 * max(gaps):.1f} points")

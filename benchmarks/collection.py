@@ -103,7 +103,11 @@ def collect(root: Path, plugin: str, count: int) -> tuple[float, float]:
     chosen = ["-p", "harness.plugin"] if plugin == "weighin" else ["-p", "minimal"]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider", *chosen, "specs"]
     # Only the plugin under test is loaded, on both sides.
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": f"{root}:{Path(__file__).parents[1]}"}
+    environment = {
+        **os.environ,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONPATH": f"{root}:{Path(__file__).parents[1]}",
+    }
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
