@@ -53,7 +53,10 @@ def accepted(
         label: (_value({**before.portable, **(here.labels if here is not None else {})}, label), new.value)
         for label, new in sorted({**candidate.portable, **candidate.machine}.items())
     }
-    machines = dict(before.machines)
+    machines = {
+        fingerprint: held.model_copy(update={"labels": _kept(held.labels, known)})
+        for fingerprint, held in before.machines.items()
+    }
     if machine:
         machines[candidate.fingerprint] = Machine(
             environment=dict(candidate.environment), threads=candidate.threads, labels=_kept(machine, known)

@@ -7,10 +7,13 @@ asked for, with a reason, writes one.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +24,9 @@ from harness.measurement import Exact, Measurement, Timings
 from harness.metrics.base import Metric
 
 FOLDER = "baselines"
+# A baseline that is being written, and how old it is when nobody can be writing it any more.
+STAGED = ".new"
+STALE_S = 3600
 
 
 class _Model(BaseModel):
@@ -125,17 +131,19 @@ def read(root: Path, spec: str) -> Baseline | None:
 def write_all(root: Path, baselines: Mapping[str, Baseline]) -> list[Path]:
     """Write several baselines: every one is first written whole beside its place, then all are renamed into place.
 
-    A process that is killed at any moment leaves each baseline whole: the old one or the new one.
+    A process that is killed at any moment leaves each baseline whole: the old one or the new one. What it leaves beside
+    them is no baseline to anyone, and a later call clears it away.
     """
     staged: list[tuple[str, Path]] = []
     try:
         for spec, baseline in sorted(baselines.items()):
             path = path_of(root, spec)
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            _clear(path)
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=STAGED, dir=path.parent)
             staged.append((temporary, path))
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(baseline.model_dump(mode="json", exclude_defaults=False), stream, indent=1, sort_keys=True)
+                json.dump(baseline.model_dump(mode="json"), stream, indent=1, sort_keys=True)
                 stream.write("\n")
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -146,6 +154,14 @@ def write_all(root: Path, baselines: Mapping[str, Baseline]) -> list[Path]:
         for temporary, _ in staged:
             Path(temporary).unlink(missing_ok=True)
     return [path for _, path in staged]
+
+
+def _clear(path: Path) -> None:
+    """Remove what a killed update of this baseline left; a younger file may belong to an update at work."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{STAGED}"):
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - STALE_S:
+                left.unlink()
 
 
 def orphans(root: Path, known: set[str]) -> list[str]:

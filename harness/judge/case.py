@@ -6,13 +6,18 @@ import math
 from dataclasses import dataclass
 
 from harness.judge.baseline import Accepted, CaseBaseline
+from harness.judge.bounds import head, judge
+from harness.judge.figures import number
 from harness.judge.regression import compare
-from harness.judge.verdict import Finding, Place, State, Verdict, head, judge, overall
+from harness.judge.verdict import Finding, Place, State, Verdict, overall
+from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.result import Result
 from harness.spec.schema import Spec
 
 EVIDENCE = "evidence"
+# Absolute figures of one machine hold as long as its float model is this near to where it was.
+FLOAT_DRIFT = 0.15
 HOW_TO_ACCEPT = '--update-baselines --reason "…"'
 
 
@@ -64,7 +69,7 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     if gone is not None or measurement is None:
         assert gone is not None
         return blank.model_copy(update={"verdict": gone.state, "sentence": f"{label}: {gone.text} → {gone.state}"})
-    findings = judge(metric, measurement, spec.measure.confidence, _place(metric, label, standing))
+    findings = judge(metric, measurement, spec.measure.confidence, _place(metric, measurement, label, standing))
     # The bound that decided leads; what the baseline has to say comes last.
     findings.sort(key=lambda finding: finding.state is not overall(findings))
     findings += _history(metric, label, result, spec, standing, overall(findings))
@@ -113,10 +118,18 @@ def _gone(result: Result, label: str) -> Finding | None:
     return Finding(State.INVALID, failure.sentence) if failure is not None else None
 
 
-def _place(metric: Metric, label: str, standing: Standing) -> Place:
-    if not metric.machine or standing.updating or standing.accepted(metric, label) is not None:
+def _place(metric: Metric, measurement: Measurement, label: str, standing: Standing) -> Place:
+    if not metric.machine or standing.updating:
         return Place()
-    return Place(False, f"no baseline was accepted on this machine; accept one with {HOW_TO_ACCEPT}")
+    accepted = standing.accepted(metric, label)
+    if accepted is None:
+        return Place(False, f"no baseline was accepted on this machine; accept one with {HOW_TO_ACCEPT}")
+    here, then = measurement.reference, accepted.reference
+    # A machine that runs the float model at another speed than it did is another machine, whatever its name.
+    if here is not None and then is not None and abs(here - then) > FLOAT_DRIFT * abs(then):
+        figures = f"{number(here)} {metric.unit} here, and {number(then)} where the baseline was accepted"
+        return Place(False, f"the float model has {figures}")
+    return Place()
 
 
 def _history(metric: Metric, label: str, result: Result, spec: Spec, standing: Standing, state: State) -> list[Finding]:
@@ -129,7 +142,8 @@ def _history(metric: Metric, label: str, result: Result, spec: Spec, standing: S
     if accepted is not None:
         return [compare(metric, result.measurements[label], accepted, spec.measure.confidence, result.kernels)]
     if metric.machine:
-        return [Finding(State.PASS, "no baseline here")]
+        # What was not enforced here has said so already, and does not turn green by it.
+        return [Finding(State.PASS, "no baseline here")] if state is State.PASS else []
     return [
         Finding(State.FAIL, f"within budget, but no baseline is stored: look at it and accept it with {HOW_TO_ACCEPT}")
     ]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from harness.judge.baseline import Accepted
-from harness.judge.verdict import Finding, State, number, ratio_text
+from harness.judge.bounds import LOAD_BIAS, LOAD_NOTICED
+from harness.judge.figures import number, ratio_text
+from harness.judge.verdict import Finding, State
 from harness.measurement import Base, Exact, Measurement, Timings
 from harness.metrics.base import Metric
+
+ANEW = 'accept it anew with --update-baselines --reason "…"'
 
 
 def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float, kernels: str) -> Finding:
@@ -19,29 +23,26 @@ def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confid
         return Finding(
             State.INVALID,
             f"the baseline holds {accepted.metric} version {accepted.metric_version}, this is {metric.metric} version "
-            f"{metric.version}: accept it anew with --update-baselines",
+            f"{metric.version}: {ANEW}",
         )
     tolerance = metric.tolerance if metric.regress is None else metric.regress
     if isinstance(measurement, Timings) and accepted.ratio is not None:
         return _timed(metric, measurement, accepted.ratio, tolerance, confidence)
-    if accepted.outcomes is not None:
-        if accepted.kernels != kernels:
-            return Finding(State.PASS, f"no baseline for the kernel path {kernels}")
-        return _paired(metric, measurement, accepted.outcomes, tolerance, confidence)
-    if isinstance(measurement, Exact):
+    if isinstance(measurement, Exact) and accepted.outcomes is None and accepted.ratio is None:
         return _counted(metric, measurement, accepted.value, tolerance)
-    return Finding(
-        State.INVALID, "the baseline holds another kind of measurement: accept it anew with --update-baselines"
-    )
+    if accepted.outcomes is None or accepted.outcomes.kind != measurement.kind:
+        return Finding(State.INVALID, f"the baseline holds another kind of measurement: {ANEW}")
+    if accepted.kernels != kernels:
+        return Finding(State.PASS, f"no baseline for the kernel path {kernels} (it was taken on {accepted.kernels})")
+    return _paired(metric, measurement, accepted.outcomes, tolerance, confidence)
 
 
 def _counted(metric: Metric, now: Exact, before: float, tolerance: float) -> Finding:
     worse = now.value - before if metric.better == "lower" else before - now.value
     allowed = tolerance * abs(before)
-    text = f"baseline {number(before)}"
     if worse > allowed:
-        return Finding(State.FAIL, f"{text}, which is worse by more than {tolerance:.1%}")
-    return Finding(State.PASS, f"better than the {text}: --update-baselines tightens it" if -worse > allowed else "")
+        return Finding(State.FAIL, f"worse than the baseline {number(before)} by {_more_than(tolerance)}")
+    return Finding(State.PASS, _improved(number(before)) if -worse > allowed else "")
 
 
 def _timed(
@@ -51,26 +52,34 @@ def _timed(
     ours, (lower, estimate, upper) = now.ratio(confidence), before
     text = f"baseline ratio {ratio_text(estimate)}"
     if metric.better == "lower":
-        worse = ours.lower > upper * (1 + tolerance)
-        better = ours.upper < lower * (1 - tolerance)
+        distance, gain = ours.lower / upper, lower / ours.upper
     else:
-        worse = ours.upper < lower * (1 - tolerance)
-        better = ours.lower > upper * (1 + tolerance)
-    if worse:
-        return Finding(State.FAIL, f"{text}, which is worse by more than {tolerance:.0%}")
-    return Finding(State.PASS, f"better than the {text}: --update-baselines tightens it" if better else "")
+        distance, gain = lower / ours.upper, ours.lower / upper
+    if distance > 1 + tolerance:
+        if now.load > LOAD_NOTICED and distance <= (1 + tolerance) * (1 + LOAD_BIAS):
+            return Finding(
+                State.INCONCLUSIVE, f"worse than the {text}, but others took {now.load:.0%} of the processor"
+            )
+        return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
+    return Finding(State.PASS, _improved(f"ratio {ratio_text(estimate)}") if gain > 1 + tolerance else "")
 
 
 def _paired(metric: Metric, now: Base, before: Base, tolerance: float, confidence: float) -> Finding:
     both = now.against(before)
     if both is None:
-        return Finding(State.INVALID, "the baseline was taken on other samples: accept it anew with --update-baselines")
+        return Finding(State.INVALID, f"the baseline was taken on other samples: {ANEW}")
     change = both.drop(confidence)
     # Where lower is better a rise is the regression.
     drop = change if metric.better == "higher" else -change
-    text = f"baseline {number(before.value)}"
     if drop.lower > tolerance:
-        return Finding(State.FAIL, f"{text}, proven worse (by at least {number(drop.lower)})")
-    return Finding(
-        State.PASS, f"proven better than the {text}: --update-baselines tightens it" if drop.upper < -tolerance else ""
-    )
+        by = f"by at least {number(drop.lower)}{f', and {tolerance:g} is tolerated' if tolerance else ''}"
+        return Finding(State.FAIL, f"proven worse than the baseline {number(before.value)} ({by})")
+    return Finding(State.PASS, _improved(number(before.value)) if drop.upper < -tolerance else "")
+
+
+def _more_than(tolerance: float) -> str:
+    return f"more than {100 * tolerance:g} %" if tolerance else "anything, and nothing is tolerated"
+
+
+def _improved(before: str) -> str:
+    return f"better than the baseline {before}: --update-baselines tightens it"

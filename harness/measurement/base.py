@@ -21,8 +21,12 @@ def _pack(array: np.ndarray[Any, Any]) -> dict[str, object]:
 def _unpack(value: object) -> object:
     if not isinstance(value, dict):
         return value
-    raw = np.frombuffer(zlib.decompress(base64.b64decode(value["data"])), dtype=np.dtype(value["dtype"]))
-    return raw.reshape(value["shape"])
+    try:
+        raw = np.frombuffer(zlib.decompress(base64.b64decode(value["data"])), dtype=np.dtype(value["dtype"]))
+        return raw.reshape(value["shape"])
+    except (zlib.error, KeyError, TypeError, ValueError) as error:
+        # The kind of error that validation gathers: a file was edited, or is not what it says.
+        raise ValueError(f"is no packed array: {error}") from error
 
 
 Array = Annotated[

@@ -1,0 +1,207 @@
+"""A measurement against its budget: what each bound finds, and the clause that explains it.
+
+PASS only where every bound is kept, FAIL only where a breach is proven (or, for a count, is a fact). Nothing is
+rounded before it is compared; sentences are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.judge.figures import apart, measured_text, number, percent, ratio_text
+from harness.judge.settling import settling
+from harness.judge.verdict import Finding, Place, Range, State
+from harness.measurement import Labels, Measurement, Pairs, Timings
+from harness.metrics.base import Metric
+from harness.statistics import Interval
+
+# Load from outside biases a ratio (int8 ÷ float of ResNet-18: 0.322 idle, 0.275 beside a training run). Above the
+# first share of stolen time, a ratio counts as uncertain by the second, so a verdict that it could turn is withheld.
+LOAD_NOTICED = 0.05
+LOAD_BIAS = 0.15
+
+
+def judge(metric: Metric, measurement: Measurement, confidence: float, place: Place | None = None) -> list[Finding]:
+    """Check every bound of one budget.
+
+    Args:
+        metric: the budget.
+        measurement: raw values of both sides.
+        confidence: of each one-sided bound.
+        place: what is known of this machine.
+    """
+    place = place or Place()
+    if measurement.n == 0:
+        return [Finding(State.INVALID, "nothing was measured: there is no sample")]
+    value, reference = measurement.value, measurement.reference
+    if not math.isfinite(value) or (reference is not None and not math.isfinite(reference)):
+        return [Finding(State.INVALID, f"measured {value} against float {reference}: not a number that means anything")]
+    checks = {
+        "reference_min": _reference, "reference_max": _reference, "min": _absolute, "max": _absolute,
+        "min_ratio": _ratio, "max_ratio": _ratio, "max_drop": _difference, "max_rise": _difference,
+    }  # fmt: skip
+    bounds = metric.bounds()
+    try:
+        return [
+            check(Claim(metric, name, bounds[name], measurement, confidence, place))
+            for name, check in checks.items()
+            if name in bounds
+        ]
+    except ValueError as error:
+        # What no interval can be made of: times of a clock that stood still, scores that are no numbers.
+        return [Finding(State.INVALID, f"nothing can be claimed from what was measured: {error}")]
+
+
+def head(metric: Metric, measurement: Measurement) -> str:
+    """The start of every sentence: the figure and the float model's."""
+    text = measured_text if isinstance(measurement, Timings) else number
+    # A metric that compares with the float model has nothing to say of the float model itself.
+    if metric.relative or measurement.reference is None:
+        return text(measurement.value)
+    return f"{text(measurement.value)} vs float {text(measurement.reference)}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One bound of one budget, and all that is known to decide it."""
+
+    metric: Metric
+    name: str
+    limit: float
+    measured: Measurement
+    confidence: float
+    place: Place
+
+    @property
+    def floor(self) -> bool:
+        """Whether the limit is a least value, and not a greatest."""
+        return self.name.startswith(("min", "reference_min"))
+
+    def decide(self, lower: float, upper: float) -> State:
+        """PASS where the whole interval keeps the limit, FAIL where the whole of it breaks it."""
+        if self.floor:
+            kept, broken = lower >= self.limit, upper < self.limit
+        else:
+            kept, broken = upper <= self.limit, lower > self.limit
+        return State.PASS if kept else State.FAIL if broken else State.INCONCLUSIVE
+
+    def loaded(self, lower: float, upper: float, limit: float) -> str:
+        """A clause for a verdict on a ratio that load from outside could turn, else nothing."""
+        if not isinstance(self.measured, Timings) or self.measured.load <= LOAD_NOTICED:
+            return ""
+        if not lower * (1 - LOAD_BIAS) <= limit <= upper * (1 + LOAD_BIAS):
+            return ""
+        return (
+            f" (others took {self.measured.load:.0%} of the processor while measuring, which could turn this verdict: "
+            "measure again on a quieter machine)"
+        )
+
+
+def _reference(claim: Claim) -> Finding:
+    name, limit, reference = claim.name, claim.limit, claim.measured.reference
+    if reference is None:
+        return Finding(State.INVALID, f"no float figure to hold to {name} {number(limit)}")
+    if claim.decide(reference, reference) is State.PASS:
+        return Finding(State.PASS, "")
+    return Finding(
+        State.INVALID,
+        f"the float model itself has {claim.metric.metric} {number(reference)}, {'below' if claim.floor else 'above'} "
+        f"{name} {number(limit)}{apart(reference, limit)}: two bad models show no drop",
+    )
+
+
+def _absolute(claim: Claim) -> Finding:
+    metric, measured, name, limit = claim.metric, claim.measured, claim.name, claim.limit
+    if metric.machine and not claim.place.absolute:
+        unit = f" {metric.unit}" if metric.unit else ""
+        return Finding(State.NOT_RUN, f"{name} {number(limit)}{unit} is not enforced here ({claim.place.why_not})")
+    if metric.relative:
+        return _relative(claim)
+    state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
+    note = claim.loaded(value, value, limit)
+    if state is State.FAIL:
+        text = f"{'below' if claim.floor else 'above'} {text}{apart(value, limit)}"
+    return Finding(State.INCONCLUSIVE if note else state, f"{text}{note}")
+
+
+def _relative(claim: Claim) -> Finding:
+    """Agreement, divergence: a contrast with the float model, whose own figure is known, so the interval is bounded."""
+    drop, at = claim.measured.drop(claim.confidence), claim.measured.reference or 0.0
+    held = Interval(at - drop.estimate, at - drop.upper, at - drop.lower, claim.confidence, drop.method)
+    state = claim.decide(held.lower, held.upper)
+    # The side that proves the verdict; an undecided one is shown from the side that had to be proven.
+    lower = claim.floor is (state is not State.FAIL)
+    edge = held.lower if lower else held.upper
+    text = f"{percent(claim.confidence)} {'lower' if lower else 'upper'} bound {number(edge)}"
+    text += f" over {_units(claim.measured)}, {claim.name} {number(claim.limit)}{apart(edge, claim.limit)}"
+    if state is State.INCONCLUSIVE:
+        text += settling(claim.measured, held, claim.limit)
+    return Finding(state, text, Range.over("value", held))
+
+
+def _ratio(claim: Claim) -> Finding:
+    measured, limit = claim.measured, claim.limit
+    interval = measured.ratio(claim.confidence)
+    if not math.isfinite(interval.estimate):
+        return Finding(State.INVALID, f"the float figure is {measured.reference}: a ratio to it means nothing")
+    lower, upper = interval.lower, interval.upper
+    text = f"ratio {ratio_text(interval.estimate)}"
+    if not measured.exact:
+        text += f" [{ratio_text(lower)}, {ratio_text(upper)}]"
+    state, note = claim.decide(lower, upper), claim.loaded(lower, upper, limit)
+    edge = lower if claim.floor is (state is not State.FAIL) else upper
+    text += f", {claim.name if claim.floor else 'limit'} {ratio_text(limit)}{apart(edge, limit, ratio_text)}"
+    if note:
+        state = State.INCONCLUSIVE
+    elif state is State.INCONCLUSIVE:
+        note = settling(measured, interval, limit)
+    return Finding(state, text + note, Range.over("ratio", interval))
+
+
+def _difference(claim: Claim) -> Finding:
+    measured, limit = claim.measured, claim.limit
+    what = claim.name.removeprefix("max_")
+    drop = measured.drop(claim.confidence)
+    change = drop if what == "drop" else -drop
+    if _share(measured) and limit >= (room := _room(measured, what)):
+        percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if limit >= 1 else ""
+        return Finding(State.INVALID, f"no model can {what} by more than {number(room)} from there{percentage}")
+    state, note = claim.decide(change.lower, change.upper), ""
+    if isinstance(measured, Timings):
+        # As a ratio to float, which is what load biases.
+        ratio, turned = measured.ratio(claim.confidence), limit / measured.reference
+        note = claim.loaded(ratio.lower, ratio.upper, 1 - turned if what == "drop" else 1 + turned)
+    text, edge = f"{what} {number(change.estimate)}", change.upper
+    if not measured.exact:
+        counts = f"over {_units(measured)}"
+        if isinstance(measured, Pairs) and measured.independent:
+            counts = f"{measured.lost.size} lost, {measured.won.size} won of {measured.n}"
+        side = "upper"
+        if state is State.FAIL:
+            side, edge = "lower", change.lower
+        text += f" ({counts}; {percent(claim.confidence)} {side} bound {number(edge)})"
+    text += f", limit {number(limit)}{apart(edge, limit)}"
+    if note:
+        state = State.INCONCLUSIVE
+    elif state is State.INCONCLUSIVE:
+        note = settling(measured, change, limit, drop=True)
+    return Finding(state, text + note, Range.over("drop", drop))
+
+
+def _share(measured: Measurement) -> bool:
+    """Whether the figure is a share of samples, or an average of shares: nothing above 1, nothing below 0."""
+    return isinstance(measured, Labels) or (isinstance(measured, Pairs) and measured.outcomes.dtype == bool)
+
+
+def _room(measured: Measurement, what: str) -> float:
+    """How far a share can still drop or rise."""
+    at = measured.reference or 0.0
+    return at if what == "drop" else 1 - at
+
+
+def _units(measured: Measurement) -> str:
+    if isinstance(measured, Timings):
+        return f"{measured.n} blocks"
+    samples = len(measured.units) if isinstance(measured, (Pairs, Labels)) else measured.n
+    return f"{samples} samples of {measured.n} units" if samples != measured.n else f"{measured.n} samples"
