@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import beta, bootstrap, t
+from scipy.stats import gamma as gamma_distribution
+
+from harness.statistics import mean_difference, mean_ratio
+from harness.statistics.mean import positive_chance
+
+
+@pytest.mark.parametrize(("lost", "n"), [(0, 20), (1, 20), (5, 100), (2, 1000)])
+def test_zero_one_scores_have_the_clopper_pearson_bound(lost: int, n: int) -> None:
+    reference, value = np.ones(n), np.ones(n)
+    value[:lost] = 0
+    expected = beta.ppf(0.95, lost + 1, n - lost)
+    # The unseen unit may be lost outright: 1 above the mean drop, less what the mean already holds of it.
+    assert mean_difference(reference, value, reach=1 - lost / n).upper == pytest.approx(expected, rel=0.02)
+
+
+def test_positive_chance_of_two_groups_is_a_beta_probability() -> None:
+    # Sum of 3 exponentials against 7 at 0.2 each: P(G3 > 0.2 G7) = P(Beta(3, 7) > 1/6).
+    weights = np.array([1.0] * 3 + [-0.2] * 7)
+    assert positive_chance(weights) == pytest.approx(beta.sf(1 / 6, 3, 7), rel=0.005)
+    assert positive_chance(np.array([1.0, -2.0])) == pytest.approx(1 / 3, rel=0.05)
+    draws = gamma_distribution.rvs(1, size=(200_000, 4), random_state=0) @ np.array([3.0, 0.5, -0.1, -2.5])
+    assert positive_chance(np.array([3.0, 0.5, -0.1, -2.5])) == pytest.approx((draws > 0).mean(), abs=0.01)
+    assert (positive_chance(np.array([1.0, 2.0])), positive_chance(np.array([-1.0, -2.0]))) == (1.0, 0.0)
+
+
+def test_never_undercuts_student_and_comes_near_it() -> None:
+    generator = np.random.default_rng(0)
+    reference = generator.random(400)
+    drop = generator.normal(0.01, 0.05, 400)
+    interval = mean_difference(reference, reference - drop)
+    student = drop.mean() + t.ppf(0.95, 399) * drop.std(ddof=1) / 20
+    assert student <= interval.upper < drop.mean() + 1.3 * (student - drop.mean())
+
+
+def test_agrees_with_scipys_bca_on_a_large_sample() -> None:
+    generator = np.random.default_rng(1)
+    drop = generator.exponential(0.02, 3000)
+    reference = generator.uniform(0.5, 1.0, 3000)
+    ours = mean_difference(reference, reference - drop, reach=0.3)
+    theirs = bootstrap((drop,), np.mean, confidence_level=0.9, n_resamples=2000, method="BCa", rng=0)
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert ours.upper == pytest.approx(theirs.confidence_interval.high, abs=0.25 * width)
+    assert ours.lower == pytest.approx(theirs.confidence_interval.low, abs=0.25 * width)
+
+
+def test_units_and_not_samples_count() -> None:
+    generator = np.random.default_rng(2)
+    photo = np.repeat(generator.normal(0.02, 0.05, 20), 10)
+    reference = np.full(200, 0.8)
+    clustered = mean_difference(reference, reference - photo, np.repeat(np.arange(20), 10))
+    alone = mean_difference(reference[:20], reference[:20] - photo[::10])
+    assert clustered.upper == pytest.approx(alone.upper)
+    assert clustered.estimate == pytest.approx(photo.mean())
+
+
+def test_units_of_unequal_size_are_weighted_by_their_samples() -> None:
+    reference, value = np.array([1.0, 1.0, 1.0, 0.5]), np.array([1.0, 0.5, 0.5, 0.5])
+    assert mean_difference(reference, value, np.array([7, 3, 3, 3])).estimate == pytest.approx(0.25)
+
+
+def test_identical_scores_are_not_taken_for_certainty() -> None:
+    scores = np.linspace(0, 1, 100)
+    interval = mean_difference(scores, scores)
+    assert interval.upper == pytest.approx(0.0295, abs=1e-4)  # 1 - 0.05^(1/100), over a range of 1
+    assert interval.lower == -interval.upper
+
+
+@pytest.mark.parametrize("scores", [np.zeros(5), np.array([0.7])])
+def test_scores_that_say_nothing_bound_nothing(scores: np.ndarray) -> None:
+    interval = mean_difference(scores, scores)
+    assert (interval.lower, interval.upper) == (-math.inf, math.inf)
+
+
+def test_ratio_follows_the_scale_and_inverts() -> None:
+    generator = np.random.default_rng(3)
+    reference = generator.uniform(1, 2, 300)
+    value = reference * generator.normal(0.98, 0.02, 300)
+    one, scaled = mean_ratio(reference, value), mean_ratio(1000 * reference, 1000 * value)
+    assert (scaled.lower, scaled.upper) == pytest.approx((one.lower, one.upper))
+    assert one.lower < value.sum() / reference.sum() < one.upper
+    assert 1 / mean_ratio(value, reference).upper == pytest.approx(one.lower, abs=2e-3)
+
+
+def test_false_pass_rate_where_few_units_differ() -> None:
+    generator = np.random.default_rng(4)
+    n, limit, sets = 100, 0.1 * 0.25, 300
+    passed = 0
+    for _ in range(sets):
+        reference = generator.uniform(0.5, 1, n)
+        change = (generator.random(n) < 0.1) * generator.uniform(0, 0.5, n)
+        passed += mean_difference(reference, reference - change).upper < limit
+    assert passed / sets <= 0.058
+
+
+@pytest.mark.parametrize(
+    ("reference", "value", "units", "message"),
+    [
+        ([], [], None, "non-empty"),
+        ([1.0, math.nan], [1.0, 1.0], None, "not finite"),
+        ([1.0, 1.0], [1.0, math.inf], None, "not finite"),
+        ([1.0, 1.0], [1.0], None, "must pair up"),
+        ([1.0, 1.0], [1.0, 1.0], [1], "units names 1"),
+    ],
+)
+def test_refuses_scores_that_mean_nothing(
+    reference: list[float], value: list[float], units: list[int] | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        mean_difference(reference, value, None if units is None else np.array(units))
+
+
+def test_refuses_a_ratio_to_scores_around_zero() -> None:
+    with pytest.raises(ValueError, match="bound the difference"):
+        mean_ratio([1.0, -1.0, 2.0], [1.0, 1.0, 1.0])
