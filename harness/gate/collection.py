@@ -60,7 +60,7 @@ class SpecModule(pytest.Module):
             yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error)
             return
         # All items ask for the same fixtures (the autouse ones around this file): found once, not once an item.
-        fixtures = self.session._fixturemanager.getfixtureinfo(self, _unreachable, None)
+        fixtures = self.session._fixturemanager.getfixtureinfo(self, _unreachable, None)  # type: ignore[arg-type]
         for case in file.cases:
             suffix = f"[{case.name}]" if case.name else ""
             for label in (*case.spec.budgets, EVIDENCE):

@@ -9,7 +9,7 @@ from harness.metrics.base import METRICS, Better, Counted, Side
 
 @METRICS.register
 class FaultNan(Counted):
-    """Fault injection: always not a number, which the gate must call INVALID. For proving the gate, not for releases."""
+    """Fault injection: always not a number, which the gate must call INVALID. For proving the gate alone."""
 
     metric: Literal["fault_nan"] = "fault_nan"
     better: ClassVar[Better] = "lower"

@@ -21,7 +21,7 @@ def spec(limit: float) -> Spec:
             "data": {"source": "digits"},
             "compress": [{"method": "float16"}],
             "budgets": {"top1": {"max_drop": limit}},
-        }  # fmt: skip
+        }
     )
 
 
