@@ -58,7 +58,7 @@ class Drop:
         """Maximum likelihood estimate of P(won) under the hypothesis."""
         won, lost = np.asarray(won, dtype=np.float64), np.asarray(lost, dtype=np.float64)
         slope = null * (2 * n - lost + won) - won - lost
-        root = (np.sqrt(slope * slope + 8 * n * won * null * (1 - null)) - slope) / (4 * n)
+        root = (np.sqrt(np.maximum(slope**2 + 8 * n * won * null * (1 - null), 0.0)) - slope) / (4 * n)
         return np.asarray(np.clip(root, max(0.0, -null), (1 - null) / 2))
 
     def variance(self, won_rate: FloatArray, null: float) -> FloatArray:

@@ -136,32 +136,31 @@ def _interval(
     if reach is None:
         reach = _reach(numerator, denominator, scores, size)
     total = reach * float(size.mean())
-    upper = _upper(numerator, denominator, total, confidence)
-    lower = -_upper(-numerator, denominator, total, confidence)
+    if not 0 < total < math.inf:
+        return Interval(estimate, -math.inf, math.inf, confidence, METHOD)
+    # In units of the reach, so that scores of any scale meet the same rounding.
+    upper = total * _upper(numerator / total, denominator, confidence)
+    lower = -total * _upper(-numerator / total, denominator, confidence)
     return Interval(estimate, lower, upper, confidence, METHOD)
 
 
-def _upper(numerator: FloatArray, denominator: FloatArray, reach: float, confidence: float) -> float:
-    """The larger of Student's bound and the Dirichlet bound."""
-    if math.isinf(reach):
-        return math.inf
+def _upper(numerator: FloatArray, denominator: FloatArray, confidence: float) -> float:
+    """The larger of Student's bound and the Dirichlet bound, where the reach of an unseen unit is 1."""
     units, alpha = len(numerator), 1 - confidence
     estimate = float(numerator.sum() / denominator.sum())
     error = numerator - estimate * denominator
     student = float(stdtrit(units - 1, confidence)) * math.sqrt(units / (units - 1) * float(error @ error))
-    student = estimate + student / float(denominator.sum())
-    if reach == 0:
-        return student
+    share = float(denominator.mean())
 
-    def excess(bound: float) -> float:
-        unseen = reach - (bound - estimate) * float(denominator.mean())
-        return positive_chance(np.append(numerator - bound * denominator, unseen)) - alpha
+    def excess(above: float) -> float:
+        return positive_chance(np.append(error - above * denominator, 1 - above * share)) - alpha
 
-    low, step = estimate, reach / float(denominator.mean()) / units
+    low, step = 0.0, 1 / (share * units)
     while excess(low + step) > 0:
         low, step = low + step, 2 * step
     tolerance = 1e-6 * step
-    return max(student, float(brentq(excess, low, low + step, xtol=tolerance)) + tolerance)
+    dirichlet = float(brentq(excess, low, low + step, xtol=tolerance)) + tolerance
+    return estimate + max(student / float(denominator.sum()), dirichlet)
 
 
 def positive_chance(weights: FloatArray) -> float:

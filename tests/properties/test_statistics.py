@@ -1,0 +1,125 @@
+"""What must hold of every interval, whatever the counts."""
+
+import itertools
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from harness.statistics import (
+    mean_difference,
+    median_ratio,
+    needed_n,
+    proportion_difference,
+    proportion_ratio,
+    smallest_limit,
+)
+
+quick = settings(max_examples=40, deadline=None, derandomize=True)
+CONFIDENCE = st.sampled_from([0.8, 0.9, 0.95, 0.99])
+
+
+@st.composite
+def pairs(draw: st.DrawFn, largest: int = 300) -> tuple[int, int, int]:
+    n = draw(st.integers(1, largest))
+    lost = draw(st.integers(0, min(n, 30)))
+    return draw(st.integers(0, min(n - lost, 30))), lost, n
+
+
+@quick
+@given(pairs(), CONFIDENCE)
+def test_bounds_enclose_the_estimate_and_stay_possible(counts: tuple[int, int, int], confidence: float) -> None:
+    interval = proportion_difference(*counts, confidence)
+    assert -1 <= interval.lower <= interval.estimate <= interval.upper <= 1
+
+
+@quick
+@given(pairs(), CONFIDENCE)
+def test_swapping_the_models_turns_the_sign(counts: tuple[int, int, int], confidence: float) -> None:
+    won, lost, n = counts
+    one, other = proportion_difference(won, lost, n, confidence), proportion_difference(lost, won, n, confidence)
+    assert (one.estimate, one.lower, one.upper) == (-other.estimate, -other.upper, -other.lower)
+
+
+@quick
+@given(pairs())
+def test_one_more_lost_never_lowers_a_bound(counts: tuple[int, int, int]) -> None:
+    won, lost, n = counts
+    assume(won + lost < n)
+    fewer, more = proportion_difference(won, lost, n), proportion_difference(won, lost + 1, n)
+    slack = 1e-3 * (fewer.upper - fewer.lower)  # the bounds are rounded outward
+    assert fewer.upper <= more.upper + slack
+    assert fewer.lower <= more.lower + slack
+
+
+@quick
+@given(pairs())
+def test_one_more_won_never_raises_the_upper_bound(counts: tuple[int, int, int]) -> None:
+    won, lost, n = counts
+    assume(won + lost < n)
+    fewer, more = proportion_difference(won, lost, n), proportion_difference(won + 1, lost, n)
+    assert more.upper <= fewer.upper + 1e-3 * (fewer.upper - fewer.lower)
+
+
+@quick
+@given(pairs())
+def test_more_confidence_never_narrows(counts: tuple[int, int, int]) -> None:
+    uppers = [proportion_difference(*counts, confidence).upper for confidence in (0.8, 0.9, 0.95, 0.99)]
+    assert all(low <= high + 1e-4 for low, high in itertools.pairwise(uppers))
+
+
+@quick
+@given(pairs(), st.floats(0.01, 0.3))
+def test_a_tighter_limit_never_turns_a_fail_into_a_pass(counts: tuple[int, int, int], limit: float) -> None:
+    interval = proportion_difference(*counts)
+    assert not (interval.lower > limit and interval.upper < limit / 2)
+
+
+@quick
+@given(pairs(60), st.integers(0, 60))
+def test_recovery_encloses_its_estimate(counts: tuple[int, int, int], both: int) -> None:
+    won, lost, n = counts
+    both = min(both, n - won - lost)
+    assume(both + lost > 0)
+    interval = proportion_ratio(won, lost, both, n)
+    assert 0 <= interval.lower <= interval.estimate * (1 + 1e-9)
+    assert interval.estimate <= interval.upper * (1 + 1e-9)
+
+
+@given(st.integers(2, 10**6), CONFIDENCE)
+def test_sample_size_and_smallest_limit_undo_each_other(n: int, confidence: float) -> None:
+    assert abs(needed_n(smallest_limit(n, confidence), confidence) - n) <= 1
+    assert smallest_limit(n, confidence) < smallest_limit(n - 1, confidence)
+
+
+SCORES = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=40)
+
+
+@quick
+@given(SCORES)
+def test_mean_bounds_enclose_the_estimate_and_turn_with_the_models(scores: list[tuple[float, float]]) -> None:
+    reference, value = np.array(scores).T
+    one, other = mean_difference(reference, value), mean_difference(value, reference)
+    assert one.lower <= one.estimate <= one.upper
+    assert np.allclose([one.lower, one.upper], [-other.upper, -other.lower], atol=1e-6)
+
+
+@quick
+@given(SCORES, st.floats(0.1, 100), st.floats(-5, 5))
+def test_mean_bounds_follow_the_scale_of_the_scores(
+    scores: list[tuple[float, float]], scale: float, shift: float
+) -> None:
+    reference, value = np.array(scores).round(3).T
+    assume(np.ptp(np.concatenate([reference, value])) > 0)
+    plain = mean_difference(reference, value)
+    moved = mean_difference(scale * reference + shift, scale * value + shift)
+    assert np.isclose(moved.upper, scale * plain.upper, rtol=1e-4, atol=1e-6 * scale)
+
+
+@quick
+@given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 1000), st.floats(0.1, 10))
+def test_latency_ratio_follows_the_scale_of_the_value(blocks: int, calls: int, seed: int, scale: float) -> None:
+    reference, value = np.random.default_rng(seed).lognormal(14, 0.2, (2, blocks, calls))
+    plain, scaled = median_ratio(reference, value), median_ratio(reference, scale * value)
+    assert plain.lower <= plain.estimate <= plain.upper
+    assert np.isclose(scaled.upper, scale * plain.upper, rtol=1e-3)
