@@ -13,6 +13,7 @@ from harness import recipes
 from harness.data import mnist_files
 from harness.recipes import Recipe, card, main, run
 from harness.sources.zoo import Zoo
+from harness.training import Training
 from harness.zoo import shelf
 
 NAMES = shelf.names()
@@ -118,3 +119,12 @@ def test_the_command_line_of_the_docstring_is_the_one_there_is() -> None:
     assert recipes.__doc__ is not None
     for command in ("train", "check"):
         assert f"python -m harness.recipes {command}" in recipes.__doc__
+
+
+def test_the_documentation_says_what_the_recipes_and_the_options_say() -> None:
+    lines = Path(__file__).parents[2].joinpath("docs", "zoo.md").read_text(encoding="utf-8").splitlines()
+    for name in NAMES:
+        (line,) = [line for line in lines if line.startswith(f"| `{name}` |")]
+        assert f"| `{shelf.read(name, Recipe).data.source}` | {shelf.read(name, Recipe).accuracy:.2%} |" in line
+    for option, field in Training.model_fields.items():
+        assert f"| `{option}` | `{field.default}` | {field.description} |" in lines
