@@ -63,11 +63,15 @@ def macs_of(program: torch.jit.ScriptModule, inputs: tuple[torch.Tensor, ...]) -
         Unmeasurable: the program multiplies with packed weights in an operator that has no formula.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
     aten = torch.ops.aten
     formulas: dict[Any, Callable[..., int]] = {
-        aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+        aten._scaled_dot_product_flash_attention_for_cpu: _raw(
+            lambda out, query, key, value, *_: sdpa_flop_count(  # type: ignore[no-untyped-call]
+                query.shape, key.shape, value.shape
+            )
+        ),
         aten._native_multi_head_attention: _raw(_attention),
         aten._transformer_encoder_layer_fwd: _raw(_encoder_layer),
     }

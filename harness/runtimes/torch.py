@@ -35,12 +35,31 @@ class Torch(Runtime):
     saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.TORCH_INT8, Form.EXPORTED, Form.TORCHSCRIPT})
 
     def save(self, subject: Subject, folder: Path) -> None:
-        """Trace the model and write ``model.pt``; a TorchScript file made elsewhere is copied byte for byte."""
+        """Trace the model and write ``model.pt``; a TorchScript file made elsewhere is copied byte for byte.
+
+        Raises:
+            ArtifactError: the model cannot be traced, or tracing froze what depends on the input.
+        """
+        import torch
+
+        model = subject.model
         if subject.form is Form.TORCHSCRIPT:
-            write(subject.model, folder / FILE)
+            write(model, folder / FILE)
             return
-        model = subject.model.module(check_guards=False) if subject.form is Form.EXPORTED else subject.model
-        write(_traced(model, subject.example), folder / FILE, engine_of(model))
+        exported = subject.form is Form.EXPORTED
+        model = model.module(check_guards=False) if exported else model
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+            warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)  # of torch's own modules
+            # Whatever the tracer warns of is found out below, by running the program.
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            try:
+                program = _scripted(subject.model) if exported else _traced(model, subject.example)
+            except (RuntimeError, TypeError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise ArtifactError(f"the {subject.form} does not become a TorchScript program: {reason}") from error
+            _check(program, model, subject.example)
+        write(program, folder / FILE, engine_of(model))
 
     def load(self, folder: Path, threads: int) -> Runner:
         """The runner of ``model.pt``; sets the number of threads and the quantized engine of this process."""
@@ -110,33 +129,42 @@ def _optimized(program: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
 
 
 def _traced(model: torch.nn.Module, example: Tensors) -> torch.jit.ScriptModule:
-    """The model as a program that answers as the model does, also on another batch size.
+    import torch
 
-    Raises:
-        ArtifactError: it cannot be traced, or tracing froze something that depends on the input.
-    """
+    program: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+        model, example, check_trace=False
+    )
+    return program
+
+
+def _scripted(exported: torch.export.ExportedProgram) -> torch.jit.ScriptModule:
+    """An exported graph as a program: symbolic sizes cannot be traced, and the operators are scriptable."""
+    import torch
+    from torch.fx.graph import CodeGen
+
+    graph = exported.module(check_guards=False).graph
+    for node in graph.nodes:
+        if isinstance(node.target, torch._ops.OpOverload):
+            symbolic = node.target is torch.ops.aten.sym_size.int
+            node.target = torch.ops.aten.size if symbolic else node.target.overloadpacket
+    graph.set_codegen(CodeGen())
+    program: torch.jit.ScriptModule = torch.jit.script(torch.fx.GraphModule(exported.module(check_guards=False), graph))
+    return program
+
+
+def _check(program: torch.jit.ScriptModule, model: torch.nn.Module, example: Tensors) -> None:
+    """Hold a program to the model's answers, also on another batch size and other values."""
     import torch
 
     other = tuple(torch.cat([part, part.flip(-1)]) for part in example)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
-        # Whatever the tracer warns of is found out below, by running the program.
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+    for batch in (example, other):
         try:
-            program: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
-                model, example, check_trace=False
-            )
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ArtifactError(f"the model cannot be traced: {str(error).strip().splitlines()[0]}") from error
-        for batch in (example, other):
-            try:
-                expected = _flat(model(*batch))
-            except RuntimeError as error:
-                if batch is example:
-                    raise ArtifactError(f"the model does not run: {error}") from error
-                continue  # the model itself is bound to one batch size
-            _compare(expected, program, batch)
-    return program
+            expected = _flat(model(*batch))
+        except RuntimeError as error:
+            if batch is example:
+                raise ArtifactError(f"the model does not run: {error}") from error
+            continue  # the model itself is bound to one batch size
+        _compare(expected, program, batch)
 
 
 def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors) -> None:
@@ -146,13 +174,13 @@ def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors)
     try:
         found = _flat(program(*batch))
     except RuntimeError as error:
-        raise ArtifactError(f"the traced program does not run on a batch of {size}: {error}") from error
-    for one, traced in zip(expected, found, strict=True):
+        raise ArtifactError(f"the TorchScript program does not run on a batch of {size}: {error}") from error
+    for one, answer in zip(expected, found, strict=True):
         scale = float(one.float().abs().max()) if one.numel() else 0.0
-        if not torch.allclose(one.float(), traced.float(), rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
+        if not torch.allclose(one.float(), answer.float(), rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
             raise ArtifactError(
-                f"the traced program answers otherwise than the model on a batch of {size}: its flow depends on the "
-                "values or sizes of its input, which tracing freezes"
+                f"the TorchScript program answers otherwise than the model on a batch of {size}: its flow depends on "
+                "the values or sizes of its input, which tracing freezes"
             )
 
 
