@@ -71,8 +71,9 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
         return blank.model_copy(update={"verdict": gone.state, "sentence": f"{label}: {gone.text} → {gone.state}"})
     findings = judge(metric, measurement, spec.measure.confidence, _place(metric, measurement, label, standing))
     # The bound that decided leads; what the baseline has to say comes last.
-    findings.sort(key=lambda finding: finding.state is not overall(findings))
-    findings += _history(metric, label, result, spec, standing, overall(findings))
+    budget = overall(findings)
+    findings.sort(key=lambda finding: finding.state is not budget)
+    findings += _history(metric, label, result, spec, standing, budget)
     state = overall(findings)
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)

@@ -38,11 +38,12 @@ def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confid
 
 
 def _counted(metric: Metric, now: Exact, before: float, tolerance: float) -> Finding:
-    worse = now.value - before if metric.better == "lower" else before - now.value
     allowed = tolerance * abs(before)
-    if worse > allowed:
+    rise = metric.better == "lower"
+    if now.value > before + allowed if rise else now.value < before - allowed:
         return Finding(State.FAIL, f"worse than the baseline {number(before)} by {_more_than(tolerance)}")
-    return Finding(State.PASS, _improved(number(before)) if -worse > allowed else "")
+    gain = now.value < before - allowed if rise else now.value > before + allowed
+    return Finding(State.PASS, _improved(number(before)) if gain else "")
 
 
 def _timed(

@@ -16,9 +16,9 @@ from harness.spec.schema import Spec
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 WORDS = """
-    version title task model data compress deploy measure budgets tier requires cases extends source method metric runtime
-    zoo digits float16 int8-static magnitude-pruning sparsity finetune epochs size_mb top1 latency_ms max max_ratio max_drop
-    torch openvino image-classification resnet20-digits nightly evidence _stem.yaml on 1e-3
+    version title task model data compress deploy measure budgets tier requires cases extends source method metric
+    runtime zoo digits float16 int8-static magnitude-pruning sparsity finetune epochs size_mb top1 latency_ms max
+    max_ratio max_drop torch openvino image-classification resnet20-digits nightly evidence _stem.yaml on 1e-3
 """
 words = st.sampled_from(WORDS.split())
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | words | st.text(max_size=8)

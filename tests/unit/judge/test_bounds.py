@@ -1,0 +1,286 @@
+"""Every kind of bound, in both directions, on counts, shares and times."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from harness.judge.verdict import Finding, Place, State, overall
+from harness.measurement import Exact, Pairs, Timings
+from harness.statistics import proportion_difference, smallest_limit
+
+PASS, FAIL, INVALID, INCONCLUSIVE, NOT_RUN = (
+    State.PASS, State.FAIL, State.INVALID, State.INCONCLUSIVE, State.NOT_RUN,
+)  # fmt: skip
+
+
+def count(value: float, reference: float) -> Exact:
+    return Exact(measured=value, measured_reference=reference)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "reference", "bounds", "state"),
+    [
+        # Lower is better: at the limit is within it.
+        ("size_mb", 3.0, 10.0, {"max": 3.0}, PASS),
+        ("size_mb", math.nextafter(3.0, 4), 10.0, {"max": 3.0}, FAIL),
+        ("size_mb", 2.5, 10.0, {"max_ratio": 0.25}, PASS),
+        ("size_mb", 2.6, 10.0, {"max_ratio": 0.25}, FAIL),
+        ("size_mb", 2.0, 10.0, {"max_ratio": 0.5, "min_ratio": 0.25}, FAIL),
+        ("size_mb", 2.0, 10.0, {"max": 3, "min": 2.5}, FAIL),
+        ("size_mb", 11.5, 10.0, {"max_rise": 1.5}, PASS),
+        ("size_mb", 11.6, 10.0, {"max_rise": 1.5}, FAIL),
+        ("size_mb", 4.0, 10.0, {"max_rise": 0}, PASS),
+        ("size_mb", 2.0, 10.0, {"max": 3, "reference_max": 10.0}, PASS),
+        ("size_mb", 2.0, 10.1, {"max": 3, "reference_max": 10.0}, INVALID),
+        # Higher is better.
+        ("sparsity", 0.5, 0.0, {"min": 0.5}, PASS),
+        ("sparsity", math.nextafter(0.5, 0), 0.0, {"min": 0.5}, FAIL),
+        ("sparsity", 0.75, 0.5, {"min_ratio": 1.5}, PASS),
+        ("sparsity", 0.7, 0.5, {"min_ratio": 1.5}, FAIL),
+        ("sparsity", 0.25, 0.5, {"max_drop": 0.25}, PASS),
+        ("sparsity", 0.2, 0.5, {"max_drop": 0.25}, FAIL),
+        ("sparsity", 0.5, 0.1, {"min": 0.5, "reference_min": 0.2}, INVALID),
+        # The worst of several bounds decides, and what means nothing before what fails.
+        ("size_mb", 5.0, 10.0, {"max": 6, "max_ratio": 0.4}, FAIL),
+        ("size_mb", 5.0, 11.0, {"max": 4, "reference_max": 10}, INVALID),
+    ],
+)
+def test_a_count_keeps_its_bounds_or_breaks_them(judged, metric, value, reference, bounds, state):
+    assert judged(metric, count(value, reference), **bounds).state is state
+
+
+def test_nothing_is_rounded_before_it_is_compared(judged):
+    below, at = judged("size_mb", count(0.8499999, 1), max=0.85), judged("size_mb", count(0.85, 1), max=0.85)
+    above = judged("size_mb", count(0.8500001, 1), max=0.85, max_ratio=0.85)
+    assert (below.state, at.state, above.state) == (PASS, PASS, FAIL)
+    # Where rounding hides the difference, the sentence says it.
+    assert above.text == "above max 0.8500 (over by 1.0e-07); ratio 0.850, limit 0.850 (over by 1.0e-07)"
+
+
+def test_a_share_just_below_its_floor_fails(judged, pairs):
+    # 945 of 1,000, which two decimals would show as 0.95.
+    verdict = judged("top1", pairs(40, 0, 945, 1000), min=0.95)
+    assert verdict.sentence == "0.9450 vs float 0.9850, below min 0.9500 → FAIL"
+
+
+def test_the_sentence_of_an_accuracy_shows_drop_counts_bound_and_limit(judged, pairs):
+    verdict = judged("top1", pairs(3, 0, 382, 397), max_drop=0.02)
+    upper = proportion_difference(0, 3, 397, 0.95).upper
+    assert verdict.sentence == (
+        f"0.9622 vs float 0.9698, drop 0.0076 (3 lost, 0 won of 397; 95 % upper bound {upper:.4f}), limit 0.0200 → PASS"
+    )
+    # Any exact bound lies near Clopper and Pearson's of the lost alone.
+    assert upper == pytest.approx(beta.ppf(0.95, 4, 394), rel=0.03)
+
+
+def test_the_sentence_of_a_time_shows_ratio_interval_and_limit(judged, timings):
+    verdict = judged("latency_ms", timings(33.4, 13.6, spread=0.02), max_ratio=0.8)
+    held = verdict.findings[0].interval
+    assert held.estimate == 13.6 / 33.4
+    assert verdict.sentence == (
+        f"13.6 vs float 33.4, ratio 0.407 [{held.lower:.3f}, {held.upper:.3f}], limit 0.800 → PASS"
+    )
+
+
+def test_a_proven_drop_fails_and_shows_the_bound_that_proves_it(judged, pairs):
+    verdict = judged("top1", pairs(30, 0, 352, 397), max_drop=0.02)
+    lower = proportion_difference(0, 30, 397, 0.95).lower
+    assert lower > 0.02
+    assert f"(30 lost, 0 won of 397; 95 % lower bound {lower:.4f}), limit 0.0200 → FAIL" in verdict.sentence
+
+
+@pytest.mark.parametrize("n", [50, 200, 797])
+def test_a_perfect_sample_proves_limits_down_to_what_its_size_can(judged, pairs, n):
+    finest = smallest_limit(n)
+    assert judged("top1", pairs(0, 0, n - 2, n), max_drop=finest * 1.001).state is PASS
+    assert judged("top1", pairs(0, 0, n - 2, n), max_drop=finest * 0.999).state is INCONCLUSIVE
+
+
+def test_accuracy_is_proven_at_the_confidence_that_was_asked_for(judged, pairs):
+    outcome = pairs(3, 0, 382, 397)
+    assert judged("top1", outcome, confidence=0.95, max_drop=0.02).state is PASS
+    strict = judged("top1", outcome, confidence=0.99, max_drop=0.02)
+    assert strict.state is INCONCLUSIVE
+    assert "99 % upper bound" in strict.text
+
+
+def test_more_won_than_lost_is_no_drop(judged, pairs):
+    verdict = judged("top1", pairs(2, 12, 980, 1000), max_drop=0.005)
+    assert verdict.state is PASS
+    assert "drop -0.0100 (2 lost, 12 won of 1000;" in verdict.text
+
+
+def test_samples_of_one_photo_are_one_unit(judged, pairs):
+    # 20 losses spread over 200 samples of 20 photos: a bound over 200 would be too tight.
+    alone, clustered = pairs(20, 0, 180, 200), pairs(20, 0, 180, 200, a_unit=10)
+    one, many = (judged("top1", each, max_drop=0.2).findings[0].interval for each in (alone, clustered))
+    assert one.estimate == many.estimate == 0.1
+    assert many.upper > one.upper
+    assert "over 200 samples of 20 units; " in judged("top1", clustered, max_drop=0.2).text
+
+
+def test_agreement_is_bounded_by_its_interval_and_not_by_its_point(judged, pairs):
+    # 97.5 % of 397 agree; the lower bound is about 95.8 %.
+    same = Pairs(outcomes_reference=np.ones(397, bool), outcomes=np.arange(397) >= 10, units=np.arange(397), data="d")
+    lower = beta.ppf(0.05, 387, 11)
+    kept, open_ = judged("agreement", same, min=0.95), judged("agreement", same, min=0.97)
+    assert (kept.state, open_.state, judged("agreement", same, min=0.99).state) == (PASS, INCONCLUSIVE, FAIL)
+    held = kept.findings[0].interval
+    assert (held.of, held.estimate) == ("value", 387 / 397)
+    assert held.lower == pytest.approx(lower, abs=0.003)
+    assert kept.sentence == f"0.9748, 95 % lower bound {held.lower:.4f} over 397 samples, min 0.9500 → PASS"
+    assert "95 % upper bound" in judged("agreement", same, min=0.99).text
+
+
+def test_a_ratio_of_shares_is_bounded_on_the_losing_side(judged, pairs):
+    outcome = pairs(3, 0, 382, 397)
+    lower = judged("top1", outcome, min_ratio=0.5).findings[0].interval.lower
+    assert judged("top1", outcome, min_ratio=lower).state is PASS
+    assert judged("top1", outcome, min_ratio=math.nextafter(lower, 1)).state is INCONCLUSIVE
+    assert judged("top1", outcome, min_ratio=0.99999).state is FAIL
+
+
+def test_macro_scores_are_bounded_over_their_samples(judged, labels):
+    assert judged("f1", labels(800, 10, 4), max_drop=0.05).state is PASS
+    assert judged("f1", labels(800, 10, 80), max_drop=0.02).state is FAIL
+    assert "over 800 samples; 95 % upper bound" in judged("f1", labels(800, 10, 4), max_drop=0.05).text
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds", "state"),
+    [
+        ("latency_ms", {"max_ratio": 0.6}, PASS),
+        ("latency_ms", {"max_ratio": 0.4}, FAIL),
+        ("latency_ms", {"max": 10.0}, PASS),
+        ("latency_ms", {"max": 9.99}, FAIL),
+        ("latency_ms", {"max_rise": 0.0}, PASS),
+        ("latency_ms", {"max_ratio": 0.6, "min_ratio": 0.45}, PASS),
+        ("latency_ms", {"max_ratio": 0.6, "reference_max": 20.0}, PASS),
+        ("latency_ms", {"max_ratio": 0.6, "reference_max": 19.0}, INVALID),
+    ],
+)
+def test_times_are_held_to_bounds_on_the_time_and_on_its_ratio(judged, timings, metric, bounds, state):
+    assert judged(metric, timings(20.0, 10.0), **bounds).state is state
+
+
+def test_a_ratio_that_straddles_its_limit_is_undecided(judged, timings):
+    verdict = judged("latency_ms", timings(20.0, 10.0, spread=0.4), max_ratio=0.502)
+    held = verdict.findings[0].interval
+    assert held.lower < 0.502 < held.upper
+    assert verdict.state is INCONCLUSIVE
+    assert "and 20 were timed: raise `measure.latency_s`" in verdict.text
+
+
+def test_a_rate_is_better_when_it_is_higher(judged, timings):
+    rate = timings(20.0, 10.0, rate=True, batch=32)
+    verdict = judged("throughput_fps", rate, min_ratio=1.9, min=3000)
+    assert verdict.state is PASS
+    assert verdict.sentence.startswith("3,200 vs float 1,600, min 3,000; ratio 2.000 [")
+    assert judged("throughput_fps", rate, min_ratio=2.1).state is FAIL
+
+
+@pytest.mark.parametrize(
+    ("limit", "state"), [(0.8, PASS), (0.59, PASS), (0.55, INCONCLUSIVE), (0.45, INCONCLUSIVE), (0.40, FAIL)]
+)
+def test_load_withholds_the_verdicts_that_its_bias_could_turn(judged, timings, limit, state):
+    # A neighbour biases a ratio by up to 15 %: 0.5 may be anything from 0.425 to 0.575.
+    assert judged("latency_ms", timings(20.0, 10.0, load=0.2), max_ratio=limit).state is state
+    idle = judged("latency_ms", timings(20.0, 10.0, load=0.02), max_ratio=limit)
+    assert idle.state is (PASS if limit > 0.5 else FAIL)
+
+
+def test_load_withholds_milliseconds_and_differences_too(judged, timings):
+    busy = timings(20.0, 10.0, load=0.2)
+    for bounds in ({"max": 9.5}, {"max": 10.5}):
+        verdict = judged("latency_ms", busy, **bounds)
+        assert verdict.state is INCONCLUSIVE
+        assert "others took 20% of the processor while measuring" in verdict.text
+    assert judged("latency_ms", busy, max=12.0).state is PASS
+    # Slower by 2 ms is a ratio of 1.1, and load may have made it 1.0 or 1.2.
+    assert judged("latency_ms", timings(20.0, 22.0, load=0.2), max_rise=1.0).state is INCONCLUSIVE
+    assert judged("latency_ms", timings(20.0, 22.0), max_rise=1.0).state is FAIL
+    assert judged("latency_ms", timings(20.0, 22.0, load=0.2), max_rise=6.0).state is PASS
+
+
+def test_load_is_no_excuse_for_a_count(judged):
+    assert judged("size_mb", count(5, 10), max_ratio=0.4).state is FAIL
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("bounds", [{"max": 1}, {"max_ratio": 1}, {"max_rise": 1}, {"max": 1, "reference_max": 1}])
+def test_what_is_no_number_is_invalid_on_either_side(judged, broken, bounds):
+    assert judged("size_mb", count(broken, 1), **bounds).state is INVALID
+    assert judged("size_mb", count(1, broken), **bounds).state is INVALID
+
+
+def test_a_ratio_to_nothing_is_invalid(judged):
+    verdict = judged("sparsity", count(0.5, 0.0), min_ratio=2)
+    assert verdict.state is INVALID
+    assert "a ratio to it means nothing" in verdict.text
+
+
+def test_an_empty_evaluation_set_is_invalid(judged):
+    nothing = np.zeros(0, bool)
+    empty = Pairs(outcomes_reference=nothing, outcomes=nothing, units=np.zeros(0, int), data="d")
+    assert judged_only(judged, empty).state is INVALID
+
+
+def judged_only(judged, measurement):
+    """The findings alone: an empty set has no figure to open a sentence with."""
+    from harness.judge.bounds import judge
+    from harness.metrics.base import METRICS
+
+    findings = judge(METRICS["top1"](max_drop=0.1), measurement, 0.95)
+    assert findings[0].text == "nothing was measured: there is no sample"
+    return findings[0]
+
+
+def test_a_clock_that_stood_still_is_invalid_and_no_crash(judged):
+    still = Timings(blocks_reference=np.zeros((3, 4)), blocks=np.ones((3, 4)))
+    verdict = judged("latency_ms", still, max_ratio=1.0)
+    assert verdict.state is INVALID
+    assert "the clock stood still" in verdict.text
+
+
+def test_a_percentage_for_a_share_is_invalid_for_it_could_never_fail(judged, pairs, labels):
+    verdict = judged("top1", pairs(3, 0, 382, 397), max_drop=2.0)
+    assert verdict.state is INVALID
+    assert verdict.text == "no model can drop by more than 0.9698 from there: a limit is a share, and 2.000 % is 0.02"
+    assert judged("top1", pairs(3, 0, 382, 397), max_drop=0.97).state is INVALID
+    assert judged("f1", labels(80, 4, 0), max_drop=1.0).state is INVALID
+
+
+def test_a_float_model_below_its_floor_proves_nothing(judged, pairs):
+    verdict = judged("top1", pairs(0, 0, 300, 397), max_drop=0.02, reference_min=0.96)
+    assert verdict.state is INVALID
+    assert verdict.text.startswith(
+        "the float model itself has top1 0.7557, below reference_min 0.9600: two bad models show no drop; drop 0 "
+    )
+
+
+def test_absolute_times_count_only_where_they_mean_something(judged, timings):
+    elsewhere = Place(False, "no baseline was accepted on this machine")
+    alone = judged("latency_ms", timings(20.0, 10.0), place=elsewhere, max=5.0)
+    assert alone.state is NOT_RUN
+    assert alone.text == "max 5.000 ms is not enforced here (no baseline was accepted on this machine)"
+    # The ratio is enforced everywhere.
+    assert judged("latency_ms", timings(20.0, 10.0), place=elsewhere, max=5.0, max_ratio=0.6).state is PASS
+    assert judged("latency_ms", timings(20.0, 10.0), place=elsewhere, max=50.0, max_ratio=0.4).state is FAIL
+    # A count is the same on every machine.
+    assert judged("size_mb", count(5, 10), place=elsewhere, max=4).state is FAIL
+
+
+def test_the_worst_finding_decides():
+    order = [NOT_RUN, PASS, INCONCLUSIVE, FAIL, INVALID]
+    for index, state in enumerate(order):
+        assert overall([Finding(each, "") for each in order[: index + 1]]) is state
+    assert overall([]) is NOT_RUN
+
+
+@pytest.mark.parametrize("confidence", [0.6, 0.9, 0.95, 0.99])
+def test_one_block_decides_nothing_about_a_ratio(judged, timings, confidence):
+    verdict = judged("latency_ms", timings(20.0, 1.0, blocks=1), confidence=confidence, max_ratio=0.5)
+    assert verdict.state is INCONCLUSIVE
+    assert "[0.000, inf]" in verdict.text

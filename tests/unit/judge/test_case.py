@@ -1,0 +1,220 @@
+"""Budgets, evidence and baseline of a case together."""
+
+import pytest
+
+from harness.evidence import Evidence, TensorFact
+from harness.judge.baseline import CaseBaseline, Machine, accept
+from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.verdict import State
+from harness.measurement import Exact
+from harness.run.environment import environment
+from harness.run.job import Failure
+from harness.run.result import Result
+from harness.spec.schema import Spec
+
+PASS, FAIL, INVALID, INCONCLUSIVE, NOT_RUN = (
+    State.PASS, State.FAIL, State.INVALID, State.INCONCLUSIVE, State.NOT_RUN,
+)  # fmt: skip
+HERE = "fingerprint"
+
+
+@pytest.fixture
+def case(pairs, timings):
+    """A spec of three budgets, what was measured, and a baseline of exactly that."""
+
+    class Bench:
+        spec = Spec.model_validate(
+            {
+                "version": 1,
+                "task": "image-classification",
+                "model": {"source": "zoo", "name": "resnet20-digits"},
+                "data": {"source": "digits"},
+                "compress": [{"method": "float16"}],
+                "budgets": {
+                    "size_mb": {"max_ratio": 0.5},
+                    "top1": {"max_drop": 0.02},
+                    "speed": {"metric": "latency_ms", "max": 15.0, "max_ratio": 0.8},
+                },
+            }
+        )
+
+        def __init__(self):
+            self.measured = {
+                "size_mb": Exact(measured=2.0, measured_reference=5.0),
+                "top1": pairs(3, 0, 382, 397),
+                "speed": timings(20.0, 10.0),
+            }
+            self.result = {
+                "spec": "task/mine", "case": "w8", "environment": environment(), "kernels": "x86",
+                "compressed": Evidence(operators={"conv": 1}, tensors=(fact("int8"),)),
+            }  # fmt: skip
+
+        def baseline(self, **other):
+            kept = self.measured | other
+            held = {label: accept(self.spec.budgets[label], one, "x86", 0.95) for label, one in kept.items()}
+            machine = Machine(environment={}, threads=1, labels={"speed": held.pop("speed")})
+            return CaseBaseline(portable=held, machines={HERE: machine})
+
+        def judge(self, label, standing=None, **changes):
+            result = Result.model_validate({**self.result, "measurements": self.measured, **changes})
+            return verdict(self.spec, result, label, standing or Standing(self.baseline(), HERE))
+
+    return Bench()
+
+
+def fact(dtype):
+    return TensorFact(name="weight", dtype=dtype, shape=(10, 10), zeros=25)
+
+
+def test_a_row_carries_everything_that_a_report_shows(case):
+    row = case.judge("top1")
+    assert (row.spec, row.case, row.label, row.metric, row.verdict) == ("task/mine", "w8", "top1", "top1", PASS)
+    assert (row.value, row.reference, row.n) == (382 / 397, 385 / 397, 397)
+    assert row.bound == {"max_drop": 0.02}
+    assert (row.interval.of, row.interval.estimate, row.interval.confidence) == ("drop", 3 / 397, 0.95)
+    assert row.sentence.startswith("top1: 0.9622 vs float 0.9698, drop 0.0076 (3 lost, 0 won of 397; ")
+    assert row.sentence.endswith(", limit 0.0200 → PASS")
+    assert type(row).model_validate_json(row.model_dump_json()) == row
+
+
+def test_a_label_names_the_row_and_the_metric_its_unit(case):
+    row = case.judge("speed")
+    assert (row.label, row.metric, row.unit, row.verdict) == ("speed", "latency_ms", "ms", PASS)
+    assert row.sentence.startswith("speed: 10.0 vs float 20.0, max 15.00; ratio 0.500 [")
+
+
+def test_the_bound_that_decided_leads(case):
+    case.measured["speed"] = case.measured["speed"].model_copy(update={"blocks": case.measured["speed"].blocks * 1.7})
+    row = case.judge("speed")
+    assert row.verdict is FAIL
+    assert row.sentence.startswith("speed: 17.0 vs float 20.0, above max 15.00; ratio 0.850 [")
+
+
+def test_a_kept_budget_without_a_baseline_fails_and_says_how_to_accept_one(case):
+    for standing in (Standing(None, HERE), Standing(CaseBaseline(), HERE)):
+        row = case.judge("size_mb", standing)
+        assert row.verdict is FAIL
+        assert row.sentence == (
+            "size_mb: 2.000 vs float 5.000, ratio 0.400, limit 0.500; within budget, but no baseline is stored: look "
+            'at it and accept it with --update-baselines --reason "…" → FAIL'
+        )
+
+
+def test_a_broken_budget_speaks_before_its_baseline(case):
+    case.measured["size_mb"] = Exact(measured=3.0, measured_reference=5.0)
+    row = case.judge("size_mb", Standing(None, HERE))
+    assert row.sentence == "size_mb: 3.000 vs float 5.000, ratio 0.600, limit 0.500 → FAIL"
+
+
+def test_a_proven_regression_fails_inside_the_budget(case):
+    standing = Standing(case.baseline(size_mb=Exact(measured=1.8, measured_reference=5.0)), HERE)
+    row = case.judge("size_mb", standing)
+    assert row.sentence == (
+        "size_mb: 2.000 vs float 5.000, ratio 0.400, limit 0.500; worse than the baseline 1.800 by more than 1 % → FAIL"
+    )
+
+
+def test_an_improvement_passes_and_says_that_the_baseline_can_be_tightened(case):
+    standing = Standing(case.baseline(size_mb=Exact(measured=2.4, measured_reference=5.0)), HERE)
+    row = case.judge("size_mb", standing)
+    assert row.verdict is PASS
+    assert row.sentence.endswith("; better than the baseline 2.400: --update-baselines tightens it → PASS")
+
+
+def test_updating_asks_for_no_baseline_and_compares_with_none(case):
+    for baseline in (None, case.baseline(size_mb=Exact(measured=1.0, measured_reference=5.0))):
+        assert case.judge("size_mb", Standing(baseline, HERE, updating=True)).verdict is PASS
+    elsewhere = Standing(case.baseline(), "other", updating=True)
+    assert "max 15.00;" in case.judge("speed", elsewhere).sentence
+
+
+def test_a_baseline_that_cannot_be_read_is_invalid_and_named(case):
+    row = case.judge("size_mb", Standing(None, HERE, problem="baselines/x.json is no baseline"))
+    assert row.verdict is INVALID
+    assert row.sentence.endswith("; baselines/x.json is no baseline → INVALID")
+
+
+def test_a_machine_that_nobody_accepted_enforces_ratios_and_says_so(case):
+    row = case.judge("speed", Standing(case.baseline(), "another machine"))
+    assert row.verdict is PASS
+    assert row.sentence.startswith("speed: 10.0 vs float 20.0, ratio 0.500 [")
+    assert "; max 15.00 ms is not enforced here (no baseline was accepted on this machine; accept one" in row.sentence
+    assert "; no baseline here → PASS" in row.sentence
+
+
+def test_milliseconds_alone_are_not_run_on_a_machine_that_nobody_accepted(case):
+    case.spec = case.spec.model_copy(
+        update={
+            "budgets": {**case.spec.budgets, "speed": case.spec.budgets["speed"].model_copy(update={"max_ratio": None})}
+        }
+    )
+    assert case.judge("speed").verdict is PASS
+    row = case.judge("speed", Standing(case.baseline(), "another machine"))
+    assert row.verdict is NOT_RUN
+    assert row.sentence.endswith('accept one with --update-baselines --reason "…") → NOT RUN')
+
+
+@pytest.mark.parametrize(("slower", "enforced"), [(1.0, True), (1.14, True), (1.2, False), (0.8, False)])
+def test_milliseconds_are_enforced_only_while_the_float_model_is_where_it_was(case, timings, slower, enforced):
+    standing = Standing(case.baseline(), HERE)
+    case.measured["speed"] = timings(20.0 * slower, 10.0 * slower)
+    row = case.judge("speed", standing)
+    assert row.verdict is PASS
+    assert ("max 15.00;" in row.sentence) is enforced
+    assert ("the float model has" in row.sentence) is not enforced
+
+
+def test_a_worker_that_failed_is_invalid_for_every_budget_and_the_evidence(case):
+    gone = Failure(sentence="the worker was killed (signal 9, SIGKILL): out of memory?")
+    for label in (*case.spec.budgets, EVIDENCE):
+        row = case.judge(label, measurements={}, failure=gone)
+        assert row.verdict is INVALID
+        assert row.sentence == f"{label}: the worker was killed (signal 9, SIGKILL): out of memory? → INVALID"
+
+
+def test_one_budget_that_could_not_be_measured_leaves_the_others(case):
+    failures = {"top1": Failure(sentence="the model returned logits that are not finite")}
+    assert case.judge("top1", failures=failures).verdict is INVALID
+    assert case.judge("size_mb", failures=failures).verdict is PASS
+
+
+def test_a_figure_that_is_missing_is_invalid(case):
+    del case.measured["top1"]
+    row = case.judge("top1", Standing(None, HERE))
+    assert (row.verdict, row.value) == (INVALID, None)
+    assert row.sentence == "top1: was not measured: the worker left no figure for it → INVALID"
+
+
+def test_an_unmet_requirement_is_not_run(case):
+    for label in ("size_mb", EVIDENCE):
+        row = case.judge(label, measurements={}, not_here="this machine has no cuda")
+        assert (row.verdict, row.sentence) == (NOT_RUN, f"{label}: this machine has no cuda → NOT RUN")
+
+
+def test_what_is_no_number_reaches_the_report_as_nothing(case):
+    case.measured["size_mb"] = Exact(measured=float("nan"), measured_reference=5.0)
+    row = case.judge("size_mb", Standing(None, HERE))
+    assert (row.verdict, row.value, row.reference) == (INVALID, None, 5.0)
+    assert "NaN" not in row.model_dump_json()
+
+
+def test_an_unbounded_interval_survives_the_report(case, timings):
+    case.measured["speed"] = timings(20.0, 10.0, blocks=1)
+    row = case.judge("speed", Standing(None, HERE))
+    assert row.verdict is INCONCLUSIVE
+    assert "Infinity" not in row.model_dump_json()
+    assert type(row).model_validate_json(row.model_dump_json()) == row
+
+
+def test_evidence_passes_where_nothing_contradicts_the_steps(case):
+    row = case.judge(EVIDENCE, None)
+    assert row.sentence == "evidence: 100 parameters (100 int8), 25.0% zeros in weight matrices → PASS"
+
+
+def test_evidence_that_contradicts_a_step_is_invalid(case):
+    row = case.judge(EVIDENCE, None, contradictions=("none of the 100 weight elements is int8", "and another"))
+    assert row.sentence == "evidence: none of the 100 weight elements is int8; and another → INVALID"
+
+
+def test_evidence_that_nobody_counted_is_invalid(case):
+    assert case.judge(EVIDENCE, None, compressed=None).verdict is INVALID
