@@ -3,8 +3,8 @@
     python benchmarks/overhead.py [--epochs 12] [--repeats 3]
 
 The spec removes channels of ResNet-20, fine-tunes, and measures size, accuracy and latency, cold (`--no-cache`),
-through pytest. The script (plain.py) loads, compresses and measures the same in one process. Both are run in turn, whole, and
-the ratio of the medians is printed.
+through pytest. The script (plain.py) loads, compresses and measures the same in one process. Both are run in turn,
+whole, and the ratio of the medians is printed.
 """
 
 from __future__ import annotations
