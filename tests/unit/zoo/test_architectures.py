@@ -129,7 +129,7 @@ def test_channels_can_be_removed(build: Callable[[], nn.Module], shape: tuple[in
     assert model(inputs).shape == (2, last.out_features)
 
 
-@every
+@pytest.mark.parametrize(("build", "shape"), [ALL[1], ALL[3], ALL[6]], ids=["lenet5", "resnet20", "efficientnet-lite0"])
 def test_openvino_computes_the_same(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
     openvino = pytest.importorskip("openvino")
     model, inputs = built(build), torch.randn(2, *shape)
