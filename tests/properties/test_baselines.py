@@ -39,10 +39,14 @@ entries = st.builds(
     ratio=st.none() | st.tuples(finite, finite, st.floats(allow_nan=False)), outcomes=st.none() | outcomes(),
 )  # fmt: skip
 candidates = st.builds(
-    Candidate, portable=st.dictionaries(words, entries, max_size=3),
-    machine=st.dictionaries(words, entries, max_size=2), fingerprint=words, environment=st.dictionaries(words, words, max_size=2), threads=st.integers(1, 64),
+    Candidate,
+    portable=st.dictionaries(words, entries, max_size=3),
+    machine=st.dictionaries(words, entries, max_size=2),
+    fingerprint=words,
+    environment=st.dictionaries(words, words, max_size=2),
+    threads=st.integers(1, 64),
     evidence=st.dictionaries(words, finite, max_size=2),
-)  # fmt: skip
+)
 
 
 def grown(steps) -> Baseline | None:

@@ -1,0 +1,106 @@
+"""Imports go one way: leaves, families, then the stages from a spec to a report; and none of them brings torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "harness"
+
+# Each layer may import itself and what stands before it.
+LAYERS = {
+    "leaves": "__init__ errors registry forms evidence statistics measurement",
+    "families": "data tasks sources methods runtimes metrics training zoo lowering recipes openvino_graph "
+    "torchscript_graph torchscript_archive",
+    "spec": "spec",
+    "run": "run",
+    "judge": "judge",
+    "report": "report",
+    "gate": "gate",
+    "entries": "plugin __main__ commands",
+}
+RANK = {name: rank for rank, names in enumerate(LAYERS.values()) for name in names.split()}
+HEAVY = """
+    torch torchvision timm openvino nncf sklearn skimage PIL transformers diffusers ultralytics torch_pruning
+    bitsandbytes safetensors optimum onnx onnxruntime jinja2
+"""
+
+
+def imported(path: Path) -> set[str]:
+    """First names below `harness` that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "harness" else [module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("harness.")}
+    return found & RANK.keys()
+
+
+def unit(path: Path) -> str:
+    """The first name below `harness` of a file."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def test_every_module_has_a_layer():
+    assert {unit(path) for path in FILES} <= RANK.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_import_points_upward(path):
+    upward = {name for name in imported(path) if RANK[name] > RANK[unit(path)]}
+    assert not upward, f"{unit(path)} may not know {', '.join(sorted(upward))}"
+
+
+def test_the_walk_sees_an_upward_import(tmp_path):
+    module = tmp_path / "bad.py"
+    module.write_text("def f():\n    from harness.judge.verdict import State\n    import harness.report.html\n")
+    assert imported(module) == {"judge", "report"}
+
+
+def test_statistics_know_nothing_of_the_program():
+    assert set().union(*(imported(path) for path in (ROOT / "statistics").rglob("*.py"))) <= {"statistics"}
+
+
+def test_only_the_gate_and_the_plugin_know_pytest():
+    for path in FILES:
+        if "import pytest" in path.read_text() or "from _pytest" in path.read_text():
+            assert unit(path) in ("gate", "plugin", "report"), path
+
+
+EVERYTHING = """
+import importlib, pkgutil, sys
+import harness
+for module in pkgutil.walk_packages(harness.__path__, "harness."):
+    # Architectures are torch modules: they are imported where a model is built, and nowhere else.
+    if not module.name.startswith("harness.zoo.") or module.name == "harness.zoo.shelf":
+        importlib.import_module(module.name)
+from harness.data.base import DATA
+from harness.methods.base import METHODS
+from harness.metrics.base import METRICS
+from harness.runtimes.base import RUNTIMES
+from harness.sources.base import SOURCES
+from harness.tasks.base import TASKS
+for registry in (DATA, METHODS, METRICS, RUNTIMES, SOURCES, TASKS):
+    assert registry.items(), registry.family
+    for name, part in registry.items():
+        part.model_json_schema()
+print(" ".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def test_importing_every_module_and_listing_every_part_brings_no_heavy_package():
+    run = subprocess.run([sys.executable, "-c", EVERYTHING], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    assert not set(run.stdout.split()) & set(HEAVY.split())
+    assert "pydantic" in run.stdout

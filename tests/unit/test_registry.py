@@ -1,0 +1,108 @@
+import sys
+from typing import Annotated, ClassVar, Literal
+
+import pytest
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from harness.errors import UnknownName, WeighinError
+from harness.methods.base import METHODS
+from harness.registry import NameOf, OneOf, Options, Registry
+
+
+@pytest.fixture
+def shapes():
+    """A registry of two parts that belongs to no package."""
+    registry: Registry[Options] = Registry("shapes", "shape")
+    registry._loaded = True
+
+    @registry.register
+    class Circle(Options):
+        shape: Literal["circle"] = "circle"
+        radius: float = Field(gt=0)
+
+    @registry.register
+    class Square(Options):
+        shape: Literal["square"] = "square"
+        side: int = 1
+        corners: ClassVar[int] = 4
+
+    return registry
+
+
+def test_parts_are_found_by_name_in_alphabetical_order(shapes):
+    assert list(shapes) == ["circle", "square"]
+    assert shapes["square"](side=2).side == 2
+    assert [name for name, _ in shapes.items()] == ["circle", "square"]
+
+
+def test_an_unknown_name_is_answered_with_the_closest(shapes):
+    with pytest.raises(
+        UnknownName, match=r"^unknown shape 'cirle'; allowed: circle, square\. Did you mean 'circle'\?$"
+    ):
+        shapes["cirle"]
+
+
+def test_a_name_registered_twice_is_an_error_that_names_both(shapes):
+    class Again(Options):
+        shape: Literal["circle"] = "circle"
+
+    with pytest.raises(
+        WeighinError, match=r"shape 'circle' is registered twice: by .*test_registry and .*test_registry"
+    ):
+        shapes.register(Again)
+    assert shapes["circle"] is not Again
+
+
+def test_a_value_is_validated_as_the_part_that_it_names(shapes):
+    any_shape = TypeAdapter(Annotated[Options, OneOf(shapes)])
+    assert any_shape.validate_python({"shape": "circle", "radius": 1.5}).radius == 1.5
+    for wrong in ({"shape": "circle"}, {"shape": "triangle"}, {"radius": 1.0}, {"shape": "square", "radius": 1.0}):
+        with pytest.raises(ValidationError):
+            any_shape.validate_python(wrong)
+
+
+def test_options_are_strict_closed_finite_and_frozen(shapes):
+    circle = shapes["circle"]
+    for wrong in ("1.5", True, float("nan"), float("inf"), None, 0.0):
+        with pytest.raises(ValidationError):
+            circle(radius=wrong)
+    with pytest.raises(ValidationError):
+        circle(radius=1.0, diameter=2.0)
+    with pytest.raises(ValidationError):
+        circle(radius=1.0).radius = 2.0
+    assert circle(radius=1).radius == 1.0
+
+
+def test_a_list_of_parts_shares_the_editor_schema_of_each(shapes):
+    class Drawing(BaseModel):
+        drawn: list[Annotated[Options, OneOf(shapes)]]
+
+    schema = Drawing.model_json_schema()
+    assert schema["properties"]["drawn"]["items"]["discriminator"]["propertyName"] == "shape"
+    assert set(schema["$defs"]) == {"Circle", "Square"}
+
+
+def test_a_name_is_one_of_a_closed_set():
+    name = TypeAdapter(Annotated[str, NameOf(("a", "b"))])
+    assert name.json_schema() == {"enum": ["a", "b"], "type": "string"}
+    with pytest.raises(ValidationError):
+        name.validate_python("c")
+
+
+def test_parts_of_other_distributions_are_found_by_entry_point(monkeypatch, tmp_path):
+    (tmp_path / "theirs.py").write_text("HERE = True\n")
+    metadata = tmp_path / "theirs-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[weighin.methods]\nany = theirs\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "theirs" not in sys.modules
+    Registry("methods", "method").load()
+    assert sys.modules.pop("theirs").HERE
+
+
+def test_a_family_lists_its_package():
+    names = list(METHODS)
+    assert names == sorted(names)
+    assert {"float16", "int8-static", "magnitude-pruning"} <= set(names)
+    assert all(part.__module__.startswith("harness.methods.") for _, part in METHODS.items())
