@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.methods.quantization.int8_static import Int8Static
 
 
-def quantize(subject: Subject, workshop: Workshop, options: Int8Static) -> Subject:
+def quantize(subject: Subject, workshop: Workshop, options: Int8Static, correct_biases: bool = True) -> Subject:
     """Quantize weights (per channel) and activations (per tensor) of an OpenVINO graph to 8 bits, calibrated.
 
     Ranges come from every calibration sample; biases are corrected for the shift that rounding causes (Nagel et al.,
@@ -40,7 +40,7 @@ def quantize(subject: Subject, workshop: Workshop, options: Int8Static) -> Subje
     calibration = workshop.data.calibration
     workshop.progress(f"calibrating on {len(calibration)} samples")
     samples = nncf.Dataset(Samples(calibration), lambda batch: {i: each.numpy() for i, each in enumerate(batch.inputs)})
-    advanced = nncf.AdvancedQuantizationParameters()
+    advanced = nncf.AdvancedQuantizationParameters(disable_bias_correction=not correct_biases)
     if options.smooth_quant_alpha is not None:
         advanced.smooth_quant_alphas = nncf.AdvancedSmoothQuantParameters(
             convolution=options.smooth_quant_alpha, matmul=options.smooth_quant_alpha

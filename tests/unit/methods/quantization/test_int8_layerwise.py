@@ -1,0 +1,142 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from harness.data.base import Dataset, TensorSplit
+from harness.errors import MethodError
+from harness.forms import Form, Subject
+from harness.lowering import lower
+from harness.methods.base import METHODS, Workshop
+from harness.methods.quantization.int8_layerwise import Int8Layerwise
+from harness.methods.quantization.int8_static import Int8Static
+from harness.openvino_graph import import_openvino, layers
+from harness.runtimes.base import Runner
+from harness.runtimes.openvino import OpenVino
+from harness.tasks.base import TASKS
+
+pytestmark = [
+    # OpenVINO and NNCF call deprecated parts of torch while they import and convert.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:openvino"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:nncf"),
+]
+
+
+def network() -> nn.Sequential:
+    """One layer of each kind that is fitted, and a strided, a dilated and a padded one among them."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ReLU6(),
+        nn.Conv2d(16, 16, 5, padding=2, groups=16), nn.ReLU6(),
+        nn.Conv2d(16, 24, 1), nn.ReLU6(),
+        nn.Conv2d(24, 12, 3, groups=2, dilation=2), nn.ReLU6(),
+        nn.Flatten(), nn.Linear(12 * 16, 10),
+    ).eval()  # fmt: skip
+
+
+def images(count: int, seed: int) -> torch.Tensor:
+    smooth = torch.randn(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return nn.functional.interpolate(smooth, size=16, mode="bilinear")
+
+
+@pytest.fixture
+def workshop() -> Workshop:
+    data = Dataset(calibration=TensorSplit(images(96, 1), torch.zeros(96, dtype=torch.int64)), evaluation=None)
+    return Workshop(TASKS["image-classification"](), data, Path(), 0, lambda _: None)
+
+
+@pytest.fixture
+def subject() -> Subject:
+    return lower(Subject(Form.TORCH, network(), (images(2, 0),)), Form.OPENVINO)
+
+
+def reloaded(subject: Subject, folder: Path) -> Runner:
+    folder.mkdir(exist_ok=True)
+    OpenVino().save(subject, folder)
+    return OpenVino().load(folder, threads=1)
+
+
+def error(runner: Runner) -> float:
+    inputs = images(256, 7)
+    with torch.no_grad():
+        expected = network()(inputs)
+    return float((runner((inputs,))[0] - expected).pow(2).mean().sqrt() / expected.std())
+
+
+def test_it_is_registered():
+    assert METHODS["int8-layerwise"] is Int8Layerwise
+
+
+def test_it_loses_less_than_half_of_what_nncfs_default_loses(subject, workshop, tmp_path):
+    default = error(reloaded(Int8Static().apply(subject, workshop), tmp_path / "default"))
+    fitted = error(reloaded(Int8Layerwise().apply(subject, workshop), tmp_path / "fitted"))
+    assert fitted < 0.5 * default
+
+
+def test_every_layer_is_stored_and_run_in_int8(subject, workshop, tmp_path):
+    evidence = reloaded(Int8Layerwise().apply(subject, workshop), tmp_path).evidence()
+    assert evidence.dtypes == {"int8": sum(one.numel() for one in network().parameters() if one.ndim > 1)}
+    assert evidence.kernels == {"i8": 5}
+    assert Int8Layerwise().contradictions(evidence, evidence) == []
+
+
+def test_its_weights_decompress_to_nearly_those_of_the_float_layers(subject, workshop):
+    # A strong pull leaves only rounding: a transposed or misplaced matrix would be off by all of itself.
+    quantized = Int8Layerwise(ridge=1000, damping=1).apply(subject, workshop)
+    originals = {node.get_friendly_name(): weight.array() for node, weight in layers(subject.model)}
+    for node, weight in layers(quantized.model):
+        scale = node.input_value(1).get_node().input_value(1).get_node().data
+        original = originals[node.get_friendly_name()]
+        assert np.linalg.norm(weight.array() * scale - original) < 0.06 * np.linalg.norm(original)
+
+
+def test_what_the_processor_computes_is_what_the_integers_say(subject, workshop):
+    # Sums that saturate are wrong on a processor without VNNI, whatever the weights; with none, simulation agrees.
+    openvino = import_openvino()
+    inputs = images(64, 3).numpy() * 3
+    model = Int8Layerwise().apply(subject, workshop).model
+    executed = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0].copy()
+    for node, weight in layers(model):
+        scale = node.input_value(1).get_node().input_value(1).get_node().data
+        widened = openvino.op.Constant(weight.array().astype(np.float32) * scale)
+        node.input(1).replace_source_output(widened.output(0))
+    simulated = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
+    # A half at a quantizer may round to either side.
+    assert np.abs(executed - simulated).max() < 0.02 * np.abs(simulated).max()
+
+
+def test_means_of_the_answers_are_those_of_the_float_model(subject, workshop, tmp_path):
+    runner = reloaded(Int8Layerwise().apply(subject, workshop), tmp_path)
+    with torch.no_grad():
+        expected = network()(images(96, 1))
+    answers = runner((images(96, 1),))[0]
+    assert float((answers.mean(0) - expected.mean(0)).abs().max() / expected.std()) < 0.01
+
+
+def test_kept_layers_stay_in_float(subject, workshop, tmp_path):
+    method = Int8Layerwise(keep_float=("0", "9"))
+    evidence = reloaded(method.apply(subject, workshop), tmp_path).evidence()
+    assert {one.name for one in evidence.matrices if one.dtype == "float32"} == {"0.weight", "9.weight"}
+    assert method.contradictions(evidence, evidence) == []
+
+
+def test_tokens_and_layers_without_bias_are_fitted_too(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 32, bias=False), nn.ReLU(), nn.Linear(32, 8)).eval()
+    tokens = torch.randn(40, 7, 16, generator=torch.Generator().manual_seed(0))
+    data = Dataset(calibration=TensorSplit(tokens, torch.zeros(40, dtype=torch.int64)), evaluation=None)
+    workshop = Workshop(TASKS["image-classification"](), data, Path(), 0, lambda _: None)
+    subject = lower(Subject(Form.TORCH, model, (tokens[:2],)), Form.OPENVINO)
+    runner = reloaded(Int8Layerwise().apply(subject, workshop), tmp_path)
+    with torch.no_grad():
+        expected = model(tokens)
+    assert float((runner((tokens,))[0] - expected).pow(2).mean().sqrt() / expected.std()) < 0.06
+
+
+def test_it_refuses_to_calibrate_on_nothing(subject, workshop):
+    with pytest.raises(MethodError, match="needs `data:`"):
+        Int8Layerwise().apply(subject, replace(workshop, data=None))
