@@ -66,12 +66,19 @@ class Pairs(Base):
         if self.independent:
             both = int((self.outcomes_reference & self.outcomes).sum())
             return proportion_ratio(self.won.size, self.lost.size, both, self.n, confidence)
-        return mean_ratio(self.outcomes_reference.astype(float), self.outcomes.astype(float), self.units, confidence)
+        return mean_ratio(*self._scores, self.units, confidence, reach=self._reach)
 
     def drop(self, confidence: float) -> Interval:
         """Float − compressed."""
         if self.independent:
             return proportion_difference(self.won.size, self.lost.size, self.n, confidence)
-        return mean_difference(
-            self.outcomes_reference.astype(float), self.outcomes.astype(float), self.units, confidence
-        )
+        return mean_difference(*self._scores, self.units, confidence, reach=self._reach)
+
+    @property
+    def _scores(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        return self.outcomes_reference.astype(float), self.outcomes.astype(float)
+
+    @property
+    def _reach(self) -> float | None:
+        """How far the difference of an unseen unit may lie from the mean: known where the outcomes are right or wrong."""
+        return 1.0 if self.outcomes.dtype == np.bool_ else None
