@@ -80,5 +80,5 @@ class Pairs(Base):
 
     @property
     def _reach(self) -> float | None:
-        """How far the difference of an unseen unit may lie from the mean: known where the outcomes are right or wrong."""
+        """How far an unseen unit may lie from the mean difference: known where outcomes are right or wrong."""
         return 1.0 if self.outcomes.dtype == np.bool_ else None
