@@ -43,7 +43,9 @@ class ChannelPruning(Method):
     most: float = Field(
         default=0.9, gt=0, lt=1, description="largest share that one layer may lose where the scope is global"
     )
-    round_to: int | None = Field(default=None, ge=1, description="keep a multiple of so many channels in each layer")
+    round_to: int | None = Field(
+        default=None, ge=1, description="keep a multiple of so many channels in each layer, fewer rather than more"
+    )
     keep: Names = Field(default=(), description="layers, or modules with all their layers, whose outputs stay as many")
     finetune: Training | None = Field(default=None, description="train afterwards")
 

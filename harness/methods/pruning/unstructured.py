@@ -18,7 +18,7 @@ from harness.methods.pruning.zeros import finetune
 from harness.training import Training
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
     from torch.nn.utils.prune import BasePruningMethod
 
 
@@ -35,30 +35,22 @@ class Unstructured(Method):
 
     @abstractmethod
     def pruning(self) -> type[BasePruningMethod]:
-        """What picks the weights: torch's own method, called with `amount`."""
+        """What picks the weights: torch's own method, made with the number to prune."""
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Prune, then train if asked to. The file does not shrink: zeros are stored like any other number."""
         import torch
-        from torch.nn.utils import prune
 
         layers = weighted(subject.model)
         kept = chosen("keep", self.keep, layers)
-        targets = [place for name, place in layers.items() if name not in kept]
-        if not targets:
+        weights = [getattr(layer, parameter) for name, (layer, parameter) in layers.items() if name not in kept]
+        if not weights:
             raise MethodError(f"{self.method}: no linear or convolution layer is left to prune")
         # Torch's random pruning draws from the global generator.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(workshop.seed)
-            if self.scope == "global":
-                prune.global_unstructured(targets, self.pruning(), amount=self._count(targets))
-            else:
-                for layer, name in targets:
-                    amount = self._count([(layer, name)])
-                    self.pruning().apply(layer, name, amount=amount)  # type: ignore[no-untyped-call]
-        for layer, name in targets:
-            # Until then the module holds the dense weights and a mask beside them.
-            prune.remove(layer, name)  # type: ignore[no-untyped-call]
+            for group in [weights] if self.scope == "global" else [[one] for one in weights]:
+                self._prune(group)
         if self.finetune is not None:
             finetune(subject.model, self.finetune, workshop)
         return replace(subject, model=subject.model.eval())
@@ -81,6 +73,17 @@ class Unstructured(Method):
                 )
         return sentences
 
-    def _count(self, targets: list[tuple[nn.Module, str]]) -> int:
-        elements: int = sum(getattr(layer, name).numel() for layer, name in targets)
-        return round(self.sparsity * elements)
+    def _prune(self, weights: list[torch.Tensor]) -> None:
+        """Zero the share of these weights, taken together, in place.
+
+        Only torch's criterion is used: its parametrization would keep the dense weights, and reorder the parameters.
+        """
+        import torch
+
+        flat = torch.cat([one.flatten() for one in weights])
+        pruning = self.pruning()(amount=round(self.sparsity * flat.numel()))  # type: ignore[call-arg]
+        mask: torch.Tensor = pruning.compute_mask(flat, torch.ones_like(flat))  # type: ignore[no-untyped-call]
+        parts = torch.split(mask, [one.numel() for one in weights])
+        for weight, part in zip(weights, parts, strict=True):
+            # A product would leave negative zeros, which are no zero bytes.
+            weight.masked_fill_(part.view_as(weight) == 0, 0)

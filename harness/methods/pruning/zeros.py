@@ -21,13 +21,13 @@ def kept_zero(model: nn.Module) -> Callable[[nn.Module], None]:
     """
     import torch
 
-    masks = {name: one != 0 for name, one in model.named_parameters() if one.ndim > 1 and bool((one == 0).any())}
+    zeros = {name: one == 0 for name, one in model.named_parameters() if one.ndim > 1 and bool((one == 0).any())}
 
     def reset(trained: nn.Module) -> None:
         with torch.no_grad():
             for name, one in trained.named_parameters():
-                if name in masks:
-                    one.mul_(masks[name])
+                if name in zeros:
+                    one.masked_fill_(zeros[name], 0)
 
     return reset
 

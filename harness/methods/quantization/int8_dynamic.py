@@ -42,7 +42,8 @@ class Int8Dynamic(Method):
         # Recurrent layers have packed weights of one scale a layer only.
         linear = per_channel_dynamic_qconfig if self.per_channel else default_dynamic_qconfig
         layers = {nn.Linear: linear, nn.LSTM: default_dynamic_qconfig, nn.GRU: default_dynamic_qconfig}
-        with active(self.engine), warnings.catch_warnings(), torch.no_grad():
+        # Torch initializes layers at random before it fills them with quantized weights.
+        with active(self.engine), warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)
             warnings.filterwarnings("ignore", ".*quantized tensor creation functions", UserWarning)
             model = quantize_dynamic(  # type: ignore[no-untyped-call]

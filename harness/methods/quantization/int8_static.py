@@ -109,7 +109,8 @@ class Int8Static(Method):
         kept = chosen("keep_float", self.keep_float, weighted(subject.model))
         calibration = workshop.data.calibration
         workshop.progress(f"calibrating on {len(calibration)} samples")
-        with active(self.engine), _quiet(), torch.no_grad():
+        # Torch initializes layers at random before it fills them with quantized weights.
+        with active(self.engine), _quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
                 prepared = prepare_fx(subject.model.eval(), self._mapping(kept), subject.example)
             except torch.fx.proxy.TraceError as error:

@@ -1,0 +1,115 @@
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from harness.errors import MethodError, SourceError
+from harness.forms import Form, Stop, route
+from harness.methods.given import Given
+from harness.methods.quantization.int8_static import Int8Static
+
+pytestmark = [
+    # OpenVINO calls deprecated parts of torch while it imports and converts.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:openvino"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+]
+
+
+def made_elsewhere(model: torch.nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> Path:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        torch.jit.save(torch.jit.trace(model, example, check_trace=False), str(path))
+    return path
+
+
+def test_torchscript_is_gated_byte_for_byte(subject: Any, workshop: Any, weigh: Any, tmp_path: Path) -> None:
+    source = subject()
+    quantized = Int8Static().apply(subject(), workshop)
+    path = made_elsewhere(quantized.model, source.example, tmp_path / "theirs.pt")
+    found = Given(path="theirs.pt").apply(source, replace(workshop, root=tmp_path))
+    weighed = weigh(found)
+    assert found.form is Form.TORCHSCRIPT
+    assert weighed.content == path.read_bytes()
+    assert weighed.evidence.dtypes == {"int8": 61_470}
+    batch = next(workshop.data.calibration.batches(8)).inputs
+    with torch.no_grad():
+        assert torch.equal(weighed.runner(batch)[0], quantized.model(*batch))
+
+
+def test_exported_program_needs_trust(subject: Any, workshop: Any, weigh: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="set `trust: true` if you know where it comes from"):
+        Given(path="theirs.pt2")
+    source = subject()
+    inputs = next(workshop.data.calibration.batches(2)).inputs
+    program = torch.export.export(source.model, inputs, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, tmp_path / "theirs.pt2")
+    found = Given(path="theirs.pt2", trust=True).apply(source, replace(workshop, root=tmp_path))
+    assert found.form is Form.EXPORTED
+    with torch.no_grad():
+        torch.testing.assert_close(weigh(found).runner(inputs)[0], source.model(*inputs))
+
+
+def test_openvino_graph_is_read_with_its_weights(subject: Any, workshop: Any, tmp_path: Path) -> None:
+    from harness.lowering import lower
+    from harness.runtimes.openvino import OpenVino
+
+    lowered = lower(subject(), Form.OPENVINO)
+    OpenVino().save(lowered, tmp_path)
+    method = Given(path="model.xml")
+    found = method.apply(subject(), replace(workshop, root=tmp_path))
+    assert found.form is Form.OPENVINO
+    (tmp_path / "again").mkdir()
+    OpenVino().save(found, tmp_path / "again")
+    evidence = OpenVino().load(tmp_path / "again", 1).evidence()
+    assert evidence.parameters == 61_706
+    before = method.fingerprint(tmp_path)
+    (tmp_path / "model.bin").write_bytes(b"other weights")
+    assert method.fingerprint(tmp_path) != before
+
+
+def test_suffix_decides_the_form_whatever_the_source_gives() -> None:
+    for path, form in (("a.pt", Form.TORCHSCRIPT), ("a.ts", Form.TORCHSCRIPT), ("b/c.xml", Form.OPENVINO)):
+        stop = Stop("step 1 (given)", Given(path=path).transitions)
+        runtime = Stop("runtime", {form: form})
+        assert route(Form.EXPORTED, [stop, runtime]) == (Form.EXPORTED, form)
+    with pytest.raises(ValidationError, match=r"'a\.onnx' ends in none of \.pt, \.ts, \.pt2, \.xml"):
+        Given(path="a.onnx")
+
+
+def test_fingerprint_is_that_of_the_bytes(tmp_path: Path) -> None:
+    for name, content in (("one.pt", b"some bytes"), ("same.pt", b"some bytes"), ("other.pt", b"other bytes")):
+        (tmp_path / name).write_bytes(content)
+    one, same, other = (Given(path=name).fingerprint(tmp_path) for name in ("one.pt", "same.pt", "other.pt"))
+    assert one == same != other
+    with pytest.raises(SourceError, match="no file at"):
+        Given(path="absent.pt").fingerprint(tmp_path)
+
+
+def test_absent_and_broken_files_are_refused(subject: Any, workshop: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.pt").write_bytes(b"no program")
+    (tmp_path / "broken.xml").write_bytes(b"<net")
+    (tmp_path / "broken.pt2").write_bytes(b"no program")
+    here = replace(workshop, root=tmp_path)
+    for method, reason in (
+        (Given(path="absent.pt"), r"given: no file at .*absent\.pt"),
+        (Given(path="broken.pt"), r"given: .*broken\.pt does not load as a TorchScript program"),
+        (Given(path="broken.xml"), "given: "),
+        (Given(path="broken.pt2", trust=True), "given: .* is no exported program"),
+    ):
+        with pytest.raises(MethodError, match=reason):
+            method.apply(subject(), here)
+
+
+def test_pickle_in_torchscript_clothes_is_not_unpickled(subject: Any, workshop: Any, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"weights": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(MethodError, match="does not load as a TorchScript program"):
+        Given(path="trap.pt").apply(subject(), replace(workshop, root=tmp_path))
+    assert not (tmp_path / "sprung").exists()
