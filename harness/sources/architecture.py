@@ -6,14 +6,35 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, field_validator
 
 from harness.errors import SourceError, closest
+from harness.sources.base import Source
 
 if TYPE_CHECKING:
     import torch
 
 Scalar = int | float | bool | str
+
+
+class Listed(Source):
+    """What the sources share that build an architecture from a library's list, by name."""
+
+    options: dict[str, Scalar] = Field(
+        default_factory=dict, description="arguments of the architecture, for example {num_classes: 10}"
+    )
+    trust: bool = Field(default=False, description="unpickle the weights file even if that runs code from it")
+    reserved: ClassVar[tuple[str, ...]]
+
+    @field_validator("options")
+    @classmethod
+    def _not_reserved(cls, options: dict[str, Scalar]) -> dict[str, Scalar]:
+        for name in cls.reserved:
+            if name in options:
+                raise ValueError(f"{name!r} cannot be an option of the architecture: `weights:` decides the weights")
+        return options
 
 
 def build(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from harness.errors import SourceError
-from harness.sources.architecture import Scalar, build, unknown_architecture
-from harness.sources.base import SOURCES, Source, digest_of, fit_weights, read_weights
+from harness.sources.architecture import Listed, build, unknown_architecture
+from harness.sources.base import SOURCES, digest_of, fit_weights, read_weights
 from harness.sources.download import checkpoint, demand_network, no_stall
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoin
 
 
 @SOURCES.register
-class Timm(Source):
+class Timm(Listed):
     """A timm architecture, by the name that timm registers, with or without a pretrained tag."""
 
     source: Literal["timm"] = "timm"
@@ -33,18 +33,7 @@ class Timm(Source):
         description="path of a state dict (safetensors, or torch.save), or `pretrained` for the hub's weights of that "
         "name, which are downloaded",
     )
-    options: dict[str, Scalar] = Field(
-        default_factory=dict, description="arguments of the architecture, for example {num_classes: 10}"
-    )
-    trust: bool = Field(default=False, description="unpickle the weights file even if that runs code from it")
-
-    @field_validator("options")
-    @classmethod
-    def _not_reserved(cls, options: dict[str, Scalar]) -> dict[str, Scalar]:
-        for name in RESERVED:
-            if name in options:
-                raise ValueError(f"{name!r} cannot be an option of the architecture: `weights:` decides the weights")
-        return options
+    reserved: ClassVar[tuple[str, ...]] = RESERVED
 
     @property
     def published(self) -> str | None:

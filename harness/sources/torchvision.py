@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from harness.errors import SourceError
-from harness.sources.architecture import Scalar, build, unknown_architecture
-from harness.sources.base import SOURCES, Source, digest_of, fit_weights, read_weights
+from harness.sources.architecture import Listed, build, unknown_architecture
+from harness.sources.base import SOURCES, digest_of, fit_weights, read_weights
 from harness.sources.download import checkpoint
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ RESERVED = ("weights", "weights_backbone", "progress", "quantize")
 
 
 @SOURCES.register
-class Torchvision(Source):
+class Torchvision(Listed):
     """A torchvision architecture, by the name that torchvision registers."""
 
     source: Literal["torchvision"] = "torchvision"
@@ -34,18 +34,7 @@ class Torchvision(Source):
         description="path of a state dict (safetensors, or torch.save), or the name of published weights, "
         "for example IMAGENET1K_V2, which are downloaded",
     )
-    options: dict[str, Scalar] = Field(
-        default_factory=dict, description="arguments of the architecture, for example {num_classes: 10}"
-    )
-    trust: bool = Field(default=False, description="unpickle the weights file even if that runs code from it")
-
-    @field_validator("options")
-    @classmethod
-    def _not_reserved(cls, options: dict[str, Scalar]) -> dict[str, Scalar]:
-        for name in RESERVED:
-            if name in options:
-                raise ValueError(f"{name!r} cannot be an option of the architecture: `weights:` decides the weights")
-        return options
+    reserved: ClassVar[tuple[str, ...]] = RESERVED
 
     @property
     def published(self) -> str | None:
