@@ -18,10 +18,10 @@ from harness.spec import semantics
 from harness.spec.faults import Fault, explain
 from harness.spec.placement import Placed, place
 from harness.spec.reader import Document, Location, Value, read, shorten
-from harness.spec.schema import Spec
+from harness.spec.schema import LABEL, Spec
 
 SUFFIXES = (".yaml", ".yml")
-_CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_CASE = re.compile(LABEL)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ Tier = Literal["ci", "nightly", "release"]
 TIERS: tuple[Tier, ...] = ("ci", "nightly", "release")
 # Keys of a file that are worked off before a `Spec` is made of the rest.
 FILE_KEYS = ("cases", "extends")
-Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+LABEL = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
+Label = Annotated[str, StringConstraints(pattern=LABEL)]
 
 
 class Measure(Options):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from harness.forms import Form, Stop, route
-from harness.metrics.base import Metric
+from harness.metrics.base import METRICS, Better, Metric
 from harness.spec.faults import Fault
 from harness.spec.reader import Location
 from harness.spec.schema import Spec
@@ -23,7 +23,18 @@ _SENSELESS = {
     "lower": {"max_drop": "max_rise", "reference_min": "reference_max"},
     "higher": {"max_rise": "max_drop", "reference_max": "reference_min"},
 }
+_HARMFUL = {"lower": ("max", "max_ratio", "max_rise"), "higher": ("min", "min_ratio", "max_drop")}
 _BANDS = (("min", "max"), ("min_ratio", "max_ratio"), ("reference_min", "reference_max"))
+
+
+def harmful(better: Better) -> tuple[str, ...]:
+    """The bounds that hold the side on which a model gets worse; a budget needs one of them."""
+    return _HARMFUL[better]
+
+
+def senseless(better: Better) -> tuple[str, ...]:
+    """The bounds that are for metrics of the other direction."""
+    return tuple(_SENSELESS[better])
 
 
 def faults(spec: Spec) -> Iterator[Fault]:
@@ -119,6 +130,8 @@ def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
     label = str(at[-1])
     if label in RESERVED:
         yield Fault(at, f"the label {label!r} is taken by an item that every spec has; choose another", on_key=True)
+    if label != budget.metric and label in METRICS:
+        yield Fault(at, f"the label {label!r} names a metric, and the budget measures {budget.metric}", on_key=True)
     if budget.tasks is not None and spec.task not in budget.tasks:
         allowed = ", ".join(sorted(budget.tasks))
         yield Fault(at, f"{budget.metric} is not defined for {spec.task}; it is for {allowed}", on_key=True)
@@ -139,16 +152,10 @@ def _bounds(at: Location, budget: Metric, bounds: Mapping[str, float]) -> Iterat
         if name in bounds:
             yield Fault((*at, name), f"{name} is for metrics where {other} is better, and {why}; use {meant}", True)
     for name, meant in _HARMLESS[better].items():
-        if name in bounds and not _bounded(budget, bounds):
+        if name in bounds and not any(one in bounds for one in harmful(better)):
             yield Fault(
                 (*at, name), f"{name} alone refuses a model for being too good: {why}; use {meant}, or both", True
             )
     for low, high in _BANDS:
         if low in bounds and high in bounds and bounds[low] > bounds[high]:
             yield Fault((*at, low), f"{low} {bounds[low]:g} is above {high} {bounds[high]:g}: nothing can pass", True)
-
-
-def _bounded(budget: Metric, bounds: Mapping[str, float]) -> bool:
-    """Whether some bound holds the side on which a model gets worse."""
-    harmful = ("min", "min_ratio", "max_drop") if budget.better == "higher" else ("max", "max_ratio", "max_rise")
-    return any(name in bounds for name in harmful)

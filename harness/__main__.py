@@ -1,0 +1,34 @@
+"""The command line: `weighin` and `python -m harness`. Gating itself is pytest's: `pytest -m spec`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from harness import __version__
+from harness.commands import check, docs, schema
+from harness.errors import WeighinError
+
+COMMANDS = (check, schema, docs)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="weighin", description="A release gate for compressed models. To run specs: pytest -m spec"
+    )
+    parser.add_argument("--version", action="version", version=f"weighin {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        return int(chosen.run(chosen))
+    except WeighinError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

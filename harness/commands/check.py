@@ -1,0 +1,86 @@
+"""`check`: validate specs without running them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import Problem, SpecError
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "check",
+        help="validate specs without running them",
+        description="Validate specs without running them. Exits 0 where all are well-formed, 1 where one is not, and 2 "
+        "where a path holds no spec.",
+    )
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        type=Path,
+        help="specs, and folders of specs (whose stems, _*.yaml, are left)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load every spec below the paths and print what is wrong, one problem a line."""
+    from harness.spec.load import load, root_of
+
+    files: dict[Path, None] = {}
+    for path in arguments.paths:
+        found = list(_specs(path))
+        if not found:
+            there = "holds no spec" if path.exists() else "does not exist"
+            print(f"{path} {there}", file=sys.stderr)
+            return 2
+        files.update(dict.fromkeys(found))
+    owners: dict[tuple[Path, str], Path] = {}
+    cases = budgets = broken = 0
+    for path in files:
+        try:
+            spec = load(path)
+        except SpecError as error:
+            broken += 1
+            for problem in error.problems:
+                print(_here(problem, root_of(path)))
+            continue
+        other = owners.setdefault((spec.root, spec.id), path)
+        if other != path:
+            broken += 1
+            print(f"{path}:1:1: shares its id, {spec.id}, and so its baseline with {other}")
+        cases += len(spec.cases)
+        budgets += sum(len(case.spec.budgets) for case in spec.cases)
+    if broken:
+        print(f"{_count(broken, 'spec')} of {len(files)} not well-formed", file=sys.stderr)
+        return 1
+    print(f"{_count(len(files), 'spec')}, {_count(cases, 'case')}, {_count(budgets, 'budget')}: all well-formed")
+    return 0
+
+
+def _specs(path: Path) -> Iterator[Path]:
+    from harness.spec.load import SUFFIXES
+
+    if path.is_file():
+        yield path
+    for below in sorted(path.rglob("*")):
+        hidden = any(part.startswith(".") for part in below.relative_to(path).parts)
+        if below.suffix in SUFFIXES and not below.name.startswith("_") and not hidden and below.is_file():
+            yield below
+
+
+def _here(problem: Problem, root: Path) -> Problem:
+    """The problem with its file as seen from the working directory, so that a terminal can follow it."""
+    path = os.path.relpath(root / problem.file)
+    return problem if path.startswith("..") else replace(problem, file=path)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

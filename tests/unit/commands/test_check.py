@@ -1,0 +1,115 @@
+"""`weighin check`: what it prints, how it exits, and what it does not import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.__main__ import main
+
+REPOSITORY = Path(__file__).parents[3]
+GOOD = """\
+version: 1
+task: image-classification
+model: {source: zoo, name: resnet20-digits}
+compress: [{method: float16}]
+budgets: {size_mb: {max_ratio: 0.6}, params_m: {max: 1}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch) -> Path:
+    specs = tmp_path / "specs"
+    (specs / "task").mkdir(parents=True)
+    (specs / "task" / "good.yaml").write_text(GOOD)
+    (specs / "task" / "cased.yml").write_text(f"{GOOD}cases: {{a: {{}}, b: {{}}}}\n")
+    # Stems and hidden files are no specs.
+    (specs / "_stem.yaml").write_text("compress: 3\n")
+    (specs / ".hidden.yaml").write_text("compress: 3\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_well_formed_specs_are_counted(project, capsys):
+    assert main(["check", "specs"]) == 0
+    assert capsys.readouterr().out == "2 specs, 3 cases, 6 budgets: all well-formed\n"
+    assert main(["check", "specs/task/good.yaml"]) == 0
+    assert capsys.readouterr().out == "1 spec, 1 case, 2 budgets: all well-formed\n"
+
+
+def test_a_file_is_counted_once_however_often_it_is_named(project, capsys):
+    assert main(["check", "specs", "specs/task", "specs/task/good.yaml"]) == 0
+    assert capsys.readouterr().out.startswith("2 specs, ")
+
+
+def test_every_problem_of_every_file_is_a_line_with_its_place(project, capsys):
+    (project / "specs" / "task" / "good.yaml").write_text(GOOD.replace("max_ratio", "max_rato").replace("zoo", "zo"))
+    (project / "specs" / "worse.yaml").write_text("version: 1\nversion: 1\n")
+    assert main(["check", "specs"]) == 1
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["specs/task/good.yaml:3:17", "model.source"],
+        ["specs/task/good.yaml:5:21", "budgets.size_mb.max_rato"],
+        ["specs/worse.yaml:2:1", "version"],
+    ]
+    assert printed.err == "2 specs of 3 not well-formed\n"
+
+
+def test_places_are_shown_from_where_the_command_runs(project, capsys, monkeypatch):
+    (project / "specs" / "bad.yaml").write_text("a: b: c\n")
+    monkeypatch.chdir(project / "specs")
+    assert main(["check", "."]) == 1
+    assert capsys.readouterr().out.startswith("bad.yaml:1:5: is not YAML: ")
+
+
+def test_a_stem_that_is_named_is_checked(project, capsys):
+    assert main(["check", "specs/_stem.yaml"]) == 1
+    assert "specs/_stem.yaml:1:11: compress: found 3; a list is expected" in capsys.readouterr().out
+
+
+def test_two_files_of_one_id_would_share_a_baseline(project, capsys):
+    (project / "specs" / "task" / "good.yml").write_text(GOOD)
+    assert main(["check", "specs"]) == 1
+    assert "specs/task/good.yml:1:1: shares its id, task/good, and so its baseline with" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("path", "words"), [("nowhere", "does not exist"), ("empty", "holds no spec")])
+def test_a_path_without_specs_is_a_mistake_of_the_caller(project, capsys, path, words):
+    (project / "empty").mkdir()
+    assert main(["check", "specs", path]) == 2
+    assert capsys.readouterr().err == f"{path} {words}\n"
+
+
+def test_the_command_line_itself_is_checked(capsys):
+    for arguments in ([], ["check"], ["chek", "specs"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage: weighin" in capsys.readouterr().err
+
+
+def test_every_spec_of_this_repository_is_well_formed_and_needs_no_torch_to_know_it():
+    program = (
+        "import sys; from harness.__main__ import main; code = main(['check', 'specs']); "
+        "heavy = {'torch', 'torchvision', 'timm', 'openvino', 'sklearn', 'PIL'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.endswith("all well-formed\n")
+
+
+def test_the_module_runs_as_a_program():
+    run = subprocess.run(
+        [sys.executable, "-m", "harness", "--version"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stdout.startswith("weighin ")
