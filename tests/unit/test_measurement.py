@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from harness.measurement import Exact, Labels, Measurement, Pairs, Timings
-from harness.statistics import mean_difference, median_ratio, proportion_difference, proportion_ratio
+from harness.statistics import mean_difference, mean_ratio, median_ratio, proportion_difference, proportion_ratio
 
 ANY = TypeAdapter(Measurement)
 
@@ -58,10 +58,12 @@ def test_yes_or_no_outcomes_are_proportions():
 
 def test_scores_and_clusters_are_means_over_units():
     units = np.arange(10) // 2
-    for one in (pairs(float), pairs(units=units)):
+    # What is right or wrong cannot lie further from a mean than 1; how far a score can is not known.
+    for one, reach in ((pairs(float), None), (pairs(units=units), 1.0)):
         assert not one.independent
-        expected = mean_difference(one.outcomes_reference.astype(float), one.outcomes.astype(float), one.units, 0.95)
-        assert one.drop(0.95) == expected
+        scores = one.outcomes_reference.astype(float), one.outcomes.astype(float)
+        assert one.drop(0.95) == mean_difference(*scores, one.units, 0.95, reach=reach)
+        assert one.ratio(0.95) == mean_ratio(*scores, one.units, 0.95, reach=reach)
         assert one.drop(0.95).estimate == pytest.approx(0.1)
     assert pairs(units=units).n == 5
 

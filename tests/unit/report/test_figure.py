@@ -44,7 +44,7 @@ def test_a_rise_is_a_drop_seen_from_the_other_side():
         for name, ends in (("max_rise", (-0.015, -0.005, 0.01)), ("max_drop", (-0.01, 0.005, 0.015)))
     )
     assert (rise.point, rise.interval, rise.limit) == (drop.point, drop.interval, drop.limit)
-    assert rise.caption.startswith("rise 0.005000, interval -0.01000 to 0.01500")
+    assert rise.caption.startswith("rise 0.0050, interval -0.0100 to 0.0150")
 
 
 def test_a_floor_allows_what_lies_above_it():
