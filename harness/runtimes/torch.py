@@ -27,8 +27,8 @@ FILE = "model.pt"
 class Torch(Runtime):
     """PyTorch's own CPU kernels: a TorchScript program, frozen and optimized for inference when it is loaded.
 
-    The float program is optimized like the compressed one: folded batch normalization alone makes it 1.1 to 1.7 times
-    faster, which no compression may claim.
+    The float program is optimized like the compressed one: folded batch normalization and oneDNN's own layouts make a
+    ResNet-18 1.6 times faster and a MobileNetV2 1.2 to 1.3 times, which no compression may claim.
     """
 
     runtime: Literal["torch"] = "torch"
