@@ -20,6 +20,9 @@ from harness.statistics import Interval
 # first share of stolen time, a ratio counts as uncertain by the second, so a verdict that it could turn is withheld.
 LOAD_NOTICED = 0.05
 LOAD_BIAS = 0.15
+# No compression makes a sound model so much more accurate or so many times faster.
+ACCURACY_GAIN = 0.10
+SPEED_GAIN = 100.0
 
 
 def judge(metric: Metric, measurement: Measurement, confidence: float, place: Place | None = None) -> list[Finding]:
@@ -43,7 +46,8 @@ def judge(metric: Metric, measurement: Measurement, confidence: float, place: Pl
     }  # fmt: skip
     bounds = metric.bounds()
     try:
-        return [
+        implausible = _implausible(metric, measurement, confidence)
+        return implausible + [
             check(Claim(metric, name, bounds[name], measurement, confidence, place))
             for name, check in checks.items()
             if name in bounds
@@ -51,6 +55,26 @@ def judge(metric: Metric, measurement: Measurement, confidence: float, place: Pl
     except ValueError as error:
         # What no interval can be made of: times of a clock that stood still, scores that are no numbers.
         return [Finding(State.INVALID, f"nothing can be claimed from what was measured: {error}")]
+
+
+def _implausible(metric: Metric, measured: Measurement, confidence: float) -> list[Finding]:
+    """A gain that points to a broken float model rather than to a good compression."""
+    reference = measured.reference
+    if reference is None:
+        return []
+    better = measured.value - reference if metric.better == "higher" else reference - measured.value
+    if _share(measured) and better > ACCURACY_GAIN:
+        drop = measured.drop(confidence)
+        if (drop.upper if metric.better == "higher" else -drop.lower) < -ACCURACY_GAIN:
+            text = f"proven better than its float model by more than {number(ACCURACY_GAIN)}"
+            return [Finding(State.INVALID, f"{text}: was the float model loaded, and fed, as it was trained?")]
+    if isinstance(measured, Timings) and better > 0 and min(measured.value, reference) > 0:
+        times = max(measured.value, reference) / min(measured.value, reference)
+        if times > SPEED_GAIN:
+            return [
+                Finding(State.INVALID, f"{times:,.0f} × as fast as its float model: does the artifact do its work?")
+            ]
+    return []
 
 
 def head(metric: Metric, measurement: Measurement) -> str:

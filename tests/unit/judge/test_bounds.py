@@ -252,6 +252,22 @@ def test_a_percentage_for_a_share_is_invalid_for_it_could_never_fail(judged, pai
     assert judged("f1", labels(80, 4, 0), max_drop=1.0).state is INVALID
 
 
+def test_a_gain_that_no_compression_brings_is_invalid(judged, pairs, timings):
+    fed_wrongly = judged("top1", pairs(0, 180, 600, 1000), max_drop=0.02)
+    assert fed_wrongly.state is INVALID
+    assert "proven better than its float model by more than 0.1000: was the float model loaded" in fed_wrongly.text
+    # Eight points of a hundred, or two samples of ten, prove nothing of the kind.
+    assert judged("top1", pairs(0, 80, 600, 1000), max_drop=0.02).state is PASS
+    assert judged("top1", pairs(0, 2, 8, 10), max_drop=0.5).state is PASS
+    asleep = judged("latency_ms", timings(20.0, 0.1), max_ratio=0.8)
+    assert asleep.state is INVALID
+    assert "200 × as fast as its float model: does the artifact do its work?" in asleep.text
+    assert judged("throughput_fps", timings(20.0, 0.1, rate=True), min_ratio=2).state is INVALID
+    assert judged("latency_ms", timings(20.0, 0.3), max_ratio=0.8).state is PASS
+    # Slow is not implausible, and is what the bound is for.
+    assert judged("latency_ms", timings(0.1, 20.0), max_ratio=0.8).state is FAIL
+
+
 def test_a_float_model_below_its_floor_proves_nothing(judged, pairs):
     verdict = judged("top1", pairs(0, 0, 300, 397), max_drop=0.02, reference_min=0.96)
     assert verdict.state is INVALID
