@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from harness.measurement import Labels
-from harness.metrics.base import METRICS, Bench, Better, Metric
-from harness.metrics.ranking import labels
+from harness.metrics.base import METRICS, Bench
+from harness.metrics.ranking import Ranked, labels
 
 
 @METRICS.register
-class Precision(Metric):
+class Precision(Ranked):
     """Macro precision: how much of what is named a class belongs to it, averaged over classes."""
 
     metric: Literal["precision"] = "precision"
-    better: ClassVar[Better] = "higher"
-    needs_data: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str] | None] = frozenset({"image-classification"})
 
     def measure(self, bench: Bench) -> Labels:
         """Both models' labels beside the targets."""

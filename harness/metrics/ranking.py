@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from harness.errors import Unmeasurable
 from harness.measurement import Labels, Pairs
 from harness.measurement.labels import Statistic
+from harness.metrics.base import Better, Metric
 from harness.tasks.base import Evaluation
+
+
+class Ranked(Metric):
+    """What every metric is that is read off the classes which both models rank."""
+
+    better: ClassVar[Better] = "higher"
+    needs_data: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"image-classification"})
+    # A library's new version or another processor's rounding moves a sample or two in a thousand.
+    tolerance: ClassVar[float] = 0.002
 
 
 def hits(evaluation: Evaluation, k: int) -> Pairs:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from harness.measurement import Pairs
-from harness.metrics.base import METRICS, Bench, Better, Metric
-from harness.metrics.ranking import hits
+from harness.metrics.base import METRICS, Bench
+from harness.metrics.ranking import Ranked, hits
 
 
 @METRICS.register
-class Top5(Metric):
+class Top5(Ranked):
     """Share of samples whose target is among the five most probable classes."""
 
     metric: Literal["top5"] = "top5"
-    better: ClassVar[Better] = "higher"
-    needs_data: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str] | None] = frozenset({"image-classification"})
 
     def measure(self, bench: Bench) -> Pairs:
         """Among the five or not, a sample and side."""
