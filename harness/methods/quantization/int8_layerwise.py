@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
-from harness.methods.layers import Names
+from harness.methods.layers import Names, chosen
 from harness.methods.quantization.int8_static import Int8Static
 from harness.methods.quantization.rounding import neighbours, scales, with_feedback
 from harness.openvino_graph import Stored, import_openvino, layers
@@ -42,6 +42,9 @@ class Int8Layerwise(Method):
     needs_data: ClassVar[bool] = True
 
     keep_float: Names = Field(default=(), description="layers, or modules with all their layers, to leave in float")
+    float_inputs: Names = Field(
+        default=(), description="layers whose inputs stay in float: they multiply int8 weights in float arithmetic"
+    )
     preset: Literal["performance", "mixed"] = Field(
         default="performance", description="symmetric activations, or asymmetric where it pays"
     )
@@ -49,7 +52,7 @@ class Int8Layerwise(Method):
         default=32, ge=1, le=4096, description="places of each sample's feature map that a layer is fitted on"
     )
     ridge: float = Field(
-        default=0.1, gt=0, le=1000, description="pull towards the float weights, relative to the inputs' mean power"
+        default=1.0, gt=0, le=1000, description="pull towards the float weights, relative to the inputs' mean power"
     )
     damping: float = Field(default=0.01, gt=0, le=1, description="of the Hessian that distributes rounding errors")
     saturation: Literal["avoid", "ignore"] = Field(
@@ -70,24 +73,29 @@ class Int8Layerwise(Method):
             for node, weight in layers(quantized.model)
             if _fits(node, weight)
         ]
+        widened = chosen("float_inputs", self.float_inputs, [node.get_friendly_name() for _, (node, _) in pairs])
+        for _, (node, _) in pairs:
+            if node.get_friendly_name() in widened:
+                _bypass_quantizer(node)
         targets = _Targets(subject.model, [node for (node, _), _ in pairs], workshop.data.calibration, self.positions)
         for number, ((_, original), (node, _)) in enumerate(pairs):
             workshop.progress(f"fitting layer {number + 1} of {len(pairs)}: {node.get_friendly_name()}")
             layer = _Layer(node, original)
-            self._fit(layer, _Moments.gather(layer, quantized.model, targets, number))
+            saturates = self.saturation == "avoid" and node.get_friendly_name() not in widened
+            self._fit(layer, _Moments.gather(layer, quantized.model, targets, number), saturates)
         return quantized
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """Too few weights in int8: none at all, or layers in float that were not to be kept."""
         return Int8Static(keep_float=self.keep_float).contradictions(before, after)
 
-    def _fit(self, layer: _Layer, moments: _Moments) -> None:
+    def _fit(self, layer: _Layer, moments: _Moments, saturates: bool) -> None:
         power = np.diagonal(moments.inputs, axis1=1, axis2=2)
         pull = np.eye(power.shape[1]) * (self.ridge * power.mean(1) + 1e-10)[:, None, None]
         original = layer.weights.astype(np.float64)
         fitted = np.linalg.solve(moments.inputs + pull, moments.both + pull @ original.transpose(0, 2, 1))
         weights = fitted.transpose(0, 2, 1)
-        apart = neighbours(layer.channels, layer.taps) if self.saturation == "avoid" else None
+        apart = neighbours(layer.channels, layer.taps) if saturates else None
         scale = scales(weights, power, apart)
         codes = with_feedback(weights, scale, moments.inputs, self.damping, apart)
         layer.write(codes, scale)
@@ -212,6 +220,16 @@ def _fits(node: Any, weight: Stored) -> bool:
         and widened.get_type_name() == "Multiply"
         and widened.input_value(0).get_node().get_type_name() == "Convert"
     )
+
+
+def _bypass_quantizer(node: Any) -> None:
+    """Feed a layer what its input was before it was quantized; a change of shape may lie between."""
+    port = node.input(0)
+    while port.get_source_output().get_node().get_type_name() in ("Reshape", "Squeeze", "Transpose", "Unsqueeze"):
+        port = port.get_source_output().get_node().input(0)
+    quantizer = port.get_source_output().get_node()
+    if quantizer.get_type_name() == "FakeQuantize":
+        port.replace_source_output(quantizer.input_value(0))
 
 
 def _compiled(model: Any, outputs: list[Any]) -> Any:

@@ -124,6 +124,20 @@ def test_kept_layers_stay_in_float(subject, workshop, tmp_path):
     assert method.contradictions(evidence, evidence) == []
 
 
+def test_a_layer_with_float_inputs_keeps_its_int8_weights(subject, workshop, tmp_path):
+    method = Int8Layerwise(float_inputs=("9",))
+    evidence = reloaded(method.apply(subject, workshop), tmp_path).evidence()
+    assert set(evidence.dtypes) == {"int8"}
+    assert evidence.kernels == {"i8": 4, "f32": 1}
+    assert evidence.operators["FakeQuantize"] == 4
+    assert method.contradictions(evidence, evidence) == []
+
+
+def test_a_layer_that_is_not_there_is_refused(subject, workshop):
+    with pytest.raises(MethodError, match="float_inputs: the model has no layer 'classifier'"):
+        Int8Layerwise(float_inputs=("classifier",)).apply(subject, workshop)
+
+
 def test_tokens_and_layers_without_bias_are_fitted_too(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(16, 32, bias=False), nn.ReLU(), nn.Linear(32, 8)).eval()
