@@ -32,7 +32,7 @@ def wanted(path: Path, parent: pytest.Collector) -> bool:
         return False
     if parent.session.isinitpath(path):
         return True
-    below = [part.name for part in path.parents]
+    below = _folders(path, parent.config.rootpath)
     if "specs" not in below or path.name.startswith("_"):
         return False
     if MUST_FAIL in below:
@@ -41,6 +41,19 @@ def wanted(path: Path, parent: pytest.Collector) -> bool:
             parent.session.isinitpath(part) for part in path.parents if folder in part.parents
         )
     return True
+
+
+def _folders(path: Path, root: Path) -> list[str]:
+    """Names of the folders that a file lies in.
+
+    Those above a project do not count: one that was checked out below somebody's `specs/` is not all specs. A run that
+    was started inside of a project's `specs/` has them above it.
+    """
+    if path.is_relative_to(root):
+        inside = [part.name for part in path.relative_to(root).parents]
+        if "specs" in inside or (root / "specs").is_dir():
+            return inside
+    return [part.name for part in path.parents]
 
 
 class SpecModule(pytest.Module):
@@ -88,6 +101,11 @@ def _unreachable() -> None:
 class GateItem(pytest.Function):
     """What budgets and broken specs share: how a failure is shown."""
 
+    @property
+    def spec_id(self) -> str:
+        """The id of the spec, or the one that a broken file would have."""
+        return id_of(self.path, root_of(self.path))
+
     def _repr_failure_py(  # type: ignore[override]  # pytest asks this for errors of the set-up
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> str | TerminalRepr:
@@ -100,8 +118,8 @@ class GateItem(pytest.Function):
         return self._repr_failure_py(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the item stands: the YAML file."""
-        return self.path, None, self.name
+        """Where the item stands: the YAML file. The last part heads what a failure prints, and names the spec too."""
+        return self.path, None, f"{self.spec_id}::{self.name}"
 
 
 class SpecItem(GateItem):
@@ -112,6 +130,11 @@ class SpecItem(GateItem):
         self.file, self.case, self.label = file, case, label
         for mark in _marks("spec", case.spec.tier, case.spec.task, *case.spec.requires):
             self.add_marker(mark)
+
+    @property
+    def spec_id(self) -> str:
+        """The id of the spec."""
+        return self.file.id
 
     @property
     def key(self) -> tuple[str, str]:
@@ -126,8 +149,3 @@ class BrokenSpec(GateItem):
         super().__init__(**arguments)
         self.error = error
         self.add_marker("spec")
-
-    @property
-    def spec_id(self) -> str:
-        """The id that the spec would have."""
-        return id_of(self.path, root_of(self.path))

@@ -32,7 +32,7 @@ class GateExecution:
         left = self._left(item)
         item.stash[_LEFT] = left
         item.user_properties.extend(properties(left.verdict))
-        state, sentence = left.verdict.verdict, left.verdict.sentence
+        state, sentence = left.verdict.verdict, left.told or left.verdict.sentence
         if state in (State.INVALID, State.INCONCLUSIVE):
             raise NoVerdict(sentence)
         if state is State.NOT_RUN and not self._strict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.judge.verdict import Verdict
-from harness.run.cache import key_of, sealed_digest
+from harness.run.cache import sealed_digest
 from harness.run.pipeline import Run
 from harness.spec.load import Case, SpecFile
 
@@ -23,7 +25,7 @@ def export(folder: Path, file: SpecFile, case: Case, run: Run, rows: Sequence[Ve
         RuntimeError: the bytes changed since they were measured.
     """
     assert run.artifact is not None
-    target = folder / file.id / case.name if case.name else folder / file.id
+    target = place(folder, file, case)
     staging = target.with_name(f".{target.name}.new")
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(run.artifact, staging)
@@ -36,13 +38,52 @@ def export(folder: Path, file: SpecFile, case: Case, run: Run, rows: Sequence[Ve
         "weighin": __version__,
         "spec": file.id,
         "case": case.name,
-        "spec_sha256": key_of(case.spec.model_dump(mode="json")),
+        "spec_sha256": _digest(case),
         "files": digests,
         "environment": run.result.environment.model_dump(mode="json"),
+        "deploy": case.spec.deploy.model_dump(mode="json"),
         "kernels": run.result.kernels,
         "verdicts": [row.model_dump(mode="json") for row in rows],
     }
-    (staging / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    staging.rename(target)
+    text = json.dumps(manifest, indent=1) + "\n"
+    _clear(target)
+    target.mkdir(exist_ok=True)
+    for name in digests:
+        (target / name).parent.mkdir(exist_ok=True)
+        (staging / name).replace(target / name)
+    # Last, and whole: bytes beside which there is no manifest were not let out.
+    (staging / MANIFEST).write_text(text, encoding="utf-8")
+    (staging / MANIFEST).replace(target / MANIFEST)
+    shutil.rmtree(staging)
     return target
+
+
+def withdraw(folder: Path, file: SpecFile, case: Case) -> Path | None:
+    """Remove what an earlier run exported of a case that does not pass any more; None where there is nothing."""
+    target = place(folder, file, case)
+    return target if _clear(target) else None
+
+
+def _clear(target: Path) -> bool:
+    """Remove an export and nothing else: the exports of other specs may lie below it."""
+    try:
+        files = json.loads((target / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    for name in (MANIFEST, *files):
+        (target / name).unlink(missing_ok=True)
+    for folder in sorted({(target / name).parent for name in files} | {target}, reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    return True
+
+
+def place(folder: Path, file: SpecFile, case: Case) -> Path:
+    """Where the export of a case lies."""
+    return folder / file.id / case.name if case.name else folder / file.id
+
+
+def _digest(case: Case) -> str:
+    """Of the spec as it was read, defaults included: keys sorted, no spaces, UTF-8."""
+    text = json.dumps(case.spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -25,7 +25,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="accept what is measured as the new baseline of every case whose budgets all hold; needs --reason",
     )  # fmt: skip
     group.addoption("--reason", metavar="TEXT", help="why the new baselines are acceptable; kept in them")
-    group.addoption("--weighin-report", metavar="DIR", type=Path, help="write report.json and index.html there")
+    group.addoption("--weighin-report", metavar="DIR", type=Path, help="write report.json and report.html there")
     group.addoption(
         "--export", metavar="DIR", type=Path, help="write artifact and manifest of every case that passes there"
     )

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import BaselineError
 from harness.gate.collection import SpecItem
-from harness.gate.export import export
+from harness.gate.export import export, withdraw
 from harness.gate.outcome import Left
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted
+from harness.judge.bounds import LOAD_NOTICED
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.verdict import State, Verdict
+from harness.measurement import Measurement, Timings
 from harness.report.document import record
 from harness.report.progress import Progress
+from harness.report.terminal import name_of
 from harness.run.cache import Cache, default_folder
 from harness.run.environment import environment
 from harness.run.executor import LocalExecutor
 from harness.run.pipeline import Pipeline, Run
 
 Key = tuple[str, str]
+# Of the log that a failed worker leaves, so much is shown at the failure; the report has more.
+LOG_LINES = 6
 
 
 class CaseRunner:
@@ -58,15 +65,16 @@ class CaseRunner:
         self._seen.setdefault(key, []).append(row)
         first = key not in self._recorded
         self._recorded.add(key)
-        left = Left(
+        return Left(
             verdict=row,
             record=record(run.result) if first else None,
             candidate=self._candidate(item, run, standing, row) if self._updating else None,
             root=str(item.file.root),
             known=tuple(item.case.spec.budgets),
+            told=_told(run, self._seen[key]),
+            unaccepted=_unaccepted(item, run, standing, row),
+            notes=(*self._loaded(item, run, row), *self._finish(item, run)),
         )
-        self._finish(item, run)
-        return left
 
     def close(self) -> None:
         """End the workers."""
@@ -95,7 +103,7 @@ class CaseRunner:
         portable: dict[str, Accepted] = {}
         machine: dict[str, Accepted] = {}
         measured = run.result.measurements.get(item.label)
-        if measured is not None:
+        if measured is not None and not _busy(measured):
             spec = item.case.spec
             metric = spec.budgets[item.label]
             kept = machine if metric.machine else portable
@@ -112,10 +120,60 @@ class CaseRunner:
             else {},
         )
 
-    def _finish(self, item: SpecItem, run: Run) -> None:
-        """Export a case once all its items were judged and all are green."""
+    def _loaded(self, item: SpecItem, run: Run, row: Verdict) -> tuple[str, ...]:
+        """What was measured beside other work is no yardstick for later runs."""
+        measured = run.result.measurements.get(item.label)
+        if not self._updating or row.verdict is not State.PASS or not _busy(measured):
+            return ()
+        assert isinstance(measured, Timings)
+        return (
+            f"baseline of {name_of(row)}: {item.label} left out, for others took {measured.load:.0%} of the processor "
+            "while it was measured; accept it on a quieter machine",
+        )
+
+    def _finish(self, item: SpecItem, run: Run) -> tuple[str, ...]:
+        """Once all selected items of a case were judged: export it where all of it is green, else say why not."""
         rows, labels = self._seen[item.key], set(item.case.spec.budgets) | {EVIDENCE}
-        if self._export is None or run.artifact is None or {row.label for row in rows} != labels:
-            return
-        if all(row.verdict is State.PASS for row in rows):
-            export(self._export, item.file, item.case, run, rows)
+        judged = {row.label for row in rows}
+        if self._export is None or judged != set(self._selected.get(item.key, labels)):
+            return ()
+        name, broken = name_of(rows[0]), [row for row in rows if row.verdict is not State.PASS]
+        if broken:
+            gone = withdraw(self._export, item.file, item.case)
+            earlier = f"; the earlier export was removed from {gone}" if gone is not None else ""
+            return (f"not exported: {name}, for {told(broken)}{earlier}",)
+        if judged != labels or run.artifact is None:
+            return (f"not exported: {name}, for only {', '.join(sorted(judged))} ran",)
+        return (f"exported: {export(self._export, item.file, item.case, run, rows)}",)
+
+
+def told(rows: Sequence[Verdict]) -> str:
+    """Labels by verdict, as a clause: ``size_mb, top1 FAIL``."""
+    states = dict.fromkeys(row.verdict for row in rows)
+    return "; ".join(f"{', '.join(row.label for row in rows if row.verdict is state)} {state}" for state in states)
+
+
+def _busy(measured: Measurement | None) -> bool:
+    return isinstance(measured, Timings) and measured.load > LOAD_NOTICED
+
+
+def _told(run: Run, rows: Sequence[Verdict]) -> str:
+    """What the latest of a case's rows prints where its sentence is not it: why nothing was measured is told once."""
+    failure, row = run.result.failure, rows[-1]
+    if failure is None:
+        return ""
+    if len(rows) > 1:
+        return f"{row.label}: as {rows[0].label} → {row.verdict}"
+    # A failure that was not foreseen names its stage; what the worker wrote last is then worth reading.
+    if not failure.log or not re.match(r"the \w+ stage ", failure.sentence):
+        return ""
+    tail = [f"    {line}" for line in failure.log.splitlines()[-LOG_LINES:]]
+    return "\n".join([row.sentence, "  the end of the worker's log:", *tail])
+
+
+def _unaccepted(item: SpecItem, run: Run, standing: Standing, row: Verdict) -> bool:
+    """Whether the want of a baseline is all that is wrong."""
+    if row.verdict is not State.FAIL or standing.accepted(item.case.spec.budgets[item.label], item.label) is not None:
+        return False
+    alone = verdict(item.case.spec, run.result, item.label, replace(standing, updating=True))
+    return alone.verdict is State.PASS

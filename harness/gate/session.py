@@ -12,12 +12,14 @@ import pytest
 from harness import __version__
 from harness.errors import BaselineError
 from harness.gate.outcome import Left, exit_status
+from harness.gate.runner import told
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate, accepted
+from harness.judge.case import HOW_TO_ACCEPT
 from harness.judge.verdict import State
 from harness.report import document, html, summary
 from harness.report.document import CaseRecord, Report
-from harness.report.terminal import write_table
+from harness.report.terminal import name_of, write_table
 from harness.spec.load import SUFFIXES, id_of
 
 
@@ -44,6 +46,9 @@ class GateSession:
         """Write everything, once, and set the exit code."""
         if not self._left:
             return
+        # Under xdist the cases of several workers come in mixed; a spec's own rows come in order.
+        cases = list(dict.fromkeys(left.verdict.case for left in self._left))
+        self._left.sort(key=lambda left: (left.root, left.verdict.spec, cases.index(left.verdict.case)))
         roots = sorted({Path(left.root) for left in self._left})
         if self._config.getoption("update_baselines"):
             self._update(roots)
@@ -55,6 +60,11 @@ class GateSession:
             cases=self._records(),
             orphaned_baselines=tuple(orphaned),
         )
+        self._notes += [note for left in self._left for note in left.notes]
+        if any(left.unaccepted for left in self._left):
+            self._notes.append(
+                f"budgets that hold and have no baseline: look at them, then accept with {HOW_TO_ACCEPT}"
+            )
         if orphaned:
             self._notes.append(f"baselines with no spec: {', '.join(orphaned)}; remove them, or restore their YAML")
         self._write(report)
@@ -65,7 +75,11 @@ class GateSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the verdict table."""
         if self._left:
-            write_table(terminalreporter, [left.verdict for left in self._left], self._notes)
+            rows = [left.verdict for left in self._left]
+            waiting = {
+                (row.spec, row.case, row.label) for left, row in zip(self._left, rows, strict=True) if left.unaccepted
+            }
+            write_table(terminalreporter, rows, self._notes, waiting)
 
     def _records(self) -> tuple[CaseRecord, ...]:
         records = {(left.record.spec, left.record.case): left.record for left in self._left if left.record is not None}
@@ -86,14 +100,15 @@ class GateSession:
         commit, reason = _commit(roots[0]), str(self._config.getoption("reason")).strip()
         updated: dict[Path, dict[str, baselines.Baseline]] = defaultdict(dict)
         for (root, spec, case), items in sorted(by_case.items()):
-            name = f"{spec}[{case}]" if case else spec
-            if any(left.verdict.verdict is not State.PASS for left in items):
-                self._notes.append(f"baseline of {name}: not accepted, for not every budget holds")
-                continue
+            name = name_of(items[0].verdict)
             try:
                 old = updated[Path(root)].get(spec) or baselines.read(Path(root), spec)
             except BaselineError as error:
                 self._notes.append(str(error))
+                continue
+            broken = [left.verdict for left in items if left.verdict.verdict is not State.PASS]
+            if broken:
+                self._notes.append(f"baseline of {name}: nothing accepted, for {told(broken)}")
                 continue
             known = set(items[0].known)
             candidate = _joined([left.candidate for left in items if left.candidate is not None])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
-from harness.judge.verdict import State, Verdict, number
+from harness.judge.figures import number, ratio_text
+from harness.judge.verdict import State, Verdict
 
 _COLOURS = {
     State.PASS: {"green": True},
@@ -15,42 +17,115 @@ _COLOURS = {
     State.INCONCLUSIVE: {"yellow": True},
     State.NOT_RUN: {"yellow": True},
 }
-HEADERS = ("spec", "budget", "float", "compressed", "bound", "verdict")
+HEADERS = ("budget", "float", "compressed", "change", "bound", "verdict")
+_FIGURES = slice(1, 3)
+# How a bound is written, before its limit.
+_BOUNDS = {
+    "min": "≥", "max": "≤", "min_ratio": "ratio ≥", "max_ratio": "ratio ≤", "max_drop": "drop ≤", "max_rise": "rise ≤",
+    "reference_min": "float ≥", "reference_max": "float ≤",
+}  # fmt: skip
+# Spec, case and label of a row.
+Key = tuple[str, str, str]
 
 
-def write_table(terminal: pytest.TerminalReporter, rows: Sequence[Verdict], notes: Sequence[str]) -> None:
-    """Write one line a budget, then the counts, then what else a user should know."""
+@dataclass(frozen=True)
+class _Line:
+    """One budget, as text: the bounds one by one, for a narrow terminal stacks them."""
+
+    row: Verdict
+    cells: tuple[str, str, str, str]
+    bounds: tuple[str, ...]
+    verdict: str
+
+
+def write_table(
+    terminal: pytest.TerminalReporter, rows: Sequence[Verdict], notes: Sequence[str], unaccepted: Collection[Key] = ()
+) -> None:
+    """Write one line a budget, then the counts, then what else a user should know.
+
+    Args:
+        terminal: where to.
+        rows: the verdicts; the rows of one case stand together.
+        notes: one line each.
+        unaccepted: rows that fail for one reason only: their budget holds, and no baseline is stored.
+    """
     terminal.section("weighin")
-    cells = [_cells(row) for row in rows]
-    widths = [max(len(line[column]) for line in (HEADERS, *cells)) for column in range(len(HEADERS))]
-    terminal.write_line(_line(HEADERS, widths), bold=True)
+    lines = [_line(row, _key(row) in unaccepted) for row in rows]
+    widths = [max(map(len, column)) for column in zip(HEADERS[:4], *(line.cells for line in lines), strict=True)]
+    room = terminal._tw.fullwidth - sum(widths) - 2 * len(widths) - max(len(line.verdict) for line in lines) - 4
+    stacked = any(len(", ".join(line.bounds)) > room for line in lines)
+    shown = [line.bounds if stacked else (", ".join(line.bounds),) for line in lines]
+    widths.append(max(len(HEADERS[4]), *(len(bound) for bounds in shown for bound in bounds)))
+    terminal.write_line(f"  {_padded(HEADERS[:5], widths)}  {HEADERS[5]}", bold=True)
     previous = ""
-    for row, line in zip(rows, cells, strict=True):
-        # A spec is named once; its budgets stand below it.
-        shown = ("" if line[0] == previous else line[0], *line[1:])
-        previous = line[0]
-        terminal.write(_line(shown, widths)[: -len(line[-1])])
-        terminal.write_line(line[-1], **_COLOURS[row.verdict])
-    counts = {state: sum(row.verdict is state for row in rows) for state in State}
+    for line, bounds in zip(lines, shown, strict=True):
+        if name_of(line.row) != previous:
+            terminal.write_line(previous := name_of(line.row), bold=True)
+        first, *others = bounds or ("",)
+        terminal.write(f"  {_padded((*line.cells, first), widths)}  ")
+        terminal.write_line(line.verdict, **_COLOURS[line.row.verdict])
+        for bound in others:
+            terminal.write_line(f"  {_padded(('', '', '', '', bound), widths)}".rstrip())
     terminal.write_line("")
-    terminal.write_line(", ".join(f"{count} {state.value}" for state, count in counts.items() if count))
-    for note in notes:
+    terminal.write_line(_counts(rows, len(unaccepted)))
+    for note in (*_not_run(rows), *notes):
         terminal.write_line(note)
 
 
-def _cells(row: Verdict) -> tuple[str, ...]:
-    name = f"{row.spec}[{row.case}]" if row.case else row.spec
-    figures = [
-        f"{number(value)} {row.unit}".rstrip() if value is not None else "" for value in (row.reference, row.value)
-    ]
-    bounds = ", ".join(f"{bound} {number(limit)}" for bound, limit in row.bound.items())
-    return (name, row.label, *figures, bounds, row.verdict.value)
+def name_of(row: Verdict) -> str:
+    """The spec, and in brackets the case where the file has cases."""
+    return f"{row.spec}[{row.case}]" if row.case else row.spec
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = []
-    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        padded.append(
-            cell.rjust(width) if column in (2, 3) else cell if column == len(cells) - 1 else cell.ljust(width)
-        )
-    return "  ".join(padded)
+def _key(row: Verdict) -> Key:
+    return row.spec, row.case, row.label
+
+
+def _line(row: Verdict, unaccepted: bool) -> _Line:
+    reference, value = (number(figure) if figure is not None else "" for figure in (row.reference, row.value))
+    bounds = tuple(
+        f"{_BOUNDS[name]} {(ratio_text if name.endswith('ratio') else number)(limit)}"
+        for name, limit in row.bound.items()
+    )
+    # The unit stands once, behind the figure that is judged.
+    cells = (row.label, reference, f"{value} {row.unit}" if value and row.unit else value, _change(row))
+    return _Line(row, cells, bounds, row.verdict + (" no baseline" if unaccepted else ""))
+
+
+def _change(row: Verdict) -> str:
+    """What the bound is held against, where that is not the compressed model's own figure."""
+    if row.interval is None or row.interval.of == "value":
+        return ""
+    if row.interval.of == "ratio":
+        return f"ratio {ratio_text(row.interval.estimate)}"
+    rise = "max_rise" in row.bound and "max_drop" not in row.bound
+    return f"{'rise' if rise else 'drop'} {number(-row.interval.estimate if rise else row.interval.estimate)}"
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
+    columns = range(len(cells))[_FIGURES]
+    return "  ".join(
+        cell.rjust(width) if column in columns else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+
+
+def _counts(rows: Sequence[Verdict], unaccepted: int) -> str:
+    counts = {state: sum(row.verdict is state for row in rows) for state in State}
+    text = {state: f"{count} {state}" for state, count in counts.items() if count}
+    if unaccepted:
+        every = "all" if counts[State.FAIL] > 1 else "it"
+        which = every if unaccepted == counts[State.FAIL] else f"{unaccepted} of them"
+        text[State.FAIL] += f" ({which} only for want of a baseline)"
+    return ", ".join(text.values())
+
+
+def _not_run(rows: Sequence[Verdict]) -> Iterator[str]:
+    """Why rows were not run, once for the rows of a case that share the reason."""
+    told = set()
+    for row in rows:
+        if row.verdict is State.NOT_RUN:
+            reason = row.sentence.removeprefix(f"{row.label}: ").removesuffix(f" → {row.verdict}")
+            if (name_of(row), reason) not in told:
+                told.add((name_of(row), reason))
+                yield f"not run: {name_of(row)}: {reason}"
