@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch.ao.quantization import QConfigMapping
 
 TORCH_ONLY = ("observer", "per_channel", "engine", "reduce_range")
-OPENVINO_ONLY = ("preset", "model_type", "fast_bias_correction", "smooth_quant_alpha")
+OPENVINO_ONLY = ("preset", "model_type", "fast_bias_correction", "smooth_quant_alpha", "overflow_fix")
 # Types whose every element takes eight bits.
 EIGHT_BITS = ("int8", "uint8")
 BATCH = 32
@@ -33,7 +33,8 @@ class Int8Static(Method):
     """Post-training static quantization to int8.
 
     A torch module is quantized in FX graph mode; an OpenVINO model by NNCF. `observer`, `per_channel`, `engine` and
-    `reduce_range` are torch's; `preset`, `model_type`, `fast_bias_correction` and `smooth_quant_alpha` are NNCF's.
+    `reduce_range` are torch's; `preset`, `model_type`, `fast_bias_correction`, `smooth_quant_alpha` and `overflow_fix`
+    are NNCF's.
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
     2018; R. Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018.
     """
@@ -64,6 +65,12 @@ class Int8Static(Method):
     )
     smooth_quant_alpha: float | None = Field(
         default=None, ge=0, le=1, description="how much of an activation's range moves into the weights (NNCF)"
+    )
+
+    overflow_fix: Literal["none", "first-layer", "all"] = Field(
+        default="first-layer",
+        description="layers whose weights get 7 bits, so that 16-bit sums cannot saturate on processors without VNNI "
+        "(NNCF)",
     )
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:

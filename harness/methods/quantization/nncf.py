@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from harness.methods.base import Workshop
     from harness.methods.quantization.int8_static import Int8Static
 
+# Our names for NNCF's.
+_OVERFLOW_FIXES = {"none": "disable", "first-layer": "first_layer_only", "all": "enable"}
+
 
 def quantize(subject: Subject, workshop: Workshop, options: Int8Static, correct_biases: bool = True) -> Subject:
     """Quantize weights (per channel) and activations (per tensor) of an OpenVINO graph to 8 bits, calibrated.
@@ -40,7 +43,9 @@ def quantize(subject: Subject, workshop: Workshop, options: Int8Static, correct_
     calibration = workshop.data.calibration
     workshop.progress(f"calibrating on {len(calibration)} samples")
     samples = nncf.Dataset(Samples(calibration), lambda batch: {i: each.numpy() for i, each in enumerate(batch.inputs)})
-    advanced = nncf.AdvancedQuantizationParameters(disable_bias_correction=not correct_biases)
+    advanced = nncf.AdvancedQuantizationParameters(
+        disable_bias_correction=not correct_biases, overflow_fix=nncf.OverflowFix(_OVERFLOW_FIXES[options.overflow_fix])
+    )
     if options.smooth_quant_alpha is not None:
         advanced.smooth_quant_alphas = nncf.AdvancedSmoothQuantParameters(
             convolution=options.smooth_quant_alpha, matmul=options.smooth_quant_alpha

@@ -15,6 +15,7 @@ from harness.lowering import lower
 from harness.methods.base import Workshop
 from harness.methods.quantization.float16 import Float16
 from harness.methods.quantization.int8_static import Int8Static
+from harness.openvino_graph import layers
 from harness.runtimes.base import Runner
 from harness.runtimes.openvino import OpenVino
 from harness.tasks.base import TASKS
@@ -142,6 +143,14 @@ def test_options_of_nncf_reach_it(options, subject, workshop, tmp_path):
     method = Int8Static(**options)
     evidence = reloaded(method.apply(subject, workshop), tmp_path).evidence()
     assert evidence.share("int8", "uint8") == 1
+
+
+@pytest.mark.parametrize(
+    ("fix", "largest"), [("none", (127, 127, 127)), ("first-layer", (63, 127, 127)), ("all", (63, 63, 63))]
+)
+def test_the_overflow_fix_takes_a_bit_from_the_layers_it_names(fix, largest, subject, workshop):
+    model = Int8Static(overflow_fix=fix).apply(subject, workshop).model
+    assert tuple(int(np.abs(weight.array()).max()) for _, weight in layers(model)) == largest
 
 
 def test_it_is_silent(subject, workshop, capfd):
