@@ -62,7 +62,10 @@ class TensorSplit(Split):
     """Samples held in memory: inputs of shape (samples, …) and targets of shape (samples,)."""
 
     def __init__(
-        self, inputs: torch.Tensor, targets: torch.Tensor, units: np.ndarray[Any, Any] | None = None,
+        self,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        units: np.ndarray[Any, Any] | None = None,
         names: list[str] | None = None,
     ) -> None:
         self.inputs, self.targets = inputs, targets
@@ -78,7 +81,7 @@ class TensorSplit(Split):
         order = torch.arange(len(self))
         if shuffle is not None:
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in order.split(size):
+        for chosen in torch.split(order, size):
             yield Batch((self.inputs[chosen],), self.targets[chosen])
 
     def digests(self) -> Iterator[bytes]:
