@@ -35,6 +35,7 @@ class Left(BaseModel):
         candidate: what this label offers to a baseline, when baselines are updated.
         root: the project root.
         known: labels of the case, so that an update drops what the spec no longer has.
+        cases: cases of the file, for the same reason.
         told: what a failure prints; the sentence where it is empty.
         unaccepted: the budget holds, and the verdict is FAIL because no baseline is stored.
         notes: lines for the end of the run.
@@ -46,6 +47,7 @@ class Left(BaseModel):
     candidate: Candidate | None = None
     root: str
     known: tuple[str, ...] = Field(default=())
+    cases: tuple[str, ...] = Field(default=())
     told: str = ""
     unaccepted: bool = False
     notes: tuple[str, ...] = ()

@@ -71,6 +71,7 @@ class CaseRunner:
             candidate=self._candidate(item, run, standing, row) if self._updating else None,
             root=str(item.file.root),
             known=tuple(item.case.spec.budgets),
+            cases=tuple(case.name for case in item.file.cases),
             told=_told(run, self._seen[key]),
             unaccepted=_unaccepted(item, run, standing, row),
             notes=(*self._loaded(item, run, row), *self._finish(item, run)),

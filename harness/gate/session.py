@@ -113,7 +113,9 @@ class GateSession:
             known = set(items[0].known)
             candidate = _joined([left.candidate for left in items if left.candidate is not None])
             if candidate.portable or candidate.machine:
-                updated[Path(root)][spec] = accepted(old, spec, case, candidate, known, reason, commit)
+                updated[Path(root)][spec] = accepted(
+                    old, spec, case, candidate, known, reason, commit, set(items[0].cases)
+                )
         for folder in sorted(updated):
             for path in baselines.write_all(folder, updated[folder]):
                 self._notes.append(f"baseline accepted: {path.relative_to(folder)}")

@@ -31,7 +31,14 @@ class Candidate:
 
 
 def accepted(
-    old: Baseline | None, spec: str, case: str, candidate: Candidate, known: set[str], reason: str, commit: str
+    old: Baseline | None,
+    spec: str,
+    case: str,
+    candidate: Candidate,
+    known: set[str],
+    reason: str,
+    commit: str,
+    cases: set[str] | None = None,
 ) -> Baseline:
     """A baseline with the candidate merged in: labels that were not run keep what they had.
 
@@ -43,6 +50,7 @@ def accepted(
         known: labels that the spec still has; others are dropped.
         reason: why, in the user's words.
         commit: what is checked out.
+        cases: cases that the spec still has; others are dropped. None keeps all.
     """
     baseline = old or Baseline(spec=spec)
     before = baseline.cases.get(case, CaseBaseline())
@@ -70,7 +78,8 @@ def accepted(
             Change(date=date.today().isoformat(), commit=commit, reason=reason, values=moved),  # noqa: DTZ011 - the reviewer's day
         ),
     )
-    return baseline.model_copy(update={"cases": {**baseline.cases, case: case_baseline}})
+    kept = {name: entry for name, entry in baseline.cases.items() if cases is None or name in cases}
+    return baseline.model_copy(update={"cases": {**kept, case: case_baseline}})
 
 
 def _kept(labels: Mapping[str, Accepted], known: set[str]) -> dict[str, Accepted]:

@@ -85,3 +85,12 @@ def test_what_was_there_is_not_changed_in_place():
     before = first.model_dump_json()
     taken(first, candidate({"size": 1.0}), ["size"])
     assert first.model_dump_json() == before
+
+
+def test_a_case_that_the_spec_no_longer_has_is_dropped():
+    old = accepted(
+        None, "task/mine", "gone", candidate({"size_mb": 1.0}), {"size_mb"}, "first", "abc", {"gone", "stays"}
+    )
+    new = accepted(old, "task/mine", "stays", candidate({"size_mb": 2.0}), {"size_mb"}, "second", "def", {"stays"})
+    assert set(old.cases) == {"gone"}
+    assert set(new.cases) == {"stays"}
