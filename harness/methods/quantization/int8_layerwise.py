@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -52,7 +52,7 @@ class Int8Layerwise(Method):
         default=32, ge=1, le=4096, description="places of each sample's feature map that a layer is fitted on"
     )
     ridge: float = Field(
-        default=1.0, gt=0, le=1000, description="pull towards the float weights, relative to the inputs' mean power"
+        default=10.0, gt=0, le=1000, description="pull towards the float weights, relative to the inputs' mean power"
     )
     damping: float = Field(default=0.01, gt=0, le=1, description="of the Hessian that distributes rounding errors")
     saturation: Literal["avoid", "ignore"] = Field(
@@ -162,23 +162,19 @@ class _Targets:
     """What each float layer answers, at a few places of every calibration sample: (samples * places, channels)."""
 
     def __init__(self, model: Any, nodes: list[Any], split: Split, positions: int) -> None:
-        self.split = split
+        # Every layer walks through them: decoding and cropping photos anew each time would cost a sixth of the run.
+        self.inputs = [[each.numpy() for each in batch.inputs] for batch in split.batches(BATCH)]
         generator = np.random.default_rng(0)
         compiled = _compiled(model, [node.output(0) for node in nodes])
         self.places: list[Array | None] = []
         answers: list[list[Array]] = [[] for _ in nodes]
-        for inputs in self.inputs():
+        for inputs in self.inputs:
             outputs = [compiled_output.copy() for compiled_output in compiled(inputs).to_tuple()]
             if not self.places:
                 self.places = [_places(output.shape, positions, generator) for output in outputs]
             for kept, output, places in zip(answers, outputs, self.places, strict=True):
                 kept.append(_at(output, places))
         self.answers = answers
-
-    def inputs(self) -> Iterator[list[Array]]:
-        """The calibration samples, a batch at a time."""
-        for batch in self.split.batches(BATCH):
-            yield [each.numpy() for each in batch.inputs]
 
 
 class _Moments:
@@ -196,7 +192,7 @@ class _Moments:
         sum_input: Any = 0.0
         sum_target: Any = 0.0
         count = 0
-        for batch, answers in zip(targets.inputs(), targets.answers[number], strict=True):
+        for batch, answers in zip(targets.inputs, targets.answers[number], strict=True):
             patches = layer.patches(compiled(batch).to_tuple()[0], targets.places[number])
             wanted = answers.reshape(-1, layer.groups, layer.rows).transpose(1, 0, 2)
             inputs = inputs + (patches.transpose(0, 2, 1) @ patches).astype(np.float64)
