@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.errors import ArtifactError, Unmeasurable
 from harness.forms import Form, Subject
 from harness.lowering import lower
+from harness.openvino_graph import import_openvino
 from harness.runtimes.base import RUNTIMES, Runner
 from harness.runtimes.openvino import OpenVino
 
@@ -150,6 +151,7 @@ def test_zeros_are_counted_where_pruning_put_them(tmp_path):
     ("mode", "stored", "zero"), [("int8_asym", "uint8", None), ("int4_sym", "int4", 0), ("int4_asym", "uint4", None)]
 )
 def test_zeros_of_compressed_weights_are_those_that_decompress_to_zero(mode, stored, zero, tmp_path):
+    import_openvino()
     import nncf
 
     nncf.set_log_level(40)
