@@ -49,7 +49,7 @@ def write_table(
         notes: one line each.
         unaccepted: rows that fail for one reason only: their budget holds, and no baseline is stored.
     """
-    terminal.section("weighin")
+    terminal.write_sep("=", "weighin")
     lines = [_line(row, _key(row) in unaccepted) for row in rows]
     widths = [max(map(len, column)) for column in zip(HEADERS[:4], *(line.cells for line in lines), strict=True)]
     room = terminal._tw.fullwidth - sum(widths) - 2 * len(widths) - max(len(line.verdict) for line in lines) - 4
