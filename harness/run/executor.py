@@ -142,16 +142,14 @@ class _Server:
                         return f"was killed: it ran past its limit of {limit:g} s (measure.timeout_s)"
 
     def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            try:
-                self._process.wait(1)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._process is not None and self._process.stdout is not None:
-            self._process.stdout.close()
+        """End the server, and with it a worker that is still at work: there is nothing in either to save."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
 
 # Libraries that would call home or draw progress bars; none of it belongs in a gate.
