@@ -33,8 +33,7 @@ class Progress:
         view = (_Live if reporter.isatty and reporter.hasmarkup else _Log)(reporter, self._write)
 
         def watch(doing: str, seconds: float) -> None:
-            elapsed = time.monotonic() - started
-            view.tell(f"{name}: {doing} ({elapsed:.0f} s)", elapsed)
+            view.tell(f"{name}: {doing}", time.monotonic() - started)
 
         try:
             yield watch
@@ -65,8 +64,9 @@ class _Live(_View):
         self._terminal, self._write, self._shown = reporter._tw, write, ""
 
     def tell(self, text: str, elapsed: float) -> None:
-        width = self._terminal.fullwidth - 1
-        line = f"{text[:width]:<{width}}"
+        # However long the name is, the seconds are seen to run.
+        spent, width = f" ({elapsed:.0f} s)", self._terminal.fullwidth - 1
+        line = f"{text[: width - len(spent)] + spent:<{width}}"
         if line != self._shown:
             self._write(f"{'' if self._shown else chr(10)}\r{line}")
             self._shown = line
@@ -86,7 +86,7 @@ class _Log(_View):
 
     def tell(self, text: str, elapsed: float) -> None:
         if elapsed - self._told >= QUIET_S:
-            self._write(f"\n{text}")
+            self._write(f"\n{text} ({elapsed:.0f} s)")
             self._told = elapsed
 
     def close(self) -> None:
