@@ -114,9 +114,8 @@ def _counts(rows: Sequence[Verdict], unaccepted: int) -> str:
     counts = {state: sum(row.verdict is state for row in rows) for state in State}
     text = {state: f"{count} {state}" for state, count in counts.items() if count}
     if unaccepted:
-        every = "all" if counts[State.FAIL] > 1 else "it"
-        which = every if unaccepted == counts[State.FAIL] else f"{unaccepted} of them"
-        text[State.FAIL] += f" ({which} only for want of a baseline)"
+        which = "" if unaccepted == counts[State.FAIL] else f"{unaccepted} of them "
+        text[State.FAIL] += f" ({which}only for want of a baseline)"
     return ", ".join(text.values())
 
 

@@ -70,7 +70,7 @@ def test_a_narrow_terminal_stacks_the_bounds_and_keeps_to_its_width(pytestconfig
 
 def test_a_failure_for_want_of_a_baseline_is_told_from_a_broken_budget(pytestconfig: pytest.Config) -> None:
     broken = SIZE.model_copy(update={"label": "params_m"})
-    assert "1 FAIL (it only for want of a baseline), 1 PASS" in table(
+    assert "1 FAIL (only for want of a baseline), 1 PASS" in table(
         pytestconfig, 80, [SIZE, TOP1], unaccepted=UNACCEPTED
     )
     lines = table(pytestconfig, 80, [SIZE, broken], unaccepted=UNACCEPTED)
