@@ -33,6 +33,9 @@ def lower(subject: Subject, to: Form) -> Subject:
         raise MethodError(f"there is no way from the {subject.form} to the {to}")
     try:
         model = edge(subject)
+    except ModuleNotFoundError:
+        # The worker names the extra that brings it.
+        raise
     except Exception as error:
         reason = textwrap.shorten(str(error), 400) or type(error).__name__
         raise MethodError(f"the {subject.form} does not convert to the {to}: {reason}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.judge.baseline import Accepted
-from harness.judge.bounds import LOAD_BIAS, LOAD_NOTICED
+from harness.judge.bounds import LOAD_NOTICED, load_bias
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import Finding, State
 from harness.measurement import Base, Exact, Measurement, Timings
@@ -57,7 +57,7 @@ def _timed(
     else:
         distance, gain = lower / ours.upper, ours.lower / upper
     if distance > 1 + tolerance:
-        if now.load > LOAD_NOTICED and distance <= (1 + tolerance) * (1 + LOAD_BIAS):
+        if now.load > LOAD_NOTICED and distance <= (1 + tolerance) * (1 + load_bias(now.load)):
             return Finding(
                 State.INCONCLUSIVE, f"worse than the {text}, but others took {now.load:.0%} of the processor"
             )

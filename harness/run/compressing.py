@@ -63,7 +63,7 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
             subject = step.apply(_lowered(subject, form), within)
         except WeighinError:
             raise
-        except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
+        except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise MethodError(f"{name} failed on this model: {type(error).__name__}: {error}") from error
     progress("writing the compressed artifact")
     _save(spec, _lowered(subject, forms[-1]), compressed, probe_inputs)

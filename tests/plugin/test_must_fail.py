@@ -54,7 +54,7 @@ def test_the_gate_refuses_it_for_its_stated_reason(rows: dict[tuple[str, str], A
         # Other tests share the machine; a gate that says so is right not to call it proven.
         assert row.verdict == "INCONCLUSIVE"
         assert row.value is not None
-        assert row.value / row.reference > 0.85 * row.bound["max_ratio"]
+        assert row.value / row.reference > 0.4 * row.bound["max_ratio"]
     else:
         assert row.verdict == verdict
 

@@ -182,10 +182,10 @@ def test_a_rate_is_better_when_it_is_higher(judged, timings):
 
 
 @pytest.mark.parametrize(
-    ("limit", "state"), [(0.8, PASS), (0.59, PASS), (0.55, INCONCLUSIVE), (0.45, INCONCLUSIVE), (0.40, FAIL)]
+    ("limit", "state"), [(0.8, PASS), (0.67, PASS), (0.63, INCONCLUSIVE), (0.40, INCONCLUSIVE), (0.37, FAIL)]
 )
 def test_load_withholds_the_verdicts_that_its_bias_could_turn(judged, timings, limit, state):
-    # A neighbour biases a ratio by up to 15 %: 0.5 may be anything from 0.425 to 0.575.
+    # A neighbour who takes 20 % may bias a ratio by 1.3: 0.5 may be anything from 0.385 to 0.65.
     assert judged("latency_ms", timings(20.0, 10.0, load=0.2), max_ratio=limit).state is state
     idle = judged("latency_ms", timings(20.0, 10.0, load=0.02), max_ratio=limit)
     assert idle.state is (PASS if limit > 0.5 else FAIL)
@@ -197,11 +197,11 @@ def test_load_withholds_milliseconds_and_differences_too(judged, timings):
         verdict = judged("latency_ms", busy, **bounds)
         assert verdict.state is INCONCLUSIVE
         assert "others took 20% of the processor while measuring" in verdict.text
-    assert judged("latency_ms", busy, max=12.0).state is PASS
-    # Slower by 2 ms is a ratio of 1.1, and load may have made it 1.0 or 1.2.
+    assert judged("latency_ms", busy, max=13.5).state is PASS
+    # Slower by 2 ms is a ratio of 1.1, and load may have made it 0.85 or 1.43.
     assert judged("latency_ms", timings(20.0, 22.0, load=0.2), max_rise=1.0).state is INCONCLUSIVE
     assert judged("latency_ms", timings(20.0, 22.0), max_rise=1.0).state is FAIL
-    assert judged("latency_ms", timings(20.0, 22.0, load=0.2), max_rise=6.0).state is PASS
+    assert judged("latency_ms", timings(20.0, 22.0, load=0.2), max_rise=9.0).state is PASS
 
 
 def test_load_is_no_excuse_for_a_count(judged):
