@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pruning: single weights, and whole channels."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Quantization: fewer bits for weights, and for what they multiply."""
