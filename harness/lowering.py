@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.artifacts.openvino import Stored, import_openvino, layers
 from harness.errors import MethodError
 from harness.forms import Form, Subject
-from harness.openvino_graph import Stored, import_openvino, layers
 
 if TYPE_CHECKING:
     import torch

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from harness.artifacts.torchscript_archive import read
 from harness.errors import ArtifactError, MethodError, SourceError
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 from harness.sources.base import digest_of
 from harness.sources.file import File
-from harness.torchscript_archive import read
 
 FORMS: Mapping[str, Form] = {
     ".pt": Form.TORCHSCRIPT,
@@ -79,6 +79,6 @@ class Given(Method):
 
 
 def _openvino(path: Path) -> object:
-    from harness.openvino_graph import import_openvino
+    from harness.artifacts.openvino import import_openvino
 
     return import_openvino().Core().read_model(path)

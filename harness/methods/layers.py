@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from harness.artifacts.torchscript_graph import multiplies
 from harness.errors import MethodError, closest
-from harness.torchscript_graph import multiplies
 
 if TYPE_CHECKING:
     from torch import nn

@@ -32,7 +32,7 @@ def answers(subject: Subject, batch: tuple[torch.Tensor, ...]) -> list[np.ndarra
 
     model = subject.model
     if subject.form is Form.OPENVINO:
-        from harness.openvino_graph import import_openvino
+        from harness.artifacts.openvino import import_openvino
 
         compiled = import_openvino().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         rows = [list(compiled([one.numpy() for one in sample]).values()) for sample in _samples(batch)]

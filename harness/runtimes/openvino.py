@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from harness.artifacts.openvino import LAYERS, facts, import_openvino, number_names
 from harness.errors import ArtifactError, Unmeasurable
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.openvino_graph import LAYERS, facts, import_openvino, number_names
 from harness.runtimes.base import RUNTIMES, Runner, Runtime
 
 if TYPE_CHECKING:

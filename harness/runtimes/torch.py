@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from harness.artifacts.torchscript_archive import read, write
+from harness.artifacts.torchscript_graph import evidence_of, macs_of
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.quantization.engine import engine_of
 from harness.runtimes.base import RUNTIMES, Runner, Runtime
-from harness.torchscript_archive import read, write
-from harness.torchscript_graph import evidence_of, macs_of
 
 if TYPE_CHECKING:
     import torch

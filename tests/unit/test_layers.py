@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2] / "harness"
 # Each layer may import itself and what stands before it.
 LAYERS = {
     "leaves": "__init__ errors registry forms evidence statistics measurement",
-    "families": "data tasks sources methods runtimes metrics training zoo lowering recipes openvino_graph "
-    "torchscript_graph torchscript_archive",
+    "artifacts": "artifacts",
+    "families": "data tasks sources methods runtimes metrics training zoo lowering recipes",
     "spec": "spec",
     "run": "run",
     "judge": "judge",

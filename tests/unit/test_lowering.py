@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from harness.artifacts.openvino import import_openvino, layers
 from harness.errors import MethodError
 from harness.forms import LOWERINGS, Form, Subject
 from harness.lowering import EDGES, lower
-from harness.openvino_graph import import_openvino, layers
 
 pytestmark = [
     # OpenVINO calls deprecated parts of torch while it converts.
@@ -103,7 +103,7 @@ def test_a_model_that_the_converter_refuses_says_why(example):
 def test_openvino_is_imported_with_its_telemetry_off():
     # In a process of its own: which test imported what before must not matter.
     code = (
-        "from harness.openvino_graph import import_openvino; import_openvino()\n"
+        "from harness.artifacts.openvino import import_openvino; import_openvino()\n"
         "from openvino.tools.ovc import telemetry_utils; print(telemetry_utils.tm.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from harness.artifacts.openvino import Stored, import_openvino, layers
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, chosen
 from harness.methods.quantization.int8_static import Int8Static
 from harness.methods.quantization.rounding import neighbours, scales, with_feedback
-from harness.openvino_graph import Stored, import_openvino, layers
 
 if TYPE_CHECKING:
     from harness.data.base import Split

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.artifacts.openvino import import_openvino, layers
 from harness.errors import MethodError
 from harness.forms import Subject
 from harness.methods.layers import chosen
-from harness.openvino_graph import import_openvino, layers
 
 if TYPE_CHECKING:
     from harness.data.base import Batch, Split

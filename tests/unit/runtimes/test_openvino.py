@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.artifacts.openvino import import_openvino
 from harness.errors import ArtifactError, Unmeasurable
 from harness.forms import Form, Subject
 from harness.lowering import lower
-from harness.openvino_graph import import_openvino
 from harness.runtimes.base import RUNTIMES, Runner
 from harness.runtimes.openvino import OpenVino
 

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.artifacts.torchscript_archive import read
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.quantization.casting import cast
 from harness.runtimes.base import RUNTIMES, Runner
 from harness.runtimes.torch import FILE, Torch
-from harness.torchscript_archive import read
 from harness.zoo.lenet import lenet5
 from harness.zoo.resnet import resnet20
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.artifacts.openvino import import_openvino, layers
 from harness.data.base import Dataset, TensorSplit
 from harness.errors import MethodError
 from harness.forms import Form, Subject
@@ -13,7 +14,6 @@ from harness.lowering import lower
 from harness.methods.base import METHODS, Workshop
 from harness.methods.quantization.int8_layerwise import Int8Layerwise
 from harness.methods.quantization.int8_static import Int8Static
-from harness.openvino_graph import import_openvino, layers
 from harness.runtimes.base import Runner
 from harness.runtimes.openvino import OpenVino
 from harness.tasks.base import TASKS

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.artifacts.openvino import layers
 from harness.data.base import Dataset, TensorSplit
 from harness.errors import MethodError
 from harness.evidence import Evidence
@@ -15,7 +16,6 @@ from harness.lowering import lower
 from harness.methods.base import Workshop
 from harness.methods.quantization.float16 import Float16
 from harness.methods.quantization.int8_static import Int8Static
-from harness.openvino_graph import layers
 from harness.runtimes.base import Runner
 from harness.runtimes.openvino import OpenVino
 from harness.tasks.base import TASKS
