@@ -153,6 +153,8 @@ def _absolute(claim: Claim) -> Finding:
         return _relative(claim)
     state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
     note = claim.loaded(value, value, limit)
+    if claim.place.match is not None:
+        text += f" ({claim.place.match} match)"
     if state is State.FAIL:
         text = f"{'below' if claim.floor else 'above'} {text}{apart(value, limit)}"
     return Finding(State.INCONCLUSIVE if note else state, f"{text}{note}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.judge.baseline import Accepted, CaseBaseline
 from harness.judge.bounds import head, judge
 from harness.judge.figures import number
+from harness.judge.match import Held, Setting, held
 from harness.judge.regression import compare
-from harness.judge.verdict import Finding, Place, State, Verdict, overall
+from harness.judge.verdict import Finding, Match, Place, State, Verdict, overall
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.result import Result
@@ -69,11 +70,15 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     if gone is not None or measurement is None:
         assert gone is not None
         return blank.model_copy(update={"verdict": gone.state, "sentence": f"{label}: {gone.text} → {gone.state}"})
-    findings = judge(metric, measurement, spec.measure.confidence, _place(metric, measurement, label, standing))
+    near = None
+    if metric.machine and not standing.updating:
+        here = Setting(result.environment, spec.measure.threads, result.kernels)
+        near = held(standing.baseline, label, standing.fingerprint, here)
+    findings = judge(metric, measurement, spec.measure.confidence, _place(metric, measurement, near))
     # The bound that decided leads; what the baseline has to say comes last.
     budget = overall(findings)
     findings.sort(key=lambda finding: finding.state is not budget)
-    findings += _history(metric, label, result, spec, standing, budget)
+    findings += _history(metric, label, result, spec, standing, budget, near)
     state = overall(findings)
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)
@@ -84,6 +89,7 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
             "reference": _finite(measurement.reference),
             "interval": interval,
             "n": measurement.n,
+            "match": near.match if near is not None else None,
             "details": measurement.details,
             "sentence": f"{label}: {', '.join(filter(None, (head(metric, measurement), clauses)))} → {state}",
         }
@@ -119,32 +125,51 @@ def _gone(result: Result, label: str) -> Finding | None:
     return Finding(State.INVALID, failure.sentence) if failure is not None else None
 
 
-def _place(metric: Metric, measurement: Measurement, label: str, standing: Standing) -> Place:
-    if not metric.machine or standing.updating:
+def _place(metric: Metric, measurement: Measurement, near: Held | None) -> Place:
+    if near is None:
         return Place()
-    accepted = standing.accepted(metric, label)
-    if accepted is None:
-        return Place(False, f"no baseline was accepted on this machine; accept one with {HOW_TO_ACCEPT}")
-    here, then = measurement.reference, accepted.reference
+    if near.match is Match.COMPATIBLE:
+        return Place(
+            False,
+            f"the baseline's machine is a compatible match, {near.versions}, and only an exact one will do; accept one "
+            f"with {HOW_TO_ACCEPT}",
+            near.match,
+        )
+    if near.accepted is None:
+        return Place(
+            False, f"foreign machine: no baseline was accepted on it; accept one with {HOW_TO_ACCEPT}", near.match
+        )
+    here, then = measurement.reference, near.accepted.reference
     # A machine that runs the float model at another speed than it did is another machine, whatever its name.
     if here is not None and then is not None and abs(here - then) > FLOAT_DRIFT * abs(then):
         figures = f"{number(here)} {metric.unit} here, and {number(then)} where the baseline was accepted"
-        return Place(False, f"the float model has {figures}")
-    return Place()
+        return Place(False, f"the float model has {figures}", near.match)
+    return Place(match=near.match)
 
 
-def _history(metric: Metric, label: str, result: Result, spec: Spec, standing: Standing, state: State) -> list[Finding]:
+def _history(
+    metric: Metric, label: str, result: Result, spec: Spec, standing: Standing, state: State, near: Held | None
+) -> list[Finding]:
     """What the baseline has to say, where the budget itself is kept."""
     if standing.updating or state not in (State.PASS, State.NOT_RUN):
         return []
     if standing.problem:
         return [Finding(State.INVALID, standing.problem)]
+    measurement, confidence = result.measurements[label], spec.measure.confidence
+    if near is not None:
+        # What was not enforced here has said so already, and does not turn green by what a baseline says.
+        if near.accepted is None or (near.match is Match.COMPATIBLE and near.accepted.ratio is None):
+            return [Finding(State.PASS, f"no baseline here ({near.match} machine)")] if state is State.PASS else []
+        found = compare(metric, measurement, near.accepted, confidence, result.kernels)
+        if state is State.NOT_RUN and found.state is State.PASS:
+            return []
+        if near.match is Match.COMPATIBLE:
+            text = found.text or "no regression against the baseline ratio"
+            return [replace(found, text=f"{text} (compatible machine: {near.versions})")]
+        return [found]
     accepted = standing.accepted(metric, label)
     if accepted is not None:
-        return [compare(metric, result.measurements[label], accepted, spec.measure.confidence, result.kernels)]
-    if metric.machine:
-        # What was not enforced here has said so already, and does not turn green by it.
-        return [Finding(State.PASS, "no baseline here")] if state is State.PASS else []
+        return [compare(metric, measurement, accepted, confidence, result.kernels)]
     return [
         Finding(State.FAIL, f"within budget, but no baseline is stored: look at it and accept it with {HOW_TO_ACCEPT}")
     ]

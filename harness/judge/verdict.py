@@ -23,6 +23,14 @@ class State(StrEnum):
     PASS = "PASS"
 
 
+class Match(StrEnum):
+    """How far a baseline's machine is this one, closest first."""
+
+    EXACT = "exact"
+    COMPATIBLE = "compatible"
+    FOREIGN = "foreign"
+
+
 class Range(BaseModel):
     """An interval as a report shows it; `of` names the contrast: value, ratio or drop."""
 
@@ -59,6 +67,9 @@ class Verdict(BaseModel):
     bound: dict[str, float] = Field(default_factory=dict, description="the budget's bounds, by name")
     interval: Range | None = Field(default=None, description="of the contrast that decided")
     n: int | None = Field(default=None, description="sampling units behind the figures")
+    match: Match | None = Field(
+        default=None, description="for times and memory: how far the baseline's machine is this one"
+    )
     sentence: str
     details: dict[str, float] = Field(default_factory=dict)
 
@@ -79,10 +90,12 @@ class Place:
     Attributes:
         absolute: the baseline was accepted on a machine like this one, or is being accepted now.
         why_not: a clause for the sentence where `absolute` is False.
+        match: how far the baseline's machine is this one; None where no baseline is asked.
     """
 
     absolute: bool = True
     why_not: str = ""
+    match: Match | None = None
 
 
 def overall(findings: list[Finding]) -> State:
@@ -95,4 +108,4 @@ def overall(findings: list[Finding]) -> State:
     return State.NOT_RUN
 
 
-__all__ = ["Finding", "Place", "Range", "State", "Verdict", "number", "overall", "ratio_text"]
+__all__ = ["Finding", "Match", "Place", "Range", "State", "Verdict", "number", "overall", "ratio_text"]

@@ -5,7 +5,7 @@ import pytest
 from harness.evidence import Evidence, TensorFact
 from harness.judge.baseline import CaseBaseline, Machine, accept
 from harness.judge.case import EVIDENCE, Standing, verdict
-from harness.judge.verdict import State
+from harness.judge.verdict import Match, State
 from harness.measurement import Exact
 from harness.run.environment import environment
 from harness.run.job import Failure
@@ -80,14 +80,14 @@ def test_a_row_carries_everything_that_a_report_shows(case):
 def test_a_label_names_the_row_and_the_metric_its_unit(case):
     row = case.judge("speed")
     assert (row.label, row.metric, row.unit, row.verdict) == ("speed", "latency_ms", "ms", PASS)
-    assert row.sentence.startswith("speed: 10.0 vs float 20.0, max 15.00; ratio 0.500 [")
+    assert row.sentence.startswith("speed: 10.0 vs float 20.0, max 15.00 (exact match); ratio 0.500 [")
 
 
 def test_the_bound_that_decided_leads(case):
     case.measured["speed"] = case.measured["speed"].model_copy(update={"blocks": case.measured["speed"].blocks * 1.7})
     row = case.judge("speed")
     assert row.verdict is FAIL
-    assert row.sentence.startswith("speed: 17.0 vs float 20.0, above max 15.00; ratio 0.850 [")
+    assert row.sentence.startswith("speed: 17.0 vs float 20.0, above max 15.00 (exact match); ratio 0.850 [")
 
 
 def test_a_kept_budget_without_a_baseline_fails_and_says_how_to_accept_one(case):
@@ -138,8 +138,9 @@ def test_a_machine_that_nobody_accepted_enforces_ratios_and_says_so(case):
     row = case.judge("speed", Standing(case.baseline(), "another machine"))
     assert row.verdict is PASS
     assert row.sentence.startswith("speed: 10.0 vs float 20.0, ratio 0.500 [")
-    assert "; max 15.00 ms is not enforced here (no baseline was accepted on this machine; accept one" in row.sentence
-    assert "; no baseline here → PASS" in row.sentence
+    assert "; max 15.00 ms is not enforced here (foreign machine: no baseline was accepted on it; acc" in row.sentence
+    assert row.sentence.endswith("; no baseline here (foreign machine) → PASS")
+    assert row.match is Match.FOREIGN
 
 
 def test_milliseconds_alone_are_not_run_on_a_machine_that_nobody_accepted(case):
@@ -160,8 +161,62 @@ def test_milliseconds_are_enforced_only_while_the_float_model_is_where_it_was(ca
     case.measured["speed"] = timings(20.0 * slower, 10.0 * slower)
     row = case.judge("speed", standing)
     assert row.verdict is PASS
-    assert ("max 15.00;" in row.sentence) is enforced
+    assert ("max 15.00 (exact match);" in row.sentence) is enforced
+    assert row.match is Match.EXACT
     assert ("the float model has" in row.sentence) is not enforced
+
+
+@pytest.fixture
+def elsewhere(case):
+    """The case's baseline as it was accepted with an older torch; changed further where a test says so."""
+
+    def make(ratio=None, kernels="x86", threads=1, **other):
+        setting = environment().model_dump(mode="json")
+        setting["libraries"] = {**setting["libraries"], "torch": "1.0.0"}
+        one = case.measured["speed"]
+        held = accept(case.spec.budgets["speed"], one, kernels, 0.95)
+        if ratio is not None:
+            held = held.model_copy(update={"ratio": ratio})
+        machine = Machine(environment=setting | other, threads=threads, labels={"speed": held})
+        return Standing(CaseBaseline(machines={"older": machine}), HERE)
+
+    return make
+
+
+def test_a_compatible_machine_holds_the_ratio_to_its_baseline_and_no_milliseconds(case, elsewhere):
+    row = case.judge("speed", elsewhere())
+    assert (row.verdict, row.match) == (PASS, Match.COMPATIBLE)
+    assert "; max 15.00 ms is not enforced here (the baseline's machine is a compatible match, torch 1.0.0 then" in (
+        row.sentence
+    )
+    assert row.sentence.endswith(
+        "; no regression against the baseline ratio (compatible machine: torch 1.0.0 then) → PASS"
+    )
+    slower = case.judge("speed", elsewhere(ratio=(0.39, 0.4, 0.41)))
+    assert slower.verdict is FAIL
+    assert slower.sentence.endswith(
+        "proven worse than the baseline ratio 0.400 by more than 10 % (compatible machine: torch 1.0.0 then) → FAIL"
+    )
+
+
+@pytest.mark.parametrize(
+    "other", [{"kernels": "onednn"}, {"threads": 2}, {"cpu": "another"}, {"instruction_sets": ["sse"]}, {"system": "x"}]
+)
+def test_another_engine_thread_count_or_processor_is_foreign(case, elsewhere, other):
+    row = case.judge("speed", elsewhere(ratio=(0.39, 0.4, 0.41), **other))
+    assert (row.verdict, row.match) == (PASS, Match.FOREIGN)
+    assert row.sentence.endswith("; no baseline here (foreign machine) → PASS")
+
+
+def test_milliseconds_alone_turn_green_by_no_ratio_of_a_compatible_machine(case, elsewhere):
+    only = case.spec.budgets["speed"].model_copy(update={"max_ratio": None})
+    case.spec = case.spec.model_copy(update={"budgets": {**case.spec.budgets, "speed": only}})
+    assert case.judge("speed", elsewhere()).verdict is NOT_RUN
+    assert case.judge("speed", elsewhere(ratio=(0.39, 0.4, 0.41))).verdict is FAIL
+
+
+def test_only_times_and_memory_have_a_machine_to_match(case):
+    assert case.judge("size_mb").match is None
 
 
 def test_a_worker_that_failed_is_invalid_for_every_budget_and_the_evidence(case):
