@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.errors import MethodError
+from harness.methods.batch_norm import reestimate
 from harness.training import Training, train
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def kept_zero(model: nn.Module) -> Callable[[nn.Module], None]:
 
 
 def finetune(model: nn.Module, training: Training, workshop: Workshop) -> None:
-    """Train a pruned model further; its zeros stay.
+    """Train a pruned model further; its zeros stay, and its batch normalization is fitted to what it has become.
 
     Raises:
         MethodError: the data has no training split, or training fails.
@@ -44,3 +45,5 @@ def finetune(model: nn.Module, training: Training, workshop: Workshop) -> None:
         model, workshop.data.train, workshop.task, training,
         seed=workshop.seed, progress=workshop.progress, after_step=kept_zero(model),
     )  # fmt: skip
+    workshop.progress("averaging the statistics of batch normalization")
+    reestimate(model, workshop.data.train, batch=training.batch, seed=workshop.seed)
