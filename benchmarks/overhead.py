@@ -1,6 +1,6 @@
 """What the gate costs: the wall time of one spec against a plain script that does the same work.
 
-    python benchmarks/overhead.py [--epochs 12] [--repeats 3]
+    python benchmarks/overhead.py [--epochs 3] [--repeats 3]
 
 The spec removes channels of ResNet-20, fine-tunes, and measures size, accuracy and latency, cold (`--no-cache`),
 through pytest. The script (plain.py) loads, compresses and measures the same in one process. Both are run in turn,
@@ -37,7 +37,7 @@ budgets:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=12, help="of fine-tuning: how long the work takes")
+    parser.add_argument("--epochs", type=int, default=3, help="of fine-tuning: how long the work takes")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()

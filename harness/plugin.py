@@ -8,11 +8,24 @@ from typing import Any
 import pytest
 
 from harness.gate import options
+from harness.run import server_process
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare `--tier`, `--update-baselines`, `--weighin-report` and the others."""
     options.add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Let the libraries that workers need load while pytest and the conftests still do."""
+    if options.expects_specs(early_config):
+        server_process.start_early(threads=1)
+
+
+def pytest_unconfigure() -> None:
+    """End what was started early and not needed."""
+    server_process.end_waiting()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from harness.spec.schema import TIERS
+from harness.spec.tiers import TIERS
 
 TIER_CHOICES = (*TIERS, "all")
 
@@ -32,6 +33,15 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--no-cache", action="store_true", help="take no artifact and no outcome from the cache, and leave none"
     )
+
+
+def expects_specs(config: pytest.Config) -> bool:
+    """Whether a command line that is still being read looks as if specs will be measured by this very process."""
+    asked = config.known_args_namespace
+    if asked.collectonly or asked.help or asked.version or getattr(asked, "numprocesses", None):
+        return False
+    named = any(Path(name.partition("::")[0]).suffix in (".yaml", ".yml") for name in asked.file_or_dir)
+    return named or re.search(r"(?<!not )\bspec\b", asked.markexpr) is not None
 
 
 def check_options(config: pytest.Config) -> None:

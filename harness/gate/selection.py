@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.gate.collection import SpecItem, SpecModule
-from harness.spec.schema import TIERS
+from harness.spec.tiers import TIERS
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling

@@ -14,8 +14,8 @@ from harness.runtimes.base import RUNTIMES
 from harness.sources.base import SOURCES
 from harness.spec.json_schema import editor_schema
 from harness.spec.requirements import CAPABILITIES
-from harness.spec.schema import TIERS
 from harness.spec.semantics import harmful, senseless
+from harness.spec.tiers import TIERS
 from harness.tasks.base import TASKS
 
 BEGIN = "<!-- Written by `python -m harness docs` from here -->"

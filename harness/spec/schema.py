@@ -14,10 +14,9 @@ from harness.registry import NameOf, OneOf, Options
 from harness.runtimes.base import RUNTIMES, Runtime
 from harness.sources.base import SOURCES, Source
 from harness.spec.requirements import CAPABILITIES
+from harness.spec.tiers import Tier
 from harness.tasks.base import TASKS
 
-Tier = Literal["ci", "nightly", "release"]
-TIERS: tuple[Tier, ...] = ("ci", "nightly", "release")
 # Keys of a file that are worked off before a `Spec` is made of the rest.
 FILE_KEYS = ("cases", "extends")
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"

@@ -1,0 +1,48 @@
+"""A server that was started ahead of need is handed out only where it is what would be started now."""
+
+import os
+
+import pytest
+
+from harness.run import server_process
+
+
+@pytest.fixture(autouse=True)
+def _ended():
+    yield
+    server_process.end_waiting()
+
+
+def test_a_server_that_was_started_early_is_handed_out_once():
+    server_process.start_early(1)
+    server = server_process.take(1)
+    assert server is not None
+    assert server.threads == 1
+    assert server.alive
+    assert server_process.take(1) is None
+    server.close()
+    assert not server.alive
+
+
+def test_a_server_of_other_threads_or_of_another_environment_is_not_handed_out(monkeypatch, tmp_path):
+    server_process.start_early(1)
+    assert server_process.take(2) is None
+    with monkeypatch.context() as changed:
+        changed.setenv("HF_HOME", str(tmp_path))
+        assert server_process.take(1) is None
+    with monkeypatch.context() as changed:
+        changed.chdir(tmp_path)
+        assert server_process.take(1) is None
+    # What pytest notes of itself is no matter of a worker's.
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "another")
+    server = server_process.take(1)
+    assert server is not None
+    server.close()
+
+
+def test_what_nobody_took_is_ended():
+    server_process.start_early(1)
+    pid = server_process._waiting[0]._process.pid
+    server_process.end_waiting()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
