@@ -10,7 +10,8 @@ WeighinError
 │   ├── MethodError      a compression step that could not be taken
 │   └── ArtifactError    an artifact that cannot be saved, reloaded, or does not match what was saved
 ├── NotHere              an unmet `requires`: the verdict NOT RUN
-└── BaselineError        a baseline file that cannot be read; the file is left as it is
+├── BaselineError        a baseline file that cannot be read; the file is left as it is
+└── TableError           a file that is no table of outcomes, with its line
 """
 
 from __future__ import annotations
@@ -104,3 +105,7 @@ class NotHere(WeighinError):
 
 class BaselineError(WeighinError):
     """A baseline file cannot be read. It is named and left untouched."""
+
+
+class TableError(WeighinError):
+    """A file is no table of outcomes. It is named, with the line."""

@@ -211,7 +211,9 @@ def _difference(claim: Claim) -> Finding:
     if not measured.exact:
         counts = f"over {_units(measured)}"
         if isinstance(measured, Pairs) and measured.independent:
-            counts = f"{measured.lost.size} lost, {measured.won.size} won of {measured.n}"
+            # Where lower is better, what was 0 for float and is 1 now is the loss.
+            lost, won = (measured.lost, measured.won)[:: 1 if claim.metric.better == "higher" else -1]
+            counts = f"{lost.size} lost, {won.size} won of {measured.n}"
         side = "upper"
         if state is State.FAIL:
             side, edge = "lower", change.lower

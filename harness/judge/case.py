@@ -79,19 +79,34 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     budget = overall(findings)
     findings.sort(key=lambda finding: finding.state is not budget)
     findings += _history(metric, label, result, spec, standing, budget, near)
+    match = near.match if near is not None else None
+    return told(blank.model_copy(update={"match": match}), metric, measurement, findings)
+
+
+def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: list[Finding]) -> Verdict:
+    """A row with what was found: its verdict, its figures and its sentence.
+
+    Args:
+        blank: a row that names spec, label and bounds.
+        metric: the budget.
+        measurement: raw values of both sides.
+        findings: of every bound, in the order in which the sentence gives them.
+    """
     state = overall(findings)
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)
+    # Of no sample there is no mean, and no sentence that opens with one.
+    empty = measurement.n == 0
+    opening = "" if empty else head(metric, measurement)
     return blank.model_copy(
         update={
             "verdict": state,
-            "value": _finite(measurement.value),
-            "reference": _finite(measurement.reference),
+            "value": None if empty else _finite(measurement.value),
+            "reference": None if empty else _finite(measurement.reference),
             "interval": interval,
             "n": measurement.n,
-            "match": near.match if near is not None else None,
             "details": measurement.details,
-            "sentence": f"{label}: {', '.join(filter(None, (head(metric, measurement), clauses)))} → {state}",
+            "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 
 from harness.forms import Form, Stop, route
@@ -137,10 +137,12 @@ def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
         yield Fault(at, f"{budget.metric} is not defined for {spec.task}; it is for {allowed}", on_key=True)
     if budget.needs_data and spec.data is None:
         yield Fault(at, f"{budget.metric} is measured on data, and the spec has no `data:`", on_key=True)
-    yield from _bounds(at, budget, budget.bounds())
+    yield from bound_faults(at, budget)
 
 
-def _bounds(at: Location, budget: Metric, bounds: Mapping[str, float]) -> Iterator[Fault]:
+def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
+    """Bounds of a budget that mean nothing for its metric, or for each other."""
+    bounds = budget.bounds()
     better, other = budget.better, "lower" if budget.better == "higher" else "higher"
     if all(name.startswith("reference_") for name in bounds):
         allowed = "min, max, min_ratio, max_ratio, " + ("max_rise" if better == "lower" else "max_drop")

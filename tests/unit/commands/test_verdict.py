@@ -1,0 +1,169 @@
+"""`weighin verdict`: the gate's own arithmetic on outcomes from a file, and how it exits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.__main__ import main
+from harness.judge.bounds import head, judge
+from harness.measurement import Pairs
+from harness.metrics.base import METRICS
+from harness.statistics import mean_difference, proportion_difference
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """397 samples: 385 right for float, 382 of them for the compressed model too."""
+    path = tmp_path / "outcomes.csv"
+    path.write_text("float,compressed\n" + "".join(f"{int(i < 385)},{int(i < 382)}\n" for i in range(397)))
+    return path
+
+
+def run(*arguments: object) -> int:
+    return main(["verdict", "--pairs", *map(str, arguments)])
+
+
+def test_the_sentence_is_the_one_that_the_gate_prints(file, capsys):
+    assert run(file, "--max-drop", 0.02, "--label", "top1") == 0
+    printed = capsys.readouterr().out
+    outcomes = np.arange(397)
+    pairs = Pairs(outcomes_reference=outcomes < 385, outcomes=outcomes < 382, units=outcomes, data="d")
+    metric = METRICS["top1"](max_drop=0.02)
+    (finding,) = judge(metric, pairs, 0.95)
+    assert printed.splitlines()[0] == f"top1: {head(metric, pairs)}, {finding.text} → PASS"
+    assert printed.splitlines()[1] == "lost: line 384, line 385, line 386"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "code", "verdict"),
+    [
+        (["--max-drop", 0.02], 0, "PASS"),
+        (["--max-drop", 0.00001], 1, "FAIL"),
+        (["--max-drop", 0.01], 11, "INCONCLUSIVE"),
+        (["--max-drop", 0.02, "--confidence", 0.99], 11, "INCONCLUSIVE"),
+        (["--max-drop", 0.02, "--reference-min", 0.98], 10, "INVALID"),
+        (["--min", 0.9622], 0, "PASS"),
+        (["--min", 0.97], 1, "FAIL"),
+        (["--min-ratio", 0.97, "--max-drop", 0.02], 0, "PASS"),
+        (["--min-ratio", 0.99999], 1, "FAIL"),
+        # As costs, fewer ones are better.
+        (["--max-rise", 0.005], 0, "PASS"),
+        (["--max-ratio", 1.001], 0, "PASS"),
+    ],
+)
+def test_every_verdict_has_its_exit_code(file, capsys, bounds, code, verdict):
+    assert run(file, *bounds) == code
+    assert f"→ {verdict}\n" in capsys.readouterr().out
+
+
+def test_json_has_the_interval_the_sample_and_everything_that_changed(file, capsys):
+    assert run(file, "--max-drop", 0.02, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = proportion_difference(0, 3, 397)
+    assert found["verdict"] == "PASS"
+    assert (found["value"], found["reference"], found["n"]) == (382 / 397, 385 / 397, 397)
+    assert found["bound"] == {"max_drop": 0.02}
+    assert found["interval"] == {
+        "of": "drop", "estimate": expected.estimate, "lower": expected.lower, "upper": expected.upper,
+        "confidence": 0.95, "method": expected.method,
+    }  # fmt: skip
+    assert (found["lost"], found["won"]) == (["line 384", "line 385", "line 386"], [])
+
+
+def test_scores_and_units_are_judged_as_means_over_units(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    reference, unit = random.uniform(0.5, 1, 200).round(6), np.arange(200) // 5
+    value = (reference - random.uniform(0, 0.01, 200)).round(6)
+    path = tmp_path / "scores.csv"
+    rows = (f"{u},{r},{v}" for u, r, v in zip(unit, reference, value, strict=True))
+    path.write_text("photo,float,compressed\n" + "\n".join(rows))
+    assert run(path, "--max-drop", 0.05, "--unit-column", "photo", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = mean_difference(reference, value, unit)
+    assert (found["n"], found["interval"]["upper"]) == (40, expected.upper)
+    assert "over 200 samples of 40 units; 95 % upper bound" in found["sentence"]
+    assert len(found["lost"]) == 200
+    # Without the column, five times as many units are claimed.
+    run(path, "--max-drop", 0.05, "--json")
+    assert json.loads(capsys.readouterr().out)["n"] == 200
+
+
+def test_lost_is_what_became_worse_whichever_way_is_better(tmp_path, capsys):
+    path = tmp_path / "errors.csv"
+    path.write_text("id,float,compressed\n" + "".join(f"s{i},0,{int(i == 3)}\n" for i in range(300)))
+    assert run(path, "--max-rise", 0.02) == 0
+    printed = capsys.readouterr().out
+    assert "rise 0.0033 (1 lost, 0 won of 300; 95 % upper bound" in printed
+    assert "lost: s3\n" in printed
+
+
+def test_many_changes_are_counted_where_a_person_reads(tmp_path, capsys):
+    path = tmp_path / "many.csv"
+    path.write_text("".join(f"1,{int(i > 30)}\n" for i in range(400)))
+    run(path, "--max-drop", 0.2)
+    assert capsys.readouterr().out.splitlines()[1].endswith("line 20 and 11 more")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("a,b\n1,nan\n", "outcome: {}:2: column 'b' holds nan: not an outcome that means anything → INVALID"),
+     ("a,b\n", "outcome: {} names its columns and holds no sample: nothing was measured → INVALID")],
+)  # fmt: skip
+def test_outcomes_that_mean_nothing_are_invalid_and_never_green(tmp_path, capsys, text, sentence):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    assert run(path, "--max-drop", 0.5) == 10
+    assert capsys.readouterr().out == sentence.format(path) + "\n"
+    assert run(path, "--max-drop", 0.5, "--json") == 10
+    assert json.loads(capsys.readouterr().out)["verdict"] == "INVALID"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give at least one bound, for example --max-drop 0.02"),
+        (["--max-drop", 0.1, "--max-rise", 0.1], "max_rise is for metrics where lower is better"),
+        (["--reference-min", 0.5], "a budget with no bound on the compressed model can never fail"),
+        (["--min", 0.9, "--max", 0.8], "min 0.9 is above max 0.8: nothing can pass"),
+        (["--min-ratio", -1], "min_ratio: Input should be greater than 0"),
+        (["--max-drop", "nan"], "max_drop: Input should be a finite number"),
+        (["--max-drop", 0.1, "--float-column", "flaot"], "Did you mean 'float'?"),
+    ],
+)
+def test_bounds_and_columns_that_mean_nothing_are_mistakes_of_the_caller(file, capsys, arguments, message):
+    assert run(file, *arguments) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert not printed.out
+
+
+@pytest.mark.parametrize("confidence", ["0.5", "1", "95", "nan", "high"])
+def test_an_impossible_confidence_is_refused(file, capsys, confidence):
+    with pytest.raises(SystemExit) as caught:
+        run(file, "--max-drop", 0.1, "--confidence", confidence)
+    assert caught.value.code == 2
+    assert "--confidence" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
+    assert run(tmp_path / "none.csv", "--max-drop", 0.1) == 2
+    assert "there is no file" in capsys.readouterr().err
+
+
+def test_no_model_library_is_imported(file):
+    program = (
+        "import sys; from harness.__main__ import main; "
+        f"code = main(['verdict', '--pairs', {str(file)!r}, '--max-drop', '0.02']); "
+        "heavy = {'torch', 'torchvision', 'timm', 'openvino', 'sklearn', 'PIL', 'pytest'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr

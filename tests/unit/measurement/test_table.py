@@ -1,0 +1,127 @@
+"""Tables of outcomes: what is read from them, and what is refused with its line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from harness.errors import DataError, TableError
+from harness.measurement import Pairs
+from harness.measurement.table import Columns, read, write
+
+
+@pytest.fixture
+def table(tmp_path: Path):
+    def make(text: str, **columns: str):
+        path = tmp_path / "t.csv"
+        path.write_text(text, encoding="utf-8")
+        return read(path, Columns(**columns))
+
+    return make
+
+
+def sides(found) -> tuple[list, list]:
+    return found.pairs.outcomes_reference.tolist(), found.pairs.outcomes.tolist()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,0\n1,1\n0,1\n",
+        "float,compressed\n1,0\n1,1\n0,1\n",
+        "\ufeffbefore;after\r\n1;0\r\n\r\n1;1\r\n0;1\r\n",
+        "compressed\tid\tfloat\n0\ta\t1\n1\tb\t1\n1\tc\t0\n",
+        "True,false\n1.0, 1\nFALSE,true\n",
+    ],
+    ids=["plain", "named", "semicolons", "another order", "words"],
+)
+def test_zeros_and_ones_are_right_or_wrong_however_they_are_written(table, text):
+    found = table(text)
+    assert sides(found) == ([True, True, False], [False, True, True])
+    assert found.pairs.outcomes.dtype == np.bool_
+    assert found.pairs.independent
+    assert found.changed() == {"lost": [found.names[0]], "won": [found.names[2]]}
+    assert found.changed(higher_is_better=False) == {"lost": [found.names[2]], "won": [found.names[0]]}
+
+
+def test_anything_else_is_a_score(table):
+    found = table("a,b\n0.5,1\n1,0\n")
+    assert found.pairs.outcomes.dtype == np.float64
+    assert sides(found) == ([0.5, 1.0], [1.0, 0.0])
+    # One side of zeros and ones alone makes no proportion.
+    assert table("1,0.25\n0,1e-3\n").pairs.outcomes_reference.dtype == np.float64
+
+
+def test_columns_are_chosen_by_name_or_number(table):
+    text = "photo,right,old,new\np,1,0,1\nq,0,1,1\np,1,1,0\n"
+    found = table(text, reference="old", compressed="new", unit="photo")
+    assert sides(found) == ([False, True, True], [True, True, False])
+    assert (found.pairs.units.tolist(), found.pairs.n) == ([0, 1, 0], 2)
+    assert sides(table(text, reference="3", compressed="4")) == sides(found)
+    assert sides(table("1,0,1\n0,1,1\n1,1,0\n", reference="2", compressed="3")) == sides(found)
+
+
+def test_a_sample_is_called_by_its_id_or_by_its_line(table):
+    assert table("id,float,compressed\nx,1,0\ny,1,1\n").names == ("x", "y")
+    assert table("name,float,compressed\nx,1,0\ny,1,1\n", id="name").names == ("x", "y")
+    # Lines of the file, blank ones and quoted breaks counted.
+    assert table('float,compressed,note\n\n1,0,"two\nlines"\n1,1,\n').names == ("line 4", "line 5")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "error", "message"),
+    [
+        ("", {}, DataError, "is empty: nothing was measured"),
+        ("\n  \n", {}, DataError, "is empty: nothing was measured"),
+        ("float,compressed\n", {}, DataError, "names its columns and holds no sample"),
+        ("1,1\n1,nan\n", {}, DataError, "t.csv:2: column 2 holds nan: not an outcome that means anything"),
+        ("a,b\n1,1\n-inf,1\n", {}, DataError, "t.csv:3: column 'a' holds -inf"),
+        ("id,float,compressed\nx,1,1\ny,1,1\nx,1,0\n", {}, DataError, ":4: the sample 'x' was counted before"),
+        ("1\n0\n", {}, TableError, "t.csv:1: has one column, and two are needed"),
+        ("id,float\nx,1\n", {}, TableError, "has one column of outcomes, and two are needed"),
+        ("1,1\n1\n", {}, TableError, "t.csv:2: has 1 of the 2 columns that are needed"),
+        ("a,b\n1,1\n1,yes\n", {}, TableError, "t.csv:3: column 'b' holds 'yes', where a number is needed"),
+        ("a,b\n1,\n", {}, TableError, "t.csv:2: column 'b' holds nothing, where a number is needed"),
+        ("float,compressed\n1,1\n", {"reference": "floa"}, TableError, "compressed'. Did you mean 'float'?"),
+        ("1,1\n", {"unit": "photo"}, TableError, "its first line names none, so number them from"),
+        ("1,1\n", {"unit": "3"}, TableError, "no column '3'"),
+        ("a,b\n1,1\n", {"reference": "b", "compressed": "b"}, TableError, "one column cannot serve for two: 'b', 'b'"),
+        ("a,b,c\n1,1,1\n", {"reference": "a", "compressed": "b", "id": "b"}, TableError, "cannot serve for two"),
+        ('a,b\n1,"1\n', {}, TableError, "cannot be read as a table"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_or_means_nothing_is_refused_with_its_line(table, text, columns, error, message):
+    with pytest.raises(error) as caught:
+        table(text, **columns)
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
+    with pytest.raises(TableError, match=r"there is no file .*none\.csv"):
+        read(tmp_path / "none.csv")
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00,1\n")
+    with pytest.raises(TableError, match="cannot be read as a table"):
+        read(tmp_path / "b.csv")
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), n=st.integers(1, 30))
+def test_what_is_written_comes_back_bit_for_bit(tmp_path, data, n):
+    kind = data.draw(st.sampled_from([np.bool_, np.float64]))
+    values = {"allow_nan": False, "allow_infinity": False} if kind is np.float64 else {}
+    columns = data.draw(arrays.arrays(kind, (2, n), elements=arrays.from_dtype(np.dtype(kind), **values)))
+    units = np.arange(n) // data.draw(st.integers(1, 4))
+    text = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=6)
+    names = data.draw(st.lists(text, min_size=n, max_size=n, unique=True))
+    sent = Pairs(outcomes_reference=columns[0], outcomes=columns[1], units=units, data="d")
+    write(tmp_path / "x.csv", sent, names)
+    found = read(tmp_path / "x.csv")
+    assert found.names == tuple(names)
+    assert found.pairs.units.tolist() == units.tolist()
+    plain = np.isin(columns, (0, 1)).all()
+    for one, other in zip(columns, (found.pairs.outcomes_reference, found.pairs.outcomes), strict=True):
+        assert other.dtype == (np.bool_ if plain else np.float64)
+        assert one.astype(float).tolist() == other.astype(float).tolist()
