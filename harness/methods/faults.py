@@ -39,3 +39,25 @@ class ShuffledWeights(Method):
         with torch.no_grad():
             weight.copy_(weight.flatten()[order].view_as(weight))
         return replace(subject, model=subject.model)
+
+
+@METHODS.register
+class DropoutLeftOn(Method):
+    """Fault injection: drop a tenth of the inputs at random, whatever mode the model is in."""
+
+    method: Literal["dropout-left-on"] = "dropout-left-on"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Put the dropout before the model."""
+        import torch
+
+        class Dropping(torch.nn.Module):
+            def __init__(self, model: torch.nn.Module) -> None:
+                super().__init__()
+                self.model = model
+
+            def forward(self, first: torch.Tensor, *others: torch.Tensor) -> object:
+                return self.model(torch.nn.functional.dropout(first, 0.1, training=True), *others)
+
+        return replace(subject, model=Dropping(subject.model).eval())

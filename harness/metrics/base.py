@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from harness.errors import Unmeasurable
 from harness.evidence import Evidence
 from harness.measurement import Exact, Measurement, Timings
 from harness.registry import Options, Registry
@@ -118,13 +119,24 @@ class Counted(Metric):
 
     tolerance: ClassVar[float] = 0.01
 
+    # A count that no model has: nothing was counted then, and a ratio of it would pass every `max_ratio`.
+    nothing: ClassVar[str] = ""
+
     @abstractmethod
     def count(self, side: Side) -> float:
         """The figure of one side."""
 
     def measure(self, bench: Bench) -> Exact:
-        """Both sides' counts."""
-        return Exact(measured=self.count(bench.compressed), measured_reference=self.count(bench.reference))
+        """Both sides' counts.
+
+        Raises:
+            Unmeasurable: a count that every model has came out as 0.
+        """
+        reference, compressed = self.count(bench.reference), self.count(bench.compressed)
+        for name, figure in (("float", reference), ("compressed", compressed)):
+            if self.nothing and figure == 0:
+                raise Unmeasurable(f"{self.nothing} on the {name} artifact: it holds none, or its runtime counts none")
+        return Exact(measured=compressed, measured_reference=reference)
 
 
 METRICS: Registry[Metric] = Registry("metrics", "metric")

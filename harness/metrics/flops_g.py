@@ -14,6 +14,7 @@ class FlopsG(Counted):
     metric: Literal["flops_g"] = "flops_g"
     unit: ClassVar[str] = "GFLOP"
     better: ClassVar[Better] = "lower"
+    nothing: ClassVar[str] = "no operation was counted"
 
     def count(self, side: Side) -> float:
         """Billions of operations a sample."""

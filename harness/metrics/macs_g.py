@@ -14,6 +14,7 @@ class MacsG(Counted):
     metric: Literal["macs_g"] = "macs_g"
     unit: ClassVar[str] = "GMAC"
     better: ClassVar[Better] = "lower"
+    nothing: ClassVar[str] = "no multiplication was counted"
 
     def count(self, side: Side) -> float:
         """Billions of multiply-accumulates a sample."""

@@ -14,6 +14,7 @@ class ParamsM(Counted):
     metric: Literal["params_m"] = "params_m"
     unit: ClassVar[str] = "M"
     better: ClassVar[Better] = "lower"
+    nothing: ClassVar[str] = "no parameter was counted"
 
     def count(self, side: Side) -> float:
         """Millions of stored parameters."""

@@ -28,4 +28,6 @@ class PeakMemoryMb(Counted):
         """Megabytes over the state after imports."""
         if side.peak_bytes is None:
             raise Unmeasurable("the memory worker gave no figure")
+        if side.peak_bytes == 0:
+            raise Unmeasurable("the memory did not grow while the artifact was loaded and run: its peak was not seen")
         return side.peak_bytes / 1e6

@@ -14,6 +14,7 @@ class SizeMb(Counted):
     metric: Literal["size_mb"] = "size_mb"
     unit: ClassVar[str] = "MB"
     better: ClassVar[Better] = "lower"
+    nothing: ClassVar[str] = "no byte was found"
 
     def count(self, side: Side) -> float:
         """Megabytes of the artifact's files."""

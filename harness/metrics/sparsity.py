@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from harness.errors import Unmeasurable
 from harness.metrics.base import METRICS, Better, Counted, Side
 
 
@@ -16,5 +17,11 @@ class Sparsity(Counted):
     better: ClassVar[Better] = "higher"
 
     def count(self, side: Side) -> float:
-        """Share of zeros."""
+        """Share of zeros.
+
+        Raises:
+            Unmeasurable: there is no weight that could be zero.
+        """
+        if not side.evidence.matrices:
+            raise Unmeasurable("no weight matrix was counted on the artifact: a share of nothing is no sparsity")
         return side.evidence.sparsity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
     if not (reference / ARTIFACT).exists():
         progress("writing the float artifact")
         float_subject = _lowered(subject, _arrival(spec, source))
-        _save(spec, float_subject, reference, probe_inputs)
+        _save(spec, float_subject, reference, probe_inputs, data.classes, "float")
     if (compressed / ARTIFACT).exists():
         return
     workshop = Workshop(
@@ -66,7 +66,7 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
         except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise MethodError(f"{name} failed on this model: {type(error).__name__}: {error}") from error
     progress("writing the compressed artifact")
-    _save(spec, _lowered(subject, forms[-1]), compressed, probe_inputs)
+    _save(spec, _lowered(subject, forms[-1]), compressed, probe_inputs, data.classes, "compressed")
 
 
 def _prefixed(progress: Callable[[str], None], name: str) -> Callable[[str], None]:
@@ -98,9 +98,19 @@ def _lowered(subject: Subject, form: Form) -> Subject:
     return lower(subject, form)
 
 
-def _save(spec: Spec, subject: Subject, folder: Path, inputs: tuple[torch.Tensor, ...]) -> None:
-    """Write the artifact and, beside it, what the object in memory answers to the probe."""
+def _save(
+    spec: Spec, subject: Subject, folder: Path, inputs: tuple[torch.Tensor, ...], classes: Sequence[str], which: str
+) -> None:
+    """Write the artifact and, beside it, what the object in memory answers to the probe.
+
+    Raises:
+        Unmeasurable: the answers cannot be repeated, or are not what the task and its classes ask for.
+    """
+    outputs = probe.answers(subject, inputs)
+    one = tuple(part[:1] for part in inputs)
+    probe.require_repeatable([part[:1] for part in outputs], probe.answers(subject, one), which)
+    TASKS[spec.task](task=spec.task).require_classes([part.shape for part in outputs], classes, which)
     artifact = folder / ARTIFACT
     artifact.mkdir(parents=True)
-    probe.write(folder, inputs, probe.answers(subject, inputs))
+    probe.write(folder, inputs, outputs)
     spec.deploy.save(subject, artifact)

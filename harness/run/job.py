@@ -24,6 +24,7 @@ class Job(BaseModel):
     root: str
     reference: str = Field(description="folder of the float artifact")
     compressed: str = Field(description="folder of the compressed artifact")
+    data: str | None = Field(default=None, description="address of the samples; None where there are none")
     cache: str | None = Field(default=None, description="cache folder; None takes and leaves nothing")
     labels: tuple[str, ...] = Field(default=(), description="budgets to measure")
     side: Literal["reference", "compressed"] = "compressed"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.data.base import Dataset, Split
-from harness.errors import DataError, Unmeasurable
+from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
 from harness.metrics.base import Bench, Side
 from harness.run import probe
@@ -22,6 +22,16 @@ from harness.run.environment import versions
 from harness.run.job import Failure, Job, Measured
 from harness.run.lock import machine
 from harness.run.resolution import require_resolution
+from harness.run.samples import (
+    SAMPLES,
+    TARGETS,
+    address,
+    distinct,
+    identities,
+    require_named,
+    require_paired,
+    require_whole,
+)
 from harness.run.timing import sample
 from harness.runtimes.base import Runner
 from harness.spec.schema import Spec
@@ -110,11 +120,15 @@ class LocalBench(Bench):
 
     def _reload(self, side: str) -> Runner:
         folder = self._folder(side)
+        if not (folder / ARTIFACT).is_dir():
+            raise ArtifactError(f"the {_name(side)} artifact is gone: was the cache cleared since it was written?")
         runner = self._spec.deploy.load(folder / ARTIFACT, self._spec.measure.threads)
         batch, saved = probe.read(folder)
         rows = [runner(tuple(part[i : i + 1] for part in batch)) for i in range(len(batch[0]))]
         reloaded = [np.concatenate([part.numpy() for part in parts]) for parts in zip(*rows, strict=True)]
-        probe.compare(saved, reloaded, "float" if side == "reference" else side)
+        again = [part.numpy() for part in runner(tuple(part[:1] for part in batch))]
+        probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {_name(side)}")
+        probe.compare(saved, reloaded, _name(side))
         return runner
 
     def _side(self, side: str) -> Side:
@@ -130,6 +144,10 @@ class LocalBench(Bench):
     def contradictions(self) -> list[str]:
         """Every sentence in which the reloaded artifact contradicts the steps."""
         before, after = self.reference.evidence, self.compressed.evidence
+        for name, evidence in (("float", before), ("compressed", after)):
+            if not evidence.parameters or not evidence.operators:
+                what = "parameter" if not evidence.parameters else "operator"
+                return [f"nothing was counted on the {name} artifact: its runtime tells of no {what}"]
         found = [
             f"{step.method}: {sentence}"
             for step in self._spec.compress
@@ -164,13 +182,20 @@ class LocalBench(Bench):
         spec, split = self._spec, self._dataset.evaluation
         if split is None or len(split) == 0 or spec.data is None:
             raise DataError("the evaluation split is empty: nothing can be measured on it")
-        data = key_of(spec.data.model_dump(mode="json"), spec.data.fingerprint(Path(self._job.root)))
+        data = address(spec.data, Path(self._job.root))
+        if self._job.data not in (None, data):
+            raise DataError(
+                "the data changed after the model was compressed, so that the splits may overlap now: run it again"
+            )
+        require_named(split)
         with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
-        targets = np.concatenate([reference.pop("targets")])
-        compressed.pop("targets")
+        require_paired(reference, compressed, split)
         require_resolution(spec, self._dataset)
-        self.evaluated = Evaluation(reference, compressed, targets, split.units, split.names, data)
+        self.evaluated = Evaluation(
+            _answered(reference), _answered(compressed), reference[TARGETS],
+            distinct(split.units, reference[SAMPLES]), split.names, data,
+        )  # fmt: skip
         return self.evaluated
 
     def _answers(self, side: str, split: Split, data: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -185,29 +210,42 @@ class LocalBench(Bench):
         entry = cache.get(key) if cache else None
         if entry is not None:
             with np.load(entry / "answers.npz") as arrays:
-                return dict(arrays)
+                kept = dict(arrays)
+            # What was put under another address, or for fewer samples, is not what was asked for.
+            if kept.pop("key", None) == key and all(len(rows) == len(split) for rows in kept.values()):
+                return kept
         found = self._evaluate(side, split)
+        require_whole(found, split, _name(side))
+        if spec.data is not None and address(spec.data, Path(self._job.root)) != data:
+            raise DataError("the data changed while the models were evaluated on it: run it again")
         if cache:
             with cache.put(key) as folder:
-                np.savez(folder / "answers.npz", **found)  # type: ignore[arg-type]
+                np.savez(folder / "answers.npz", key=np.array(key), **found)  # type: ignore[arg-type]
         return found
 
     def _evaluate(self, side: str, split: Split) -> dict[str, np.ndarray[Any, Any]]:
         task = TASKS[self._spec.task](task=self._spec.task)
         runner, done, total = self._runners[side], 0, len(split)
         parts: list[Answers] = []
+        first: tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, Any]]] | None = None
         for batch in split.batches(task.batch):
             outputs = runner(batch.inputs)
+            if first is None:
+                first = batch.inputs, [tensor.numpy().copy() for tensor in outputs]
             for tensor in outputs:
                 if not bool(tensor.isfinite().all()):
                     raise Unmeasurable(
                         f"the {_name(side)} model answers with NaN or infinity after {done} of {total} samples"
                     )
-            parts.append({**task.answers(outputs), "targets": batch.targets.numpy()})
+            parts.append({**task.answers(outputs), **identities(batch)})
             done += len(batch.targets)
             self._progress(f"evaluating the {_name(side)} model, {done} of {total}")
         if done != total:
             raise Unmeasurable(f"the evaluation of the {_name(side)} model saw {done} of {total} samples")
+        if first is not None:
+            # Asked again at the end, so that what drifts from call to call is seen too.
+            again = [tensor.numpy() for tensor in runner(first[0])]
+            probe.require_repeatable(first[1], again, f"reloaded {_name(side)}")
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def timings(self, batch: int | None, limits: Sequence[float], *, rate: bool = False) -> Timings:
@@ -227,6 +265,11 @@ class LocalBench(Bench):
 def _time_limits(limits: Iterable[float], rate: bool) -> tuple[float, ...]:
     """Limits on the ratio of times: a rate's ratio is the inverse."""
     return tuple(1 / limit if rate else limit for limit in limits)
+
+
+def _answered(kept: Answers) -> Answers:
+    """The task's own answers, without what each sample was."""
+    return {name: rows for name, rows in kept.items() if name not in (SAMPLES, TARGETS)}
 
 
 def _name(side: str) -> str:

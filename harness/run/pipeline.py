@@ -18,6 +18,7 @@ from harness.run.environment import environment, versions
 from harness.run.executor import Executor, Watch
 from harness.run.job import Failure, Job, Outcome
 from harness.run.result import Result
+from harness.run.samples import address
 from harness.spec.load import Case, SpecFile
 from harness.spec.requirements import missing
 from harness.spec.schema import Spec
@@ -66,10 +67,12 @@ class Pipeline:
 
     def _run(self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result) -> Run:
         seconds: dict[str, float] = {}
-        reference, compressed = self._artifacts(file, spec, watch, seconds)
+        data = address(spec.data, file.root) if spec.data is not None else None
+        reference, compressed = self._artifacts(file, spec, data, watch, seconds)
+        digests = sealed_digest(compressed / ARTIFACT)
         job = Job(
             stage="measure", spec=spec, root=str(file.root), reference=str(reference), compressed=str(compressed),
-            cache=str(self._cache.folder), labels=labels,
+            data=data, cache=str(self._cache.folder), labels=labels,
         )  # fmt: skip
         if any(spec.budgets[label].isolated for label in labels):
             peaks = {side: self._peak(job, side, watch, seconds) for side in ("reference", "compressed")}
@@ -77,19 +80,25 @@ class Pipeline:
         measured = self._do(job, watch, seconds).measured
         if measured is None:
             raise Unmeasurable("the measure stage left no measurements")
+        if sealed_digest(compressed / ARTIFACT) != digests:
+            raise Unmeasurable(
+                "the compressed artifact changed while it was measured: what was measured is not what lies there"
+            )
         result = blank.model_copy(
             update={
                 **{name: getattr(measured, name) for name in type(measured).model_fields},
-                "artifact": sealed_digest(compressed / ARTIFACT),
+                "artifact": digests,
                 "seconds": seconds,
             }
         )
         return Run(result, compressed / ARTIFACT)
 
-    def _artifacts(self, file: SpecFile, spec: Spec, watch: Watch, seconds: dict[str, float]) -> tuple[Path, Path]:
+    def _artifacts(
+        self, file: SpecFile, spec: Spec, data: str | None, watch: Watch, seconds: dict[str, float]
+    ) -> tuple[Path, Path]:
         """The folders of both artifacts; compresses what the cache does not hold."""
         watch("looking for artifacts in the cache", 0.0)
-        reference_key, compressed_key = artifact_keys(spec, file.root)
+        reference_key, compressed_key = artifact_keys(spec, file.root, data)
         reference, compressed = self._cache.get(reference_key), self._cache.get(compressed_key)
         if reference is None or compressed is None:
             with ExitStack() as stack:
@@ -131,15 +140,17 @@ class _Failed(Exception):
         self.outcome = outcome
 
 
-def artifact_keys(spec: Spec, root: Path) -> tuple[str, str]:
+def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
     """The cache addresses of the float and the compressed artifact: everything that decides their bytes.
+
+    Args:
+        spec: the case.
+        root: the project root.
+        data: address of the samples; None where the spec names none.
 
     Raises:
         Unmeasurable: a file that the spec names is not there.
     """
-    data = None
-    if spec.data is not None:
-        data = [spec.data.model_dump(mode="json"), spec.data.fingerprint(root)]
     parts = [type(spec.model), type(spec.deploy), *([type(spec.data)] if spec.data else [])]
     reference = [
         spec.model.model_dump(mode="json"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.data.base import Split
-from harness.errors import ArtifactError
+from harness.errors import ArtifactError, Unmeasurable
 from harness.forms import Form, Subject
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SAMPLES = 8
 # Freezing folds batch norms and reorders sums: outputs move in the last bits, far less than this share of their range.
 TOLERANCE = 1e-2
+# Threads add up in another order: far less than this share of the range.
+REPEATED = 1e-4
 _FILE = "probe.npz"
 
 
@@ -62,9 +64,15 @@ def write(folder: Path, batch: tuple[torch.Tensor, ...], outputs: Sequence[np.nd
 
 
 def read(folder: Path) -> tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, Any]]]:
-    """The inputs and outputs that `write` kept."""
+    """The inputs and outputs that `write` kept.
+
+    Raises:
+        ArtifactError: nothing was kept there.
+    """
     import torch
 
+    if not (folder / _FILE).is_file():
+        raise ArtifactError("what the model answered when it was saved is not beside its artifact any more")
     with np.load(folder / _FILE) as arrays:
         batch = tuple(torch.from_numpy(arrays[name]) for name in sorted(arrays) if name.startswith("input"))
         return batch, [arrays[name] for name in sorted(arrays) if name.startswith("output")]
@@ -82,14 +90,38 @@ def compare(saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray
             f"the reloaded {which} artifact gives outputs of shapes {shapes[1]}, the saved model {shapes[0]}"
         )
     for one, other in zip(saved, reloaded, strict=True):
-        span = float(np.abs(one).max()) or 1.0
-        error = float(np.abs(one - other).max()) / span
+        error = _apart(one, other)
         # `not <=` so that NaN is caught as well.
         if not error <= TOLERANCE:
             raise ArtifactError(
                 f"the reloaded {which} artifact gives other outputs than the model that was saved: off by {error:.1%} "
                 "of their range"
             )
+
+
+def require_repeatable(
+    first: Sequence[np.ndarray[Any, Any]], again: Sequence[np.ndarray[Any, Any]], which: str
+) -> None:
+    """Hold a model to answering as before what it is asked once more.
+
+    Raises:
+        Unmeasurable: with by how much the answers moved.
+    """
+    for one, other in zip(first, again, strict=True):
+        error = _apart(one, other)
+        if not error <= REPEATED:
+            raise Unmeasurable(
+                f"the {which} model answers the same input otherwise when it is asked again (off by {error:.1%} of the "
+                "range of its outputs): something in it draws at random or keeps state between calls, so no "
+                "measurement of it could be repeated. Is dropout left on?"
+            )
+
+
+def _apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """The largest difference as a share of the range; NaN where one of them is."""
+    if not one.size:
+        return 0.0
+    return float(np.abs(one - other).max()) / (float(np.abs(one).max()) or 1.0)
 
 
 def _samples(batch: tuple[torch.Tensor, ...]) -> list[tuple[torch.Tensor, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,18 @@ class Task(Options):
     @abstractmethod
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
         """What to keep of one batch of outputs: compact arrays whose first axis is the sample."""
+
+    def require_classes(self, shapes: Sequence[tuple[int, ...]], classes: Sequence[str], which: str) -> None:
+        """Hold a model's outputs to the classes of the data; nothing where a task has none.
+
+        Args:
+            shapes: of the outputs of one batch.
+            classes: what the targets of the data count; empty where the data does not say.
+            which: what sentences call the model.
+
+        Raises:
+            Unmeasurable: the two do not belong together.
+        """
 
     @abstractmethod
     def loss(self, model: torch.nn.Module, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:

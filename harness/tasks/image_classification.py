@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -48,6 +49,20 @@ class ImageClassification(Task):
             raise Unmeasurable(f"the model returned logits that are not finite for {broken} of {len(logits)} images")
         ranked = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :KEPT]
         return {"ranked": ranked.to(torch.int16).numpy()}
+
+    def require_classes(self, shapes: Sequence[tuple[int, ...]], classes: Sequence[str], which: str) -> None:
+        """As many logits as the data has classes: otherwise output 3 need not mean class 3.
+
+        Raises:
+            Unmeasurable: with both numbers and where to give the classes.
+        """
+        logits = shapes[0]
+        if classes and len(logits) == 2 and logits[1] != len(classes):
+            raise Unmeasurable(
+                f"the {which} model has {logits[1]:,} outputs, and the data has {len(classes):,} classes, so which "
+                "output means which class is not known: build the model with as many outputs, or, with "
+                "`source: folder`, list under `classes:` what each output means, in order (a class may lack images)"
+            )
 
     def loss(self, model: torch.nn.Module, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """Mean cross-entropy of the logits.

@@ -25,6 +25,9 @@ REASONS = {
     "latency-out-of-reach": ("latency_ms", "FAIL", "limit 0.800"),
     "not-a-number": ("fault_nan", "INVALID", "nan"),
     "float-below-its-floor": ("top1", "INVALID", "below reference_min 0.999"),
+    "float-at-chance": ("top1", "INVALID", "the float model is not proven better than chance"),
+    "outputs-without-classes": ("size_mb", "INVALID", "has 11 outputs, and the data has 10 classes"),
+    "draws-at-random": ("evidence", "INVALID", "the compressed model answers the same input otherwise"),
     "unprovable-limit": ("top1", "INVALID", "cannot prove a drop below 0.001"),
 }
 

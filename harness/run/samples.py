@@ -1,0 +1,118 @@
+"""Which samples both models answered: the same ones, in one order, all of them, and none changed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.data.base import Data, Split
+from harness.errors import DataError, Unmeasurable
+from harness.run.cache import key_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.data.base import Batch
+
+# Beside a task's own answers: what each sample was, and the truth about it.
+SAMPLES, TARGETS = "samples", "targets"
+
+
+def address(data: Data, root: Path) -> str:
+    """What decides the samples: the options, and the content outside of them."""
+    return key_of(data.model_dump(mode="json"), data.fingerprint(root))
+
+
+def identities(batch: Batch) -> dict[str, np.ndarray[Any, Any]]:
+    """What is kept of a batch beside the answers to it.
+
+    Returns:
+        ``samples``: uint64, shape (batch,), a digest of what the model was fed; ``targets``: the truth.
+    """
+    return {SAMPLES: np.array([_digest(batch.inputs, row) for row in range(len(batch.targets))], dtype=np.uint64),
+            TARGETS: batch.targets.numpy()}  # fmt: skip
+
+
+def _digest(inputs: tuple[torch.Tensor, ...], row: int) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in inputs:
+        digest.update(part[row].contiguous().numpy().tobytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
+def distinct(units: np.ndarray[Any, Any], samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Sampling units in which the copies of a sample count once: a model cannot but answer them alike.
+
+    Args:
+        units: shape (samples,), as the split has them.
+        samples: shape (samples,), what tells samples apart.
+
+    Returns:
+        Shape (samples,). Units that share a sample are one.
+    """
+    # Imported here: the pytest process reads this module too, and pairs nothing.
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, owner = np.unique(units, return_inverse=True)
+    _, first, copy = np.unique(samples, return_index=True, return_inverse=True)
+    if len(first) == len(samples):
+        return units
+    edges = csr_array((np.ones(len(owner)), (owner, owner[first[copy]])), shape=(owner.max() + 1,) * 2)
+    merged: np.ndarray[Any, Any] = connected_components(edges, directed=False)[1]
+    return merged[owner]
+
+
+def require_whole(answers: Mapping[str, np.ndarray[Any, Any]], split: Split, side: str) -> None:
+    """Hold answers to the split: one row a sample in each array.
+
+    Raises:
+        Unmeasurable: the model left more or fewer.
+    """
+    for name, rows in answers.items():
+        if len(rows) != len(split):
+            raise Unmeasurable(
+                f"the {side} model left {len(rows):,} rows of {name!r} for {len(split):,} samples: its outputs are not "
+                "one a sample"
+            )
+
+
+def require_named(split: Split) -> None:
+    """Hold a split to telling its samples apart.
+
+    Raises:
+        DataError: a sample without a name or a unit, or two of one name.
+    """
+    for what, given in (("names", split.names), ("units", split.units)):
+        if len(given) != len(split):
+            raise DataError(f"the evaluation split has {len(split):,} samples and {what} for {len(given):,}")
+    seen: set[str] = set()
+    for name in split.names:
+        if name in seen:
+            raise DataError(f"two evaluation samples are called {name!r}: a flip could not be told by its name")
+        seen.add(name)
+
+
+def require_paired(
+    reference: Mapping[str, np.ndarray[Any, Any]], compressed: Mapping[str, np.ndarray[Any, Any]], split: Split
+) -> None:
+    """Hold both models' answers to the same samples in the same order.
+
+    Raises:
+        Unmeasurable: a sample that one model was given is not the one that the other was given in its place.
+    """
+    other = reference[SAMPLES] != compressed[SAMPLES]
+    if other.any():
+        raise Unmeasurable(
+            f"the float and the compressed model were not given the same samples in the same order: {other.sum():,} of "
+            f"{len(split):,} differ, the first is {split.names[int(other.argmax())]!r}. The data changed between them, "
+            "or its source draws at random"
+        )
+    if not np.array_equal(reference[TARGETS], compressed[TARGETS]):
+        raise Unmeasurable(
+            "the float and the compressed model were held to different targets: the data changed between them"
+        )

@@ -1,0 +1,255 @@
+"""A bench of real parts in this process, and every way in which its evaluation can mean nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.data.base import Batch
+from harness.data.image_files import ImageFiles
+from harness.errors import ArtifactError, DataError, Unmeasurable
+from harness.run import probe
+from harness.run.cache import Cache
+from harness.run.compressing import ARTIFACT, compress
+from harness.run.job import Job
+from harness.run.measuring import LocalBench, measure
+from harness.run.samples import address
+from harness.spec.schema import Spec
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+EVALUATED = 80
+Progress = Callable[[str], None]
+
+
+def spec(**changes: Any) -> Spec:
+    return Spec.model_validate(
+        {
+            "version": 1,
+            "task": "image-classification",
+            "model": {
+                "source": "python",
+                "factory": "harness.zoo.lenet:lenet5",
+                "arguments": {"image_size": 16, "classes": 2, "channels": 3},
+            },
+            "data": {"source": "folder", "path": "data", "image_size": 16, "calibration": 8},
+            "compress": [{"method": "float16"}],
+            "budgets": {"size_mb": {"max_ratio": 0.6}, "top1": {"max_drop": 0.2}},
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A project with random images of two classes, and both artifacts of an untrained LeNet."""
+    root = tmp_path_factory.mktemp("project")
+    pixels = np.random.default_rng(0)
+    for place, count in (("evaluation", EVALUATED), ("train", 16)):
+        for index in range(count):
+            folder = root / "data" / place / f"class{index % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    one = spec()
+    assert one.data is not None
+    job = Job(
+        stage="compress", spec=one, root=str(root), reference=str(root / "float"), compressed=str(root / "small"),
+        data=address(one.data, root), labels=("size_mb", "top1"),
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        compress(job, lambda text: None)
+    return job.model_copy(update={"stage": "measure"})
+
+
+@pytest.fixture
+def job(compressed: Job, tmp_path: Path) -> Job:
+    """The same, in a copy that may be damaged."""
+    root = tmp_path / "project"
+    shutil.copytree(compressed.root, root)
+    places = {"root": str(root), "reference": str(root / "float"), "compressed": str(root / "small")}
+    return compressed.model_copy(update=places)
+
+
+@pytest.fixture
+def bench(job: Job) -> Iterator[LocalBench]:
+    threads = torch.get_num_threads()
+    yield LocalBench(job, lambda text: None)
+    torch.set_num_threads(threads)
+
+
+class Faulty(ImageFiles):
+    """The evaluation images, with a fault."""
+
+    stop: int = EVALUATED
+    shuffled_from: int = 10**6
+    walks = 0
+
+    def batches(self, size: int, shuffle: int | None = None) -> Iterator[Batch]:
+        self.walks += 1
+        seen = 0
+        for batch in super().batches(16, 7 if self.walks >= self.shuffled_from else None):
+            if seen >= self.stop:
+                return
+            seen += len(batch.targets)
+            yield batch
+
+
+def with_split(bench: LocalBench, **fault: int) -> LocalBench:
+    whole = bench._dataset.evaluation
+    assert isinstance(whole, ImageFiles)
+    faulty = Faulty(whole.root, whole.names, whole.labels, whole.preprocessing)
+    vars(faulty).update(fault)
+    bench.__dict__["_dataset"] = replace(bench._dataset, evaluation=faulty)
+    return bench
+
+
+class Wrapped:
+    """A runner whose outputs are tampered with; `calls` counts them."""
+
+    def __init__(self, runner: Any, tamper: Callable[[Any, int], Any]) -> None:
+        self._runner, self._tamper, self.calls = runner, tamper, 0
+
+    def __call__(self, inputs: Any) -> Any:
+        self.calls += 1
+        return tuple(self._tamper(output, self.calls) for output in self._runner(inputs))
+
+
+def test_a_sound_bench_evaluates_every_sample_once(bench: LocalBench) -> None:
+    found = bench.evaluation()
+    assert found.targets.shape == (EVALUATED,)
+    assert found.reference.keys() == {"ranked"}
+    assert np.unique(found.units).size == EVALUATED
+    assert sorted(found.names) == sorted(set(found.names))
+
+
+def test_a_truncated_evaluation_is_refused(bench: LocalBench) -> None:
+    with pytest.raises(Unmeasurable, match=r"the evaluation of the float model saw 48 of 80 samples"):
+        with_split(bench, stop=48).evaluation()
+
+
+def test_another_order_for_the_other_model_is_refused(bench: LocalBench) -> None:
+    with pytest.raises(Unmeasurable, match="were not given the same samples in the same order"):
+        with_split(bench, shuffled_from=2).evaluation()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "sentence"),
+    [
+        (lambda out, call: out[:-1], "left 7[58] rows of 'ranked' for 80 samples"),
+        (lambda out, call: out / 0, "the float model answers with NaN or infinity after 0 of 80 samples"),
+        (lambda out, call: out * (1 + call / 100), "the reloaded float model answers the same input otherwise"),
+        (lambda out, call: out[:, 0], r"image classification needs logits of shape \(batch, classes\)"),
+    ],
+    ids=["fewer outputs", "not a number", "drifting", "no logits"],
+)
+def test_answers_that_mean_nothing_are_refused(
+    bench: LocalBench, tamper: Callable[[Any, int], Any], sentence: str
+) -> None:
+    bench._runners["reference"] = Wrapped(bench._runners["reference"], tamper)  # type: ignore[assignment]
+    with pytest.raises(Unmeasurable, match=sentence):
+        bench.evaluation()
+
+
+@pytest.mark.parametrize("side", ["float", "compressed"])
+def test_an_artifact_that_is_gone_is_told(job: Job, side: str) -> None:
+    shutil.rmtree(Path(job.reference if side == "float" else job.compressed) / ARTIFACT)
+    with pytest.raises(ArtifactError, match=f"the {side} artifact is gone: was the cache cleared"):
+        LocalBench(job, lambda text: None)
+
+
+def test_a_reloaded_artifact_that_answers_otherwise_is_refused(job: Job) -> None:
+    batch, outputs = probe.read(Path(job.compressed))
+    probe.write(Path(job.compressed), batch, [outputs[0][::-1]])
+    with pytest.raises(ArtifactError, match="the reloaded compressed artifact gives other outputs"):
+        LocalBench(job, lambda text: None)
+
+
+def test_data_that_changed_after_compressing_is_refused(job: Job) -> None:
+    repaint(job)
+    with pytest.raises(DataError, match="the data changed after the model was compressed"):
+        LocalBench(job, lambda text: None).evaluation()
+
+
+def test_data_that_changes_between_the_two_models_is_refused_and_never_cached(job: Job, tmp_path: Path) -> None:
+    job = job.model_copy(update={"cache": str(tmp_path / "cache")})
+
+    def change(text: str) -> None:
+        if text == "evaluating the compressed model, 64 of 80":
+            repaint(job)
+
+    with pytest.raises(DataError, match="the data changed while the models were evaluated on it"):
+        LocalBench(job, change).evaluation()
+    # The float model had been evaluated before the change, and its answers stand.
+    assert len(list((tmp_path / "cache" / "entries").iterdir())) == 1
+
+
+def repaint(job: Job) -> None:
+    Image.new("RGB", (16, 16)).save(Path(job.root) / "data" / "evaluation" / "class0" / "0.png")
+
+
+def test_cached_answers_of_another_address_or_length_are_not_taken(job: Job, tmp_path: Path) -> None:
+    job = job.model_copy(update={"cache": str(tmp_path / "cache")})
+    sound = LocalBench(job, lambda text: None).evaluation()
+    cache = Cache(tmp_path / "cache")
+    first, second = sorted((tmp_path / "cache" / "entries").iterdir())
+
+    def evaluated() -> list[str]:
+        told: list[str] = []
+        found = LocalBench(job, told.append).evaluation()
+        assert all(
+            np.array_equal(getattr(found, side)["ranked"], getattr(sound, side)["ranked"])
+            for side in ("reference", "compressed")
+        )
+        return sorted({text.partition(" model")[0] for text in told if text.startswith("evaluating")})
+
+    assert evaluated() == []
+    content = dict(np.load(first / "answers.npz"))
+    # Whole and sealed, and yet the answers of another artifact, or to fewer samples.
+    for foreign in (dict(np.load(second / "answers.npz")), {**content, "ranked": content["ranked"][:-1]}):
+        shutil.rmtree(first)
+        with cache.put(first.name) as folder:
+            np.savez(folder / "answers.npz", **foreign)
+        assert len(evaluated()) == 1
+
+
+def test_a_budget_that_cannot_be_measured_leaves_the_others_alone(job: Job) -> None:
+    """An untrained network: its size means something, its accuracy nothing."""
+    found = measure(job, lambda text: None)
+    assert found.measurements.keys() == {"size_mb"}
+    assert "the float model is not proven better than chance" in found.failures["top1"].sentence
+    assert np.isclose(found.measurements["size_mb"].ratio(0.95).estimate, 0.5, atol=0.06)
+
+
+@pytest.mark.parametrize("classes", [3, 9])
+def test_outputs_that_are_not_the_classes_of_the_data_are_refused_before_anything_is_written(
+    job: Job, tmp_path: Path, classes: int
+) -> None:
+    arguments = {"image_size": 16, "classes": classes, "channels": 3}
+    other = spec(model={"source": "python", "factory": "harness.zoo.lenet:lenet5", "arguments": arguments})
+    places = {"reference": str(tmp_path / "a"), "compressed": str(tmp_path / "b"), "spec": other, "stage": "compress"}
+    with pytest.raises(Unmeasurable, match=f"the float model has {classes} outputs, and the data has 2 .*`classes:`"):
+        compress(job.model_copy(update=places), lambda text: None)
+    assert not (tmp_path / "a").exists()
+    listed = spec(
+        model=other.model.model_dump(),
+        data={"source": "folder", "path": "data", "image_size": 16, "calibration": 8,
+              "classes": [f"class{index}" for index in range(classes)]},
+    )  # fmt: skip
+    compress(job.model_copy(update={**places, "spec": listed}), lambda text: None)
+
+
+def test_overlapping_splits_are_refused_by_content(job: Job, tmp_path: Path) -> None:
+    data = Path(job.root) / "data"
+    shutil.copy(data / "evaluation" / "class1" / "1.png", data / "train" / "class1" / "renamed.png")
+    places = {"reference": str(tmp_path / "a"), "compressed": str(tmp_path / "b"), "stage": "compress"}
+    with pytest.raises(DataError, match=r"train/class1/renamed.png is also evaluation sample evaluation/class1/1.png"):
+        compress(job.model_copy(update=places), lambda text: None)
