@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import Problem, SpecError
@@ -18,7 +19,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "check",
         help="validate specs without running them",
         description="Validate specs without running them. Exits 0 where all are well-formed, 1 where one is not, and 2 "
-        "where a path holds no spec.",
+        "where a path holds no spec. Warns of expected failures whose day is over.",
     )
     parser.add_argument(
         "paths",
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         files.update(dict.fromkeys(found))
     owners: dict[tuple[Path, str], Path] = {}
     cases = budgets = broken = 0
+    today = datetime.now(UTC).date()
     for path in files:
         try:
             spec = load(path)
@@ -56,6 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
         if other != path:
             broken += 1
             print(f"{path}:1:1: shares its id, {spec.id}, and so its baseline with {other}")
+        for case in spec.cases:
+            for entry in case.spec.expect_fail:
+                if entry.expired(today):
+                    item = f"{entry.metric}[{case.name}]" if case.name else entry.metric
+                    text = f"the expect_fail of {item}, for which {entry.owner} answers, ran out on {entry.until}"
+                    print(f"{os.path.relpath(path)}: warning: {text}: renew it or remove it", file=sys.stderr)
         cases += len(spec.cases)
         budgets += sum(len(case.spec.budgets) for case in spec.cases)
     if broken:

@@ -26,7 +26,10 @@ class GateExecution:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Judge the item. What means nothing, or cannot tell yet, is an error; what cannot run here is skipped."""
+        """Judge the item. What means nothing, or cannot tell yet, is an error; what cannot run here is skipped.
+
+        An expected failure is an xfail: neither passed nor failed.
+        """
         if not isinstance(item, GateItem):
             return
         left = self._left(item)
@@ -37,6 +40,9 @@ class GateExecution:
             raise NoVerdict(sentence)
         if state is State.NOT_RUN and not self._strict:
             pytest.skip(sentence)
+        if state is State.EXPECTED:
+            # Does nothing under --runxfail; then the call fails.
+            pytest.xfail(sentence)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
@@ -70,7 +76,7 @@ class GateExecution:
                 spec=item.spec_id, label="spec", metric="spec", verdict=State.INVALID,
                 sentence=f"{item.error} → {State.INVALID}",
             )  # fmt: skip
-            return Left(verdict=row, root=str(root_of(item.path)))
+            return Left(verdict=row, nodeid=item.nodeid, root=str(root_of(item.path)))
         assert isinstance(item, SpecItem)
         if self._runner is None:
             self._runner = CaseRunner(self._config, Progress(self._config))

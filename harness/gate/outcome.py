@@ -31,25 +31,25 @@ class Left(BaseModel):
 
     Attributes:
         verdict: the row.
+        nodeid: of the item.
         record: what stands behind the case; on the first item of a case that a process ran.
         candidate: what this label offers to a baseline, when baselines are updated.
         root: the project root.
         known: labels of the case, so that an update drops what the spec no longer has.
         cases: cases of the file, for the same reason.
         told: what a failure prints; the sentence where it is empty.
-        unaccepted: the budget holds, and the verdict is FAIL because no baseline is stored.
         notes: lines for the end of the run.
     """
 
     model_config = ConfigDict(frozen=True)
     verdict: Verdict
+    nodeid: str
     record: CaseRecord | None = None
     candidate: Candidate | None = None
     root: str
     known: tuple[str, ...] = Field(default=())
     cases: tuple[str, ...] = Field(default=())
     told: str = ""
-    unaccepted: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -72,6 +72,9 @@ def properties(verdict: Verdict) -> list[tuple[str, Any]]:
         if figure is not None:
             found.append((name, figure))
     found += list(verdict.bound.items())
+    found += [(name, True) for name in ("unaccepted", "improved") if getattr(verdict, name)]
+    for entry in verdict.expected:
+        found += [("expected_by", entry.owner), ("expected_until", entry.until.isoformat())]
     if verdict.interval is not None:
         found += [
             (f"{verdict.interval.of}_{edge}", getattr(verdict.interval, edge))

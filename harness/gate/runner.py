@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted
 from harness.judge.bounds import LOAD_NOTICED
 from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement, Timings
 from harness.report.document import record
@@ -61,19 +62,20 @@ class CaseRunner:
         """The verdict of an item; runs its case where no item of it ran yet."""
         run, key = self._case(item), item.key
         standing = self._standing(item, run)
-        row = verdict(item.case.spec, run.result, item.label, standing)
+        judged = verdict(item.case.spec, run.result, item.label, standing)
+        row = borne(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
         self._seen.setdefault(key, []).append(row)
         first = key not in self._recorded
         self._recorded.add(key)
         return Left(
             verdict=row,
+            nodeid=item.nodeid,
             record=record(run.result) if first else None,
             candidate=self._candidate(item, run, standing, row) if self._updating else None,
             root=str(item.file.root),
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
             told=_told(run, self._seen[key]),
-            unaccepted=_unaccepted(item, run, standing, row),
             notes=(*self._loaded(item, run, row), *self._finish(item, run)),
         )
 
@@ -170,11 +172,3 @@ def _told(run: Run, rows: Sequence[Verdict]) -> str:
         return ""
     tail = [f"    {line}" for line in failure.log.splitlines()[-LOG_LINES:]]
     return "\n".join([row.sentence, "  the end of the worker's log:", *tail])
-
-
-def _unaccepted(item: SpecItem, run: Run, standing: Standing, row: Verdict) -> bool:
-    """Whether the want of a baseline is all that is wrong."""
-    if row.verdict is not State.FAIL or standing.accepted(item.case.spec.budgets[item.label], item.label) is not None:
-        return False
-    alone = verdict(item.case.spec, run.result, item.label, replace(standing, updating=True))
-    return alone.verdict is State.PASS

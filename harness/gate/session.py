@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -61,10 +63,11 @@ class GateSession:
             orphaned_baselines=tuple(orphaned),
         )
         self._notes += [note for left in self._left for note in left.notes]
-        if any(left.unaccepted for left in self._left):
+        if any(left.verdict.unaccepted for left in self._left):
             self._notes.append(
                 f"budgets that hold and have no baseline: look at them, then accept with {HOW_TO_ACCEPT}"
             )
+        self._notes += self._tighter()
         if orphaned:
             self._notes.append(f"baselines with no spec: {', '.join(orphaned)}; remove them, or restore their YAML")
         self._write(report)
@@ -75,11 +78,26 @@ class GateSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the verdict table."""
         if self._left:
-            rows = [left.verdict for left in self._left]
-            waiting = {
-                (row.spec, row.case, row.label) for left, row in zip(self._left, rows, strict=True) if left.unaccepted
-            }
-            write_table(terminalreporter, rows, self._notes, waiting)
+            write_table(terminalreporter, [left.verdict for left in self._left], self._notes)
+
+    def _tighter(self) -> list[str]:
+        """The baselines that this run has left behind, and the command that takes along those labels alone."""
+        improved = [left for left in self._left if left.verdict.improved]
+        cases: dict[str, list[str]] = defaultdict(list)
+        for left in improved:
+            cases[name_of(left.verdict)].append(left.verdict.label)
+        if not improved:
+            return []
+        items = " ".join(shlex.quote(self._from_here(left.nodeid)) for left in improved)
+        which = "; ".join(f"{name}: {', '.join(labels)}" for name, labels in cases.items())
+        return [
+            f"better than the baseline: {which}",
+            f"  to hold what was gained: pytest {items} {HOW_TO_ACCEPT}",
+        ]
+
+    def _from_here(self, nodeid: str) -> str:
+        path, *names = nodeid.split("::")
+        return "::".join((os.path.relpath(self._config.rootpath / path, self._config.invocation_params.dir), *names))
 
     def _records(self) -> tuple[CaseRecord, ...]:
         records = {(left.record.spec, left.record.case): left.record for left in self._left if left.record is not None}
@@ -89,7 +107,10 @@ class GateSession:
         folder: Path | None = self._config.getoption("weighin_report")
         if folder is not None:
             document.write(report, folder)
-            self._notes.append(f"report: {html.write(report, folder) or folder / 'report.json'}")
+            page = html.write(report, folder)
+            self._notes.append(f"report: {page or folder / 'report.json'}")
+            if page is None:
+                self._notes.append("no HTML page, which needs jinja2: pip install 'weighin[report]'")
         summary.append(report)
 
     def _update(self, roots: list[Path]) -> None:

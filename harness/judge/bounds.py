@@ -7,7 +7,7 @@ rounded before it is compared; sentences are.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.judge.figures import apart, measured_text, number, percent, ratio_text
 from harness.judge.settling import settling
@@ -56,7 +56,7 @@ def judge(metric: Metric, measurement: Measurement, confidence: float, place: Pl
     try:
         implausible = _implausible(metric, measurement, confidence)
         return implausible + [
-            check(Claim(metric, name, bounds[name], measurement, confidence, place))
+            replace(check(Claim(metric, name, bounds[name], measurement, confidence, place)), bound=name)
             for name, check in checks.items()
             if name in bounds
         ]

@@ -10,7 +10,7 @@ from harness.judge.bounds import head, judge
 from harness.judge.figures import number
 from harness.judge.match import Held, Setting, held
 from harness.judge.regression import compare
-from harness.judge.verdict import Finding, Match, Place, State, Verdict, overall
+from harness.judge.verdict import BASELINE, Finding, Match, Place, State, Verdict, by_bound, overall
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.result import Result
@@ -69,7 +69,8 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
         gone = Finding(State.INVALID, "was not measured: the worker left no figure for it")
     if gone is not None or measurement is None:
         assert gone is not None
-        return blank.model_copy(update={"verdict": gone.state, "sentence": f"{label}: {gone.text} → {gone.state}"})
+        changes = {"verdict": gone.state, "found": by_bound([gone]), "sentence": f"{label}: {gone.text} → {gone.state}"}
+        return blank.model_copy(update=changes)
     near = None
     if metric.machine and not standing.updating:
         here = Setting(result.environment, spec.measure.threads, result.kernels)
@@ -92,7 +93,7 @@ def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: lis
         measurement: raw values of both sides.
         findings: of every bound, in the order in which the sentence gives them.
     """
-    state = overall(findings)
+    state, found = overall(findings), by_bound(findings)
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)
     # Of no sample there is no mean, and no sentence that opens with one.
@@ -103,9 +104,12 @@ def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: lis
             "verdict": state,
             "value": None if empty else _finite(measurement.value),
             "reference": None if empty else _finite(measurement.reference),
+            "found": found,
             "interval": interval,
             "n": measurement.n,
             "details": measurement.details,
+            "unaccepted": found.get(BASELINE) is State.FAIL,
+            "improved": state is State.PASS and any(finding.gain for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }
     )
@@ -128,6 +132,7 @@ def _evidence(result: Result) -> Verdict:
         state, text = State.PASS, result.compressed.summary()
     return Verdict(
         spec=result.spec, case=result.case, label=EVIDENCE, metric=EVIDENCE, verdict=state,
+        found=by_bound([Finding(state, text)]),
         sentence=f"{EVIDENCE}: {text} → {state}",
     )  # fmt: skip
 
@@ -169,7 +174,7 @@ def _history(
     if standing.updating or state not in (State.PASS, State.NOT_RUN):
         return []
     if standing.problem:
-        return [Finding(State.INVALID, standing.problem)]
+        return [Finding(State.INVALID, standing.problem, bound=BASELINE)]
     measurement, confidence = result.measurements[label], spec.measure.confidence
     if near is not None:
         # What was not enforced here has said so already, and does not turn green by what a baseline says.
@@ -186,5 +191,9 @@ def _history(
     if accepted is not None:
         return [compare(metric, measurement, accepted, confidence, result.kernels)]
     return [
-        Finding(State.FAIL, f"within budget, but no baseline is stored: look at it and accept it with {HOW_TO_ACCEPT}")
+        Finding(
+            State.FAIL,
+            f"within budget, but no baseline is stored: look at it and accept it with {HOW_TO_ACCEPT}",
+            bound=BASELINE,
+        )
     ]

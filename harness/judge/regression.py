@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.judge.baseline import Accepted
 from harness.judge.bounds import LOAD_NOTICED, load_bias
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import Finding, State
 from harness.measurement import Base, Exact, Measurement, Timings
 from harness.metrics.base import Metric
+from harness.spec.expectation import REGRESS
 
 ANEW = 'accept it anew with --update-baselines --reason "…"'
 
@@ -24,7 +27,15 @@ def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confid
             State.INVALID,
             f"the baseline holds {accepted.metric} version {accepted.metric_version}, this is {metric.metric} version "
             f"{metric.version}: {ANEW}",
+            bound=REGRESS,
         )
+    outcomes = accepted.outcomes
+    if outcomes is not None and outcomes.kind == measurement.kind and accepted.kernels != kernels:
+        return Finding(State.PASS, f"no baseline for the kernel path {kernels} (it was taken on {accepted.kernels})")
+    return replace(_compared(metric, measurement, accepted, confidence), bound=REGRESS)
+
+
+def _compared(metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float) -> Finding:
     tolerance = metric.tolerance if metric.regress is None else metric.regress
     if isinstance(measurement, Timings) and accepted.ratio is not None:
         return _timed(metric, measurement, accepted.ratio, tolerance, confidence)
@@ -32,8 +43,6 @@ def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confid
         return _counted(metric, measurement, accepted.value, tolerance)
     if accepted.outcomes is None or accepted.outcomes.kind != measurement.kind:
         return Finding(State.INVALID, f"the baseline holds another kind of measurement: {ANEW}")
-    if accepted.kernels != kernels:
-        return Finding(State.PASS, f"no baseline for the kernel path {kernels} (it was taken on {accepted.kernels})")
     return _paired(metric, measurement, accepted.outcomes, tolerance, confidence)
 
 
@@ -43,7 +52,7 @@ def _counted(metric: Metric, now: Exact, before: float, tolerance: float) -> Fin
     if now.value > before + allowed if rise else now.value < before - allowed:
         return Finding(State.FAIL, f"worse than the baseline {number(before)} by {_more_than(tolerance)}")
     gain = now.value < before - allowed if rise else now.value > before + allowed
-    return Finding(State.PASS, _improved(number(before)) if gain else "")
+    return _kept(number(before), gain)
 
 
 def _timed(
@@ -62,7 +71,7 @@ def _timed(
                 State.INCONCLUSIVE, f"worse than the {text}, but others took {now.load:.0%} of the processor"
             )
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
-    return Finding(State.PASS, _improved(f"ratio {ratio_text(estimate)}") if gain > 1 + tolerance else "")
+    return _kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance)
 
 
 def _paired(metric: Metric, now: Base, before: Base, tolerance: float, confidence: float) -> Finding:
@@ -75,12 +84,13 @@ def _paired(metric: Metric, now: Base, before: Base, tolerance: float, confidenc
     if drop.lower > tolerance:
         by = f"by at least {number(drop.lower)}{f', and {tolerance:g} is tolerated' if tolerance else ''}"
         return Finding(State.FAIL, f"proven worse than the baseline {number(before.value)} ({by})")
-    return Finding(State.PASS, _improved(number(before.value)) if drop.upper < -tolerance else "")
+    return _kept(number(before.value), drop.upper < -tolerance)
 
 
 def _more_than(tolerance: float) -> str:
     return f"more than {100 * tolerance:g} %" if tolerance else "anything, and nothing is tolerated"
 
 
-def _improved(before: str) -> str:
-    return f"better than the baseline {before}: --update-baselines tightens it"
+def _kept(before: str, gain: bool) -> Finding:
+    text = f"better than the baseline {before}: --update-baselines tightens it"
+    return Finding(State.PASS, text if gain else "", gain=gain)

@@ -10,15 +10,20 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from harness.judge.figures import number, ratio_text
+from harness.spec.expectation import ExpectFail
 from harness.statistics import Interval
+
+# Names in `Verdict.found` beside those of bounds: see there.
+MEASUREMENT, BASELINE = "measurement", "baseline"
 
 
 class State(StrEnum):
-    """The five verdicts, worst first. Only PASS is green."""
+    """The verdicts, worst first. Only PASS is green."""
 
     FAIL = "FAIL"
     INVALID = "INVALID"
     INCONCLUSIVE = "INCONCLUSIVE"
+    EXPECTED = "EXPECTED FAIL"
     NOT_RUN = "NOT RUN"
     PASS = "PASS"
 
@@ -65,6 +70,11 @@ class Verdict(BaseModel):
     reference: float | None = Field(default=None, description="the float model's figure")
     unit: str = ""
     bound: dict[str, float] = Field(default_factory=dict, description="the budget's bounds, by name")
+    found: dict[str, State] = Field(
+        default_factory=dict,
+        description="what each bound found; `regress` is the comparison with the stored baseline, `baseline` the want "
+        "of one, `measurement` what was wrong before any bound was looked at",
+    )
     interval: Range | None = Field(default=None, description="of the contrast that decided")
     n: int | None = Field(default=None, description="sampling units behind the figures")
     match: Match | None = Field(
@@ -72,15 +82,29 @@ class Verdict(BaseModel):
     )
     sentence: str
     details: dict[str, float] = Field(default_factory=dict)
+    unaccepted: bool = Field(default=False, description="the budget holds, and only a stored baseline is wanting")
+    improved: bool = Field(default=False, description="better than the baseline beyond noise: it can be tightened")
+    expected: tuple[ExpectFail, ...] = Field(
+        default=(), description="the entries of `expect_fail` that make it an EXPECTED FAIL"
+    )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One bound, checked."""
+    """One bound, checked.
+
+    Attributes:
+        state, text: the verdict of this bound, and a clause for the sentence.
+        interval: of the contrast that is bounded.
+        bound: its name; empty where something else was found than a bound kept or broken.
+        gain: better than the baseline beyond noise.
+    """
 
     state: State
     text: str
     interval: Range | None = None
+    bound: str = ""
+    gain: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +122,16 @@ class Place:
     match: Match | None = None
 
 
+def by_bound(findings: list[Finding]) -> dict[str, State]:
+    """What each bound found, the worst first where a name stands twice; what has no bound is `measurement`."""
+    found: dict[str, State] = {}
+    for finding in findings:
+        name = finding.bound or ("" if finding.state is State.PASS else MEASUREMENT)
+        if name:
+            found[name] = min(found.get(name, finding.state), finding.state, key=list(State).index)
+    return found
+
+
 def overall(findings: list[Finding]) -> State:
     """The verdict of several findings. A float model below its floor makes every other finding meaningless."""
     states = {finding.state for finding in findings}
@@ -108,4 +142,7 @@ def overall(findings: list[Finding]) -> State:
     return State.NOT_RUN
 
 
-__all__ = ["Finding", "Match", "Place", "Range", "State", "Verdict", "number", "overall", "ratio_text"]
+__all__ = [
+    "BASELINE", "MEASUREMENT", "Finding", "Match", "Place", "Range", "State", "Verdict", "by_bound", "number",
+    "overall", "ratio_text",
+]  # fmt: skip

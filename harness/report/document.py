@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,10 +23,12 @@ class _Model(BaseModel):
 
 
 class Flips(_Model):
-    """Samples on which the two models differ, by name."""
+    """Samples on which the two models differ: how many, and the first of them by name."""
 
     lost: tuple[str, ...] = Field(description="float right, compressed wrong")
     won: tuple[str, ...] = Field(description="float wrong, compressed right")
+    lost_total: int = Field(description="how many were lost, named or not")
+    won_total: int = Field(description="how many were won, named or not")
 
 
 class Blocks(_Model):
@@ -71,6 +74,14 @@ class Report(_Model):
         return {state: sum(row.verdict is state for row in self.rows) for state in State}
 
 
+def wanting(rows: Sequence[Verdict]) -> str:
+    """How many of the FAILs are no broken budgets, as a parenthesis behind their count; empty where all are."""
+    unaccepted, failed = sum(row.unaccepted for row in rows), sum(row.verdict is State.FAIL for row in rows)
+    if not unaccepted:
+        return ""
+    return f" ({'' if unaccepted == failed else f'{unaccepted} of them '}only for want of a baseline)"
+
+
 def record(result: Result) -> CaseRecord:
     """What the report keeps of a case's result."""
     flips, blocks = {}, {}
@@ -79,6 +90,8 @@ def record(result: Result) -> CaseRecord:
             flips[label] = Flips(
                 lost=tuple(result.names[index] for index in measured.lost[:MAX_FLIPS]),
                 won=tuple(result.names[index] for index in measured.won[:MAX_FLIPS]),
+                lost_total=int(measured.lost.size),
+                won_total=int(measured.won.size),
             )
         if isinstance(measured, Timings):
             reference, compressed = (

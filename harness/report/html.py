@@ -8,15 +8,17 @@ from pathlib import Path
 
 from harness.evidence import Evidence
 from harness.judge.verdict import State, Verdict, number
-from harness.report.document import MAX_FLIPS, CaseRecord, Flips, Report
+from harness.report.document import CaseRecord, Flips, Report, wanting
 from harness.report.figure import Bar, bar, strip
 from harness.run.environment import Environment
+from harness.spec.expectation import ExpectFail
 
 MEANINGS = {
     State.PASS: "every bound is kept, and where samples or times are behind it, proven to be kept",
     State.FAIL: "a bound is broken, and where samples or times are behind it, proven to be broken",
     State.INCONCLUSIVE: "the measurement cannot tell yet: more samples or a quieter machine would",
     State.INVALID: "it could not be measured, or the figure means nothing",
+    State.EXPECTED: "it breaks as the spec expects, for a reason that somebody answers for until a day: not green",
     State.NOT_RUN: "this machine lacks what the spec requires, or the bound belongs to another machine",
 }
 
@@ -76,7 +78,8 @@ def render(report: Report) -> str:
         headline=headline(report),
         meanings=MEANINGS,
         machines=machines(groups),
-        most_flips=MAX_FLIPS,
+        expected=expected(groups),
+        tighter=tighter(groups),
         example=EXAMPLE,
     )
 
@@ -100,11 +103,12 @@ def headline(report: Report) -> str:
     if counts[State.PASS] == total:
         return f"All {total} checks pass." if total > 1 else "The one check passes."
     parts = [
-        f"{counts[state]} {verb}"
+        f"{counts[state]} {verb}{wanting(report.rows) if state is State.FAIL else ''}"
         for state, verb in (
             (State.FAIL, "fail"),
             (State.INVALID, "could not be measured"),
             (State.INCONCLUSIVE, "cannot be told yet"),
+            (State.EXPECTED, "expected to fail"),
             (State.NOT_RUN, "not run here"),
         )
         if counts[state]
@@ -123,6 +127,18 @@ def grouped(report: Report) -> list[Group]:
         for index, ((spec, case), own) in enumerate(rows.items(), start=1)
     ]
     return sorted(groups, key=lambda group: list(State).index(group.worst))
+
+
+def expected(groups: list[Group]) -> list[tuple[str, str, ExpectFail]]:
+    """Case, label and terms of every failure that is borne, the day that comes first first."""
+    found = [(group.name, row.label, entry) for group in groups for row in group.rows for entry in row.expected]
+    return sorted(found, key=lambda one: one[2].until)
+
+
+def tighter(groups: list[Group]) -> list[tuple[str, list[str]]]:
+    """Each case whose figures left their baselines behind, with the labels."""
+    found = [(group.name, [row.label for row in group.rows if row.improved]) for group in groups]
+    return [(name, labels) for name, labels in found if labels]
 
 
 def machines(groups: list[Group]) -> list[tuple[Environment, list[Group]]]:
@@ -144,13 +160,16 @@ def words(row: Verdict) -> str:
     return row.sentence.removeprefix(f"{row.label}: ").removesuffix(f" → {row.verdict}")
 
 
-def flipped(group: Group, label: str, flips: Flips) -> list[tuple[tuple[str, ...], str]]:
-    """The names that a budget lists, each list with what happened to them; empty lists are left out."""
+def flipped(group: Group, label: str, flips: Flips) -> list[tuple[tuple[str, ...], int, str]]:
+    """The names that a budget lists, each list with how many there are and what happened; empty ones are left out."""
     relative = any(row.label == label and row.metric == "agreement" for row in group.rows)
     lost = "answered differently from float" if relative else "lost: float right, compressed wrong"
     return [
-        (names, what)
-        for names, what in ((flips.lost, lost), (flips.won, "won: float wrong, compressed right"))
+        (names, total, what)
+        for names, total, what in (
+            (flips.lost, flips.lost_total, lost),
+            (flips.won, flips.won_total, "won: float wrong, compressed right"),
+        )
         if names
     ]
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from harness.judge.verdict import State
-from harness.report.document import Report
+from harness.report.document import Report, wanting
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -21,12 +21,21 @@ def append(report: Report) -> None:
 
 def markdown(report: Report) -> str:
     """The counts, then every row that is not green, then the rest folded away."""
-    counts = ", ".join(f"{count} {state.value}" for state, count in report.counts().items() if count)
+    counts = ", ".join(
+        f"{count} {state.value}{wanting(report.rows) if state is State.FAIL else ''}"
+        for state, count in report.counts().items()
+        if count
+    )
     worst = [row for row in report.rows if row.verdict is not State.PASS]
+    better = [row for row in report.rows if row.improved]
     lines = ["## weighin", "", f"{counts}.", ""]
     if worst:
         lines += ["| spec | verdict |", "|---|---|"]
         lines += [f"| {_cell(_name(row.spec, row.case))} | {_cell(row.sentence)} |" for row in worst]
+        lines.append("")
+    if better:
+        lines += ["Better than the baseline, which can be tightened:", ""]
+        lines += [f"- {_cell(_name(row.spec, row.case))}: {_cell(row.label)}" for row in better]
         lines.append("")
     lines += ["<details><summary>All budgets</summary>", "", "| spec | verdict |", "|---|---|"]
     lines += [f"| {_cell(_name(row.spec, row.case))} | {_cell(row.sentence)} |" for row in report.rows]

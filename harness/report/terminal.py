@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import State, Verdict
+from harness.report.document import wanting
 
 _COLOURS = {
     State.PASS: {"green": True},
     State.FAIL: {"red": True, "bold": True},
     State.INVALID: {"red": True},
     State.INCONCLUSIVE: {"yellow": True},
+    State.EXPECTED: {"yellow": True},
     State.NOT_RUN: {"yellow": True},
 }
 HEADERS = ("budget", "float", "compressed", "change", "bound", "verdict")
@@ -24,8 +26,6 @@ _BOUNDS = {
     "min": "≥", "max": "≤", "min_ratio": "ratio ≥", "max_ratio": "ratio ≤", "max_drop": "drop ≤", "max_rise": "rise ≤",
     "reference_min": "float ≥", "reference_max": "float ≤",
 }  # fmt: skip
-# Spec, case and label of a row.
-Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,16 @@ class _Line:
     verdict: str
 
 
-def write_table(
-    terminal: pytest.TerminalReporter, rows: Sequence[Verdict], notes: Sequence[str], unaccepted: Collection[Key] = ()
-) -> None:
+def write_table(terminal: pytest.TerminalReporter, rows: Sequence[Verdict], notes: Sequence[str]) -> None:
     """Write one line a budget, then the counts, then what else a user should know.
 
     Args:
         terminal: where to.
         rows: the verdicts; the rows of one case stand together.
         notes: one line each.
-        unaccepted: rows that fail for one reason only: their budget holds, and no baseline is stored.
     """
     terminal.write_sep("=", "weighin")
-    lines = [_line(row, _key(row) in unaccepted) for row in rows]
+    lines = [_line(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(HEADERS[:4], *(line.cells for line in lines), strict=True)]
     room = terminal._tw.fullwidth - sum(widths) - 2 * len(widths) - max(len(line.verdict) for line in lines) - 4
     stacked = any(len(", ".join(line.bounds)) > room for line in lines)
@@ -67,8 +64,8 @@ def write_table(
         for bound in others:
             terminal.write_line(f"  {_padded(('', '', '', '', bound), widths)}".rstrip())
     terminal.write_line("")
-    terminal.write_line(_counts(rows, len(unaccepted)))
-    for note in (*_not_run(rows), *notes):
+    terminal.write_line(_counts(rows))
+    for note in (*_not_run(rows), *_expected(rows), *notes):
         terminal.write_line(note)
 
 
@@ -77,11 +74,7 @@ def name_of(row: Verdict) -> str:
     return f"{row.spec}[{row.case}]" if row.case else row.spec
 
 
-def _key(row: Verdict) -> Key:
-    return row.spec, row.case, row.label
-
-
-def _line(row: Verdict, unaccepted: bool) -> _Line:
+def _line(row: Verdict) -> _Line:
     reference, value = (number(figure) if figure is not None else "" for figure in (row.reference, row.value))
     bounds = tuple(
         f"{_BOUNDS[name]} {(ratio_text if name.endswith('ratio') else number)(limit)}"
@@ -89,7 +82,7 @@ def _line(row: Verdict, unaccepted: bool) -> _Line:
     )
     # The unit stands once, behind the figure that is judged.
     cells = (row.label, reference, f"{value} {row.unit}" if value and row.unit else value, _change(row))
-    return _Line(row, cells, bounds, row.verdict + (" no baseline" if unaccepted else ""))
+    return _Line(row, cells, bounds, row.verdict + (" no baseline" if row.unaccepted else ""))
 
 
 def _change(row: Verdict) -> str:
@@ -110,12 +103,11 @@ def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
     )
 
 
-def _counts(rows: Sequence[Verdict], unaccepted: int) -> str:
+def _counts(rows: Sequence[Verdict]) -> str:
     counts = {state: sum(row.verdict is state for row in rows) for state in State}
     text = {state: f"{count} {state}" for state, count in counts.items() if count}
-    if unaccepted:
-        which = "" if unaccepted == counts[State.FAIL] else f"{unaccepted} of them "
-        text[State.FAIL] += f" ({which}only for want of a baseline)"
+    if State.FAIL in text:
+        text[State.FAIL] += wanting(rows)
     return ", ".join(text.values())
 
 
@@ -128,3 +120,10 @@ def _not_run(rows: Sequence[Verdict]) -> Iterator[str]:
             if (name_of(row), reason) not in told:
                 told.add((name_of(row), reason))
                 yield f"not run: {name_of(row)}: {reason}"
+
+
+def _expected(rows: Sequence[Verdict]) -> Iterator[str]:
+    """Who bears what until when, the day that comes first first."""
+    borne = [(entry, row) for row in rows for entry in row.expected]
+    for entry, row in sorted(borne, key=lambda one: one[0].until):
+        yield f"expected: {name_of(row)}: {row.label} {entry} until {entry.until}, {entry.owner}: {entry.because}"

@@ -50,6 +50,7 @@ def editor_schema() -> Node:
     defs |= {f"budgets.{name}": _metric(name) for name in METRICS}
     body = _tidy(raw)["properties"]
     body["budgets"] = _budgets(body["budgets"])
+    body["expect_fail"] = _one_or_several(body["expect_fail"])
     for name in ("model", "data", "compress", "deploy", "budgets"):
         defs[f"keys.{name}"], body[name] = body[name], {"$ref": _ref(f"keys.{name}")}
     partial = _Partial(defs)
@@ -160,6 +161,12 @@ def _budgets(node: Node) -> Node:
         "properties": known,
         "additionalProperties": other,
     }
+
+
+def _one_or_several(node: Node) -> Node:
+    """A list, or its only item without the brackets."""
+    listed = {key: value for key, value in node.items() if key not in ("description", "default")}
+    return {"anyOf": [node["items"], listed], "description": node["description"]}
 
 
 def _metric(name: str) -> Node:

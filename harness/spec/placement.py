@@ -25,6 +25,8 @@ class _Spot:
             for key, value in self.value.value:
                 if key.value == step:
                     return _Spot(self.document, (*self.path, step), key, value)
+            # A list of one may be written without its brackets.
+            return self if step == 0 else None
         elif isinstance(self.value, yaml.SequenceNode) and isinstance(step, int) and step < len(self.value.value):
             return _Spot(self.document, (*self.path, step), None, self.value.value[step])
         return None

@@ -43,7 +43,9 @@ def updated(page: str) -> str:
 def reference() -> str:
     """All tables, as Markdown."""
     defs = editor_schema()["$defs"]
-    nested = sorted({name for node in defs.values() for name in _nested(node) if name in defs} - {"Measure"})
+    nested = sorted(
+        {name for node in defs.values() for name in _nested(node) if name in defs} - {"Measure", "ExpectFail"}
+    )
     sections = [
         "## Methods (`compress:`)",
         *(_part(METHODS, name, defs, _roads(METHODS[name])) for name in METHODS),
@@ -65,6 +67,8 @@ def reference() -> str:
         _table(("task", "what it is"), ((f"`{name}`", _first(part.__doc__)) for name, part in TASKS.items())),
         "## How to measure (`measure:`)",
         _rows(defs["Measure"], ()),
+        "## Expected failures (`expect_fail:`)",
+        _rows(defs["ExpectFail"], ()),
         *(f"## `{name}`: nested options\n\n{defs[name]['description']}\n\n{_rows(defs[name], ())}" for name in nested),
         "## Tiers and requirements",
         _table(("`tier:`", "runs"), ((f"`{tier}`", _TIER_MEANING[tier]) for tier in TIERS)),
@@ -154,6 +158,8 @@ def _type(node: Node) -> str:
             return " or ".join(members)
     if "const" in node or "enum" in node:
         return ", ".join(f"`{_plain(one)}`" for one in node.get("enum", [node.get("const")]) if one is not None)
+    if node.get("format") == "date":
+        return "day"
     typed = node.get("type", [])
     kinds = [one for one in (typed if isinstance(typed, list) else [typed]) if one != "null"]
     text = " or ".join(_KINDS.get(kind, kind) for kind in kinds) or "anything"

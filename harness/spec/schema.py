@@ -13,6 +13,7 @@ from harness.metrics.base import METRICS, Metric
 from harness.registry import NameOf, OneOf, Options
 from harness.runtimes.base import RUNTIMES, Runtime
 from harness.sources.base import SOURCES, Source
+from harness.spec.expectation import ExpectFail, one_or_several
 from harness.spec.requirements import CAPABILITIES
 from harness.spec.tiers import Tier
 from harness.tasks.base import TASKS
@@ -78,4 +79,7 @@ class Spec(Options):
     tier: Tier = Field(default="ci", description="when it runs: on every change, nightly, or before a release")
     requires: Annotated[tuple[Annotated[str, NameOf(CAPABILITIES)], ...], Field(strict=False)] = Field(
         default=(), description="what a machine must have; elsewhere the spec is NOT RUN"
+    )
+    expect_fail: Annotated[tuple[ExpectFail, ...], BeforeValidator(one_or_several), Field(strict=False)] = Field(
+        default=(), description="failures that are borne until a day; one entry, or a list"
     )

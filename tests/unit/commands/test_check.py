@@ -82,6 +82,17 @@ def test_a_path_without_specs_is_a_mistake_of_the_caller(project, capsys, path, 
     assert capsys.readouterr().err == f"{path} {words}\n"
 
 
+def test_expected_failures_whose_day_is_over_are_warned_of(project, capsys):
+    entry = "{metric: size_mb, verdict: FAIL, because: why, owner: mara, until: %s}"
+    (project / "specs" / "task" / "good.yaml").write_text(f"{GOOD}expect_fail: {entry % '2020-01-01'}\n")
+    (project / "specs" / "later.yaml").write_text(f"{GOOD}expect_fail: {entry % '2999-01-01'}\n")
+    assert main(["check", "specs"]) == 0
+    assert capsys.readouterr().err == (
+        "specs/task/good.yaml: warning: the expect_fail of size_mb, for which mara answers, ran out on 2020-01-01: "
+        "renew it or remove it\n"
+    )
+
+
 def test_the_command_line_itself_is_checked(capsys):
     for arguments in ([], ["check"], ["chek", "specs"]):
         with pytest.raises(SystemExit) as caught:

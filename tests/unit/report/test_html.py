@@ -66,8 +66,9 @@ FULL = report(
         case(
             "bad", reference=evidence("float32", {"conv": 2, "relu": 2}),
             compressed=evidence("int8", {"qconv": 2, "relu": 2}), contradictions=("int8-static: nothing happened",),
-            flips={"top1": Flips(lost=("photo 1", HOSTILE), won=("photo 7",)),
-                   "agreement": Flips(lost=tuple(f"photo {index}" for index in range(MAX_FLIPS)), won=())},
+            flips={"top1": Flips(lost=("photo 1", HOSTILE), won=("photo 7",), lost_total=2, won_total=1),
+                   "agreement": Flips(lost=tuple(f"photo {index}" for index in range(MAX_FLIPS)), won=(),
+                                      lost_total=1234, won_total=0)},
             blocks={"latency_ms": Blocks(reference=(4.0, 4.1), compressed=(3.0, 3.1), batch=1, load=0.0)},
         ),
         case("far", log=f"Traceback {HOSTILE}"),
@@ -151,7 +152,8 @@ def test_what_stands_behind_a_case_is_shown():
         "title of bad", "compressed by int8-static", "kernels: x86", "compress from the cache", "measure 2.2 s",
         "int8-static: nothing happened", "2 lost: float right, compressed wrong",
         "1 won: float wrong, compressed right",
-        f"{MAX_FLIPS} or more answered differently from float", "int8 – 10,000", "float32 10,000 –", "qconv – 2",
+        f"1,234 answered differently from float {MAX_FLIPS} of 1,234 listed",
+        "int8 – 10,000", "float32 10,000 –", "qconv – 2",
         "zeros in weight matrices 25.0% 25.0%", "executed as: i8 3", "latency_ms: p95 of float 5.500",
         "a processor, 2 cores (avx2)", "2026-01-02 03:04:05 UTC", "weighin 1.2.3",
     ):  # fmt: skip
@@ -169,7 +171,8 @@ def test_names_sentences_and_labels_stay_text_too():
     hostile = report(
         [row(HOSTILE, HOSTILE, State.FAIL, case=HOSTILE, sentence=HOSTILE, unit=HOSTILE, value=1.0)],
         [case(HOSTILE, case=HOSTILE, steps=(HOSTILE,), contradictions=(HOSTILE,), seconds={HOSTILE: 1.0},
-              compressed=evidence(HOSTILE, {HOSTILE: 1}), flips={HOSTILE: Flips(lost=(HOSTILE,), won=())},
+              compressed=evidence(HOSTILE, {HOSTILE: 1}),
+              flips={HOSTILE: Flips(lost=(HOSTILE,), won=(), lost_total=1, won_total=0)},
               blocks={HOSTILE: Blocks(reference=(1.0,), compressed=(1.0,), batch=1, load=0.0)})],
         orphaned_baselines=(HOSTILE,),
     )  # fmt: skip
@@ -207,7 +210,8 @@ def test_the_worst_case_comes_first_and_equals_keep_the_order_of_the_run():
         ([State.PASS, State.FAIL, State.FAIL], "1 of 3 checks pass: 2 fail."),
         (
             list(State),
-            "1 of 5 checks pass: 1 fail, 1 could not be measured, 1 cannot be told yet, 1 not run here.",
+            "1 of 6 checks pass: 1 fail, 1 could not be measured, 1 cannot be told yet, 1 expected to fail, "
+            "1 not run here.",
         ),
     ],
 )

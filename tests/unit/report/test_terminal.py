@@ -33,16 +33,14 @@ ELSEWHERE = Verdict(
     spec="vision/elsewhere", case="w4", label="top1", metric="top1", verdict=State.NOT_RUN, bound={"min": 0.9},
     sentence="top1: this machine has no cuda → NOT RUN",
 )  # fmt: skip
-UNACCEPTED = {("vision/mine", "", "size_mb")}
+UNACCEPTED = SIZE.model_copy(update={"unaccepted": True})
 
 
-def table(
-    pytestconfig: pytest.Config, width: int, rows: list[Verdict], notes: Collection[str] = (), **options: object
-) -> list[str]:
+def table(pytestconfig: pytest.Config, width: int, rows: list[Verdict], notes: Collection[str] = ()) -> list[str]:
     stream = io.StringIO()
     terminal = TerminalReporter(pytestconfig, stream)
     terminal._tw.fullwidth = width
-    write_table(terminal, rows, list(notes), **options)  # type: ignore[arg-type]
+    write_table(terminal, rows, list(notes))
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
@@ -59,7 +57,7 @@ def test_a_wide_terminal_gets_one_line_a_budget(pytestconfig: pytest.Config) -> 
 
 
 def test_a_narrow_terminal_stacks_the_bounds_and_keeps_to_its_width(pytestconfig: pytest.Config) -> None:
-    lines = table(pytestconfig, 80, [SIZE, TOP1], unaccepted=UNACCEPTED)
+    lines = table(pytestconfig, 80, [UNACCEPTED, TOP1])
     assert lines[3:6] == [
         "  size_mb   1.487   0.4710 MB  ratio 0.317  ratio ≤ 0.350   FAIL no baseline",
         "  top1     0.9743      0.9729  drop 0.0014  drop ≤ 0.0200   PASS",
@@ -70,10 +68,8 @@ def test_a_narrow_terminal_stacks_the_bounds_and_keeps_to_its_width(pytestconfig
 
 def test_a_failure_for_want_of_a_baseline_is_told_from_a_broken_budget(pytestconfig: pytest.Config) -> None:
     broken = SIZE.model_copy(update={"label": "params_m"})
-    assert "1 FAIL (only for want of a baseline), 1 PASS" in table(
-        pytestconfig, 80, [SIZE, TOP1], unaccepted=UNACCEPTED
-    )
-    lines = table(pytestconfig, 80, [SIZE, broken], unaccepted=UNACCEPTED)
+    assert "1 FAIL (only for want of a baseline), 1 PASS" in table(pytestconfig, 80, [UNACCEPTED, TOP1])
+    lines = table(pytestconfig, 80, [UNACCEPTED, broken])
     assert "2 FAIL (1 of them only for want of a baseline)" in lines
     assert [line.endswith("FAIL no baseline") for line in lines[3:5]] == [True, False]
 

@@ -11,7 +11,7 @@ REFUSED = [
     ("version: 1", "version: 1.0", "1:10: version: found 1.0; allowed: 1"),
     ("version: 1\n", "", "1:1: version: the key 'version' is required"),
     # Keys at every level.
-    ("title:", "titel:", "2:1: titel: unknown key 'titel'; allowed: budgets, cases, compress, data, deploy, extends, "),
+    ("title:", "titel:", "2:1: titel: unknown key 'titel'; allowed: budgets, cases, compress, data, deploy, "),
     ("title:", "titel:", "Did you mean 'title'?"),
     ("calibration:", "calibraton:", "5:24: data.calibraton: unknown key 'calibraton'; allowed: calibration, channels"),
     ("sparsity:", "sparsty:", "Did you mean 'sparsity'?"),

@@ -112,6 +112,8 @@ CHECKS = {
         f"{at}: lacks {key}" for key in rule if isinstance(value, dict) and key not in value],
     "items": lambda value, rule, schema, at: [
         fault for one in (value if isinstance(value, list) else ()) for fault in faults(one, rule, f"{at}[]")],
+    # An annotation to most validators; what is refused is refused by the loader too.
+    "format": nothing,
     "prefixItems": lambda value, rule, schema, at: [
         fault for one, each in zip(value if isinstance(value, list) else (), rule, strict=False)
         for fault in faults(one, each, f"{at}[]")],
@@ -143,6 +145,9 @@ WHOLE = {
     },
     "tier": "nightly",
     "requires": ["avx2"],
+    "expect_fail": [
+        {"metric": "size_mb", "verdict": "FAIL", "bound": "max", "because": "x", "owner": "me", "until": "2026-12-31"}
+    ],
 }
 
 
@@ -208,6 +213,9 @@ REFUSED = [
     ("budgets.evidence", {"metric": "size_mb", "max": 1}), ("budgets.spec", {"metric": "size_mb", "max": 1}),
     ("budgets.a b", {"metric": "size_mb", "max": 1}), ("budgets.size_mb.metric", "params_m"), ("tier", "weekly"),
     ("requires", ["gpu"]), ("requires", "cuda"), ("threads", 2),
+    ("expect_fail", "size_mb"), ("expect_fail", {"metric": "size_mb"}), ("expect_fail.0.owner", ...),
+    ("expect_fail.0.owner", " "), ("expect_fail.0.bound", "most"), ("expect_fail.0.verdict", "PASS"),
+    ("expect_fail.0.until", 2026), ("expect_fail.0.reason", "y"),
 ]  # fmt: skip
 
 

@@ -1,0 +1,139 @@
+"""Failures that a spec expects, bound for bound: only what was foreseen is borne, and only until its day."""
+
+from datetime import date
+
+import pytest
+
+from harness.judge.expected import borne
+from harness.judge.verdict import BASELINE, MEASUREMENT, State, Verdict
+from harness.spec.schema import Spec
+
+PASS, FAIL, INVALID, INCONCLUSIVE, EXPECTED, NOT_RUN = (
+    State.PASS, State.FAIL, State.INVALID, State.INCONCLUSIVE, State.EXPECTED, State.NOT_RUN,
+)  # fmt: skip
+TODAY = date(2026, 6, 1)
+DROP = {"metric": "top1", "verdict": "FAIL", "bound": "max_drop"}
+FLOOR = {"metric": "top1", "verdict": "FAIL", "bound": "min"}
+
+
+def spec(*entries: dict[str, str]) -> Spec:
+    terms = {"because": "a new backbone", "owner": "mara", "until": "2026-12-31"}
+    return Spec.model_validate(
+        {
+            "version": 1,
+            "task": "image-classification",
+            "model": {"source": "zoo", "name": "resnet20-digits"},
+            "data": {"source": "digits"},
+            "compress": [{"method": "float16"}],
+            "budgets": {"top1": {"max_drop": 0.02, "min": 0.9}, "size_mb": {"max": 3}},
+            "expect_fail": [{**terms, **entry} for entry in entries],
+        }
+    )
+
+
+def row(verdict: State, found: dict[str, State], label: str = "top1") -> Verdict:
+    return Verdict(
+        spec="s", label=label, metric=label, verdict=verdict, found=found, sentence=f"{label}: figures → {verdict}"
+    )
+
+
+def left(verdict: State, found: dict[str, State], *entries: dict[str, str], **options: bool) -> Verdict:
+    return borne(row(verdict, found), spec(*entries), TODAY, **options)
+
+
+def test_what_was_foreseen_is_borne_and_says_by_whom_until_when_and_why():
+    judged = left(FAIL, {"max_drop": FAIL, "min": PASS}, DROP)
+    assert judged.verdict is EXPECTED
+    assert judged.sentence == (
+        "top1: figures; FAIL (max_drop) expected by mara until 2026-12-31: a new backbone → EXPECTED FAIL"
+    )
+    assert [entry.owner for entry in judged.expected] == ["mara"]
+    assert Verdict.model_validate_json(judged.model_dump_json()) == judged
+
+
+@pytest.mark.parametrize(
+    ("verdict", "found", "words"),
+    [
+        # Another bound breaks.
+        (FAIL, {"max_drop": PASS, "min": FAIL}, "expected FAIL (max_drop) by mara, and it passes"),
+        # The one that was foreseen, and another.
+        (FAIL, {"max_drop": FAIL, "min": FAIL}, "nobody expects that of min"),
+        # Another verdict.
+        (INCONCLUSIVE, {"max_drop": INCONCLUSIVE, "min": PASS}, "that is not the FAIL (max_drop) that mara expects"),
+        (INVALID, {MEASUREMENT: INVALID}, "that is not the FAIL (max_drop) that mara expects"),
+        # The budget holds, and something else is wanting.
+        (FAIL, {"max_drop": PASS, "min": PASS, BASELINE: FAIL}, "and it passes: remove the expect_fail"),
+        (FAIL, {"max_drop": PASS, "min": PASS, "regress": FAIL}, "and it passes: remove the expect_fail"),
+    ],
+)
+def test_anything_else_counts_as_what_it_is(verdict, found, words):
+    judged = left(verdict, found, DROP)
+    assert judged.verdict is verdict
+    assert words in judged.sentence
+    assert judged.expected == ()
+
+
+def test_an_unexpected_pass_fails():
+    judged = left(PASS, {"max_drop": PASS, "min": PASS}, DROP)
+    assert judged.verdict is FAIL
+    assert judged.sentence == (
+        "top1: figures; expected FAIL (max_drop) by mara, and it passes: remove the expect_fail → FAIL"
+    )
+
+
+def test_every_bound_that_breaks_has_to_be_foreseen_and_every_entry_to_come_true():
+    assert left(FAIL, {"max_drop": FAIL, "min": FAIL}, DROP, FLOOR).verdict is EXPECTED
+    half = left(FAIL, {"max_drop": FAIL, "min": PASS}, DROP, FLOOR)
+    assert half.verdict is FAIL
+    assert "expected FAIL (min) by mara, and it passes" in half.sentence
+    undecided = {**DROP, "verdict": "INCONCLUSIVE"}
+    assert left(FAIL, {"max_drop": INCONCLUSIVE, "min": FAIL}, undecided, FLOOR).verdict is EXPECTED
+
+
+def test_an_expired_entry_excuses_nothing_and_names_its_owner_and_day():
+    over = {**DROP, "until": "2026-05-31"}
+    judged = left(FAIL, {"max_drop": FAIL, "min": PASS}, over)
+    assert judged.verdict is FAIL
+    assert judged.sentence == "top1: figures; the exception by mara ran out on 2026-05-31 → FAIL"
+    # A pass stays one: nothing is expected any more.
+    passed = left(PASS, {"max_drop": PASS, "min": PASS}, over)
+    assert (passed.verdict, passed.sentence) == (
+        PASS, "top1: figures; the exception by mara ran out on 2026-05-31, and is not needed → PASS",
+    )  # fmt: skip
+    assert left(FAIL, {"max_drop": FAIL, "min": PASS}, {**DROP, "until": "2026-06-01"}).verdict is EXPECTED
+
+
+def test_a_release_bears_nothing():
+    judged = left(FAIL, {"max_drop": FAIL, "min": PASS}, DROP, release=True)
+    assert judged.verdict is FAIL
+    assert judged.sentence.endswith("until 2026-12-31: a new backbone; a release bears no failure → FAIL")
+    assert left(PASS, {"max_drop": PASS, "min": PASS}, DROP, release=True).verdict is FAIL
+
+
+def test_invalid_is_told_by_words_of_its_sentence():
+    entry = {"metric": "top1", "verdict": "INVALID", "says": "figures"}
+    assert left(INVALID, {MEASUREMENT: INVALID}, entry).verdict is EXPECTED
+    other = left(INVALID, {MEASUREMENT: INVALID}, {**entry, "says": "the worker died"})
+    assert other.verdict is INVALID
+    assert "that is not the INVALID that mara expects" in other.sentence
+    assert left(PASS, {"max_drop": PASS, "min": PASS}, entry).verdict is FAIL
+    assert left(FAIL, {"max_drop": FAIL, "min": PASS}, entry).verdict is FAIL
+
+
+def test_words_narrow_a_bound_too():
+    assert left(FAIL, {"max_drop": FAIL, "min": PASS}, {**DROP, "says": "figures"}).verdict is EXPECTED
+    assert left(FAIL, {"max_drop": FAIL, "min": PASS}, {**DROP, "says": "other words"}).verdict is FAIL
+
+
+def test_a_regression_can_be_foreseen():
+    entry = {**DROP, "bound": "regress"}
+    assert left(FAIL, {"max_drop": PASS, "min": PASS, "regress": FAIL}, entry).verdict is EXPECTED
+    assert left(PASS, {"max_drop": PASS, "min": PASS, "regress": PASS}, entry).verdict is FAIL
+    # Where the baseline does not speak, nothing is known of it.
+    silent = left(PASS, {"max_drop": PASS, "min": PASS}, entry)
+    assert (silent.verdict, silent.sentence) == (PASS, "top1: figures → PASS")
+
+
+def test_other_budgets_and_what_did_not_run_are_left_alone():
+    for one in (row(FAIL, {"max": FAIL}, "size_mb"), row(NOT_RUN, {}), row(PASS, {"max": PASS}, "size_mb")):
+        assert borne(one, spec(DROP), TODAY) is one
