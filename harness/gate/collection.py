@@ -18,9 +18,7 @@ from _pytest._code.code import TerminalRepr
 from harness.errors import Problem, SpecError
 from harness.gate.outcome import GateError
 from harness.judge.case import EVIDENCE
-from harness.spec.load import SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
-
-MUST_FAIL = "must-fail"
+from harness.spec.load import MUST_FAIL, SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
 
 
 def wanted(path: Path, parent: pytest.Collector) -> bool:

@@ -86,6 +86,8 @@ class Metric(Options):
     unit: ClassVar[str] = ""
     better: ClassVar[Better]
     version: ClassVar[int] = 1
+    # Between which figures every value lies, where it does: a share is never above 1.
+    span: ClassVar[tuple[float, float] | None] = None
     # Relative by nature: even `min` and `max` are claims about the interval and not about the point.
     relative: ClassVar[bool] = False
     # Belongs to one machine: kept in a baseline's machine section, and absolute bounds hold only there.

@@ -15,6 +15,7 @@ class Sparsity(Counted):
     metric: Literal["sparsity"] = "sparsity"
     unit: ClassVar[str] = ""
     better: ClassVar[Better] = "higher"
+    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     def count(self, side: Side) -> float:
         """Share of zeros.

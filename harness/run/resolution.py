@@ -6,12 +6,14 @@ import numpy as np
 
 from harness.data.base import Dataset
 from harness.errors import Unmeasurable
+from harness.spec.resolution import unprovable
 from harness.spec.schema import Spec
-from harness.statistics import needed_n, smallest_limit
 
 
 def require_resolution(spec: Spec, data: Dataset) -> None:
     """Refuse a limit on an accuracy that the split cannot prove even with no sample lost: a pass would be luck.
+
+    Where the number of samples is known without loading them, the spec was refused when it was loaded.
 
     Raises:
         Unmeasurable: with the number of samples that it would take.
@@ -19,11 +21,6 @@ def require_resolution(spec: Spec, data: Dataset) -> None:
     if data.evaluation is None:
         return
     n = int(np.unique(data.evaluation.units).size)
-    finest = smallest_limit(n, spec.measure.confidence)
     for label, metric in spec.budgets.items():
-        limit = metric.max_drop
-        if limit is not None and metric.needs_data and limit < finest:
-            raise Unmeasurable(
-                f"{label}: {n} evaluation samples cannot prove a drop below {limit:g} even with none lost (the finest "
-                f"limit is {finest:.4f}); it takes {needed_n(limit, spec.measure.confidence):,} samples"
-            )
+        for name, sentence in unprovable(metric, spec.measure.confidence, n):
+            raise Unmeasurable(f"the budget {label} asks for too much with its {name}: {sentence}")

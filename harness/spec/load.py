@@ -21,6 +21,8 @@ from harness.spec.reader import Document, Location, Value, read, shorten
 from harness.spec.schema import LABEL, Spec
 
 SUFFIXES = (".yaml", ".yml")
+# Below this folder stand the specs that the gate must refuse.
+MUST_FAIL = "must-fail"
 _CASE = re.compile(LABEL)
 
 
@@ -90,7 +92,7 @@ def load(path: Path) -> SpecFile:
     loaded: list[Case] = []
     found: dict[str, list[Placed]] = {}
     for name, changes in overrides.items():
-        spec, faults = _validated(_merge(merged, changes) if changes else merged)
+        spec, faults = _validated(_merge(merged, changes) if changes else merged, root)
         found[name] = [_placed(layers, name, fault) for fault in faults]
         if spec is not None:
             loaded.append(Case(name, spec))
@@ -134,7 +136,7 @@ def _named_cases(cases: Value, layers: list[Document]) -> dict[str, dict[str, Va
     return named
 
 
-def _validated(value: dict[str, Value]) -> tuple[Spec | None, list[Fault]]:
+def _validated(value: dict[str, Value], root: Path) -> tuple[Spec | None, list[Fault]]:
     try:
         spec = Spec.model_validate(value)
     except ValidationError as error:
@@ -143,9 +145,9 @@ def _validated(value: dict[str, Value]) -> tuple[Spec | None, list[Fault]]:
         rest = _without(value, faults)
         if rest is not None:
             with suppress(ValidationError):
-                faults += semantics.faults(Spec.model_validate(rest))
+                faults += semantics.faults(Spec.model_validate(rest), root)
         return None, faults
-    return spec, list(semantics.faults(spec))
+    return spec, list(semantics.faults(spec, root))
 
 
 def _without(value: dict[str, Value], faults: Iterable[Fault]) -> dict[str, Value] | None:
@@ -242,4 +244,4 @@ def shown(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-__all__ = ["SUFFIXES", "Case", "SpecFile", "id_of", "load", "root_of", "shown"]
+__all__ = ["MUST_FAIL", "SUFFIXES", "Case", "SpecFile", "id_of", "load", "root_of", "shown"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 
 from harness.errors import closest
 from harness.forms import Form, Stop, route
@@ -11,6 +12,7 @@ from harness.metrics.base import METRICS, Better, Metric
 from harness.spec.expectation import EVIDENCE, REGRESS, ExpectFail, breakable
 from harness.spec.faults import Fault
 from harness.spec.reader import Location
+from harness.spec.resolution import needs_samples, unprovable
 from harness.spec.schema import Spec
 from harness.training import Training
 
@@ -39,8 +41,13 @@ def senseless(better: Better) -> tuple[str, ...]:
     return tuple(_SENSELESS[better])
 
 
-def faults(spec: Spec) -> Iterator[Fault]:
-    """Everything in a well-formed spec that means nothing."""
+def faults(spec: Spec, root: Path) -> Iterator[Fault]:
+    """Everything in a well-formed spec that means nothing.
+
+    Args:
+        spec: the spec.
+        root: the project root, below which data may be counted.
+    """
     if spec.data is not None and spec.task not in spec.data.tasks:
         allowed = ", ".join(sorted(spec.data.tasks))
         yield Fault(("data", "source"), f"the data {spec.data.source} serves {allowed}, and the task is {spec.task}")
@@ -65,6 +72,7 @@ def faults(spec: Spec) -> Iterator[Fault]:
         if said in told:
             yield Fault(at, f"{entry.metric} is expected to break so twice; keep one entry", on_key=True)
         told.add(said)
+    yield from _resolution(spec, root)
 
 
 def planned(spec: Spec) -> tuple[Form, ...]:
@@ -150,6 +158,17 @@ def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
     yield from bound_faults(at, budget)
 
 
+def _resolution(spec: Spec, root: Path) -> Iterator[Fault]:
+    """Limits that the evaluation split cannot prove, where its size is known before it is loaded."""
+    budgets = {label: budget for label, budget in spec.budgets.items() if needs_samples(budget)}
+    n = spec.data.evaluated(root) if spec.data is not None and budgets else None
+    if not n:
+        return
+    for label, budget in budgets.items():
+        for name, sentence in unprovable(budget, spec.measure.confidence, n):
+            yield Fault(("budgets", label, name), sentence)
+
+
 def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
     """Bounds of a budget that mean nothing for its metric, or for each other."""
     bounds = budget.bounds()
@@ -168,6 +187,7 @@ def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
             yield Fault(
                 (*at, name), f"{name} alone refuses a model for being too good: {why}; use {meant}, or both", True
             )
+    yield from _spans(at, budget, bounds)
     for low, high in _BANDS:
         if low in bounds and high in bounds and bounds[low] > bounds[high]:
             yield Fault((*at, low), f"{low} {bounds[low]:g} is above {high} {bounds[high]:g}: nothing can pass", True)
@@ -216,3 +236,19 @@ def _unsaid(at: Location) -> Fault:
     return Fault(
         at, "INVALID has many causes, and one is expected: say with `says` what stands in the sentence", on_key=True
     )
+
+
+def _spans(at: Location, budget: Metric, bounds: Mapping[str, float]) -> Iterator[Fault]:
+    """Limits outside the values that the figure can have, such as a percentage where a share is meant."""
+    if budget.span is None:
+        return
+    low, high = budget.span
+    span = f"{budget.metric} lies in {low:g}…{high:g}"
+    for name, limit in bounds.items():
+        percent = (
+            f", a share and no percentage: {limit:g} % is {limit / 100:g}" if high == 1 and 1 < limit <= 100 else ""
+        )
+        if name in ("min", "max", "reference_min", "reference_max") and not low <= limit <= high:
+            yield Fault((*at, name), f"{limit:g} is out of reach: {span}{percent}")
+        if name in ("max_drop", "max_rise") and limit >= high - low:
+            yield Fault((*at, name), f"a change of {limit:g} can never happen: {span}{percent}")

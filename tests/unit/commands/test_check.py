@@ -69,6 +69,15 @@ def test_a_stem_that_is_named_is_checked(project, capsys):
     assert "specs/_stem.yaml:1:11: compress: found 3; a list is expected" in capsys.readouterr().out
 
 
+def test_specs_that_must_fail_are_checked_only_where_they_are_named(project, capsys):
+    (project / "specs" / "must-fail").mkdir()
+    bad = project / "specs" / "must-fail" / "bad.yaml"
+    bad.write_text("compress: 3\n")
+    assert main(["check", "specs"]) == 0
+    assert main(["check", "specs/must-fail"]) == 1
+    assert main(["check", str(bad)]) == 1
+
+
 def test_two_files_of_one_id_would_share_a_baseline(project, capsys):
     (project / "specs" / "task" / "good.yml").write_text(GOOD)
     assert main(["check", "specs"]) == 1

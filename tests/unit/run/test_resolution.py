@@ -35,12 +35,12 @@ def data(samples: int, units: int) -> Dataset:
 def test_a_limit_that_no_sample_of_this_size_can_prove_is_refused_with_the_size_that_can() -> None:
     # (1 - limit)^n = 0.05 at limit 0.02 is n = 148.3: the rule of three.
     with pytest.raises(
-        Unmeasurable, match=r"100 evaluation samples cannot prove a drop below 0.02 .* it takes 14\d samples"
+        Unmeasurable, match=r"top1 .* 100 independent evaluation samples cannot prove a drop below 0.02 .* it takes 149"
     ):
         require_resolution(spec(0.02), data(100, 100))
     require_resolution(spec(0.02), data(200, 200))
 
 
 def test_crops_of_one_photo_are_one_unit() -> None:
-    with pytest.raises(Unmeasurable, match="20 evaluation samples"):
+    with pytest.raises(Unmeasurable, match="20 independent evaluation samples"):
         require_resolution(spec(0.02), data(200, 20))

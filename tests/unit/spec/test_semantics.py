@@ -48,7 +48,7 @@ def test_bounds_hold_the_side_on_which_a_metric_gets_worse(project, metric, name
     ("metric", "bounds", "expected"),
     [
         (LOWER, "max_drop: 1", "for metrics where higher is better, and for size_mb lower is better; use max_rise"),
-        (HIGHER, "max_rise: 1", "for metrics where lower is better, and for top1 higher is better; use max_drop"),
+        (HIGHER, "max_rise: 0.1", "for metrics where lower is better, and for top1 higher is better; use max_drop"),
         (LOWER, "max: 1, reference_min: 1", "for size_mb lower is better; use reference_max"),
         (HIGHER, "min: 1, reference_max: 1", "for top1 higher is better; use reference_min"),
         (LOWER, "min: 1", "min alone refuses a model for being too good: for size_mb lower is better; use max, or"),
@@ -64,6 +64,44 @@ def test_a_senseless_bound_is_told_with_the_one_that_was_probably_meant(project,
     problem = project.problem(budget(metric, {}).replace("{}", f"{{{bounds}}}"))
     assert expected in problem.message
     assert problem.line == 6
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds", "expected"),
+    [
+        (HIGHER, "min: 97", "97 is out of reach: top1 lies in 0…1, a share and no percentage: 97 % is 0.97"),
+        (
+            HIGHER,
+            "min: 0.9, max: 1.5",
+            "1.5 is out of reach: top1 lies in 0…1, a share and no percentage: 1.5 % is 0.015",
+        ),
+        (HIGHER, "min: -0.5", "-0.5 is out of reach: top1 lies in 0…1"),
+        (HIGHER, "min: 970", "970 is out of reach: top1 lies in 0…1"),
+        (
+            HIGHER,
+            "min: 0.9, reference_min: 98",
+            "98 is out of reach: top1 lies in 0…1, a share and no percentage: 98 %",
+        ),
+        (
+            HIGHER,
+            "max_drop: 2",
+            "a change of 2 can never happen: top1 lies in 0…1, a share and no percentage: 2 % is 0.02",
+        ),
+        (HIGHER, "max_drop: 1", "a change of 1 can never happen: top1 lies in 0…1"),
+        ("sparsity", "min: 50", "50 is out of reach: sparsity lies in 0…1, a share and no percentage: 50 % is 0.5"),
+    ],
+)
+def test_a_percentage_where_a_share_is_meant_is_refused(project, metric, bounds, expected):
+    problem = project.problem(budget(metric, {}).replace("{}", f"{{{bounds}}}"))
+    assert problem.message == expected or problem.message.startswith(expected)
+    assert problem.line == 6
+
+
+@pytest.mark.parametrize(
+    "bounds", ["min: 0.97, reference_min: 1.0", "min: 1", "max_drop: 0.99", "min_ratio: 0.9, max_ratio: 1.5"]
+)
+def test_every_figure_that_a_share_can_have_is_allowed(project, bounds):
+    assert project.load(budget(HIGHER, {}).replace("{}", f"{{{bounds}}}"))
 
 
 def test_a_band_of_one_point_is_allowed(project):

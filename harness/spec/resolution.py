@@ -1,0 +1,66 @@
+"""What a number of samples can prove at all: a claim finer than that would pass by luck, and is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.metrics.base import Metric
+from harness.statistics import needed_n, smallest_limit
+
+_CLAIMS = {"max_drop": "a drop below", "max_rise": "a rise below", "min_ratio": "a ratio above"}
+
+
+def unprovable(metric: Metric, confidence: float, n: int) -> Iterator[tuple[str, str]]:
+    """The bounds of a budget that `n` independent samples cannot prove, even with none lost.
+
+    Only of a figure with a known span, such as a share, is known beforehand how far one sample can move it.
+
+    Args:
+        metric: the budget.
+        confidence: of each one-sided bound.
+        n: sampling units of the evaluation split.
+
+    Yields:
+        The bound's name, and the sentence that says how many samples it would take.
+    """
+    finest = smallest_limit(n, confidence)
+    for name, limit in metric.bounds().items():
+        room = _room(metric, name, limit)
+        if room is None or room >= finest:
+            continue
+        claim = f"{_CLAIMS.get(name, f'that {metric.metric} keeps its {name},')} {limit:g}"
+        if room <= 0:
+            yield name, f"no number of samples proves {claim}: leave room for those that were not seen"
+            continue
+        scale = 1.0 if name == "min_ratio" else _width(metric)
+        edge = limit + (finest - room) * scale * (-1 if name.startswith("min") else 1)
+        yield (
+            name,
+            f"{n:,} independent evaluation samples cannot prove {claim} even with none lost (the finest limit is "
+            f"{edge:.4f}); it takes {needed_n(room, confidence):,}",
+        )
+
+
+def needs_samples(metric: Metric) -> bool:
+    """Whether any bound of a budget is a claim about samples that were not seen."""
+    return any(_room(metric, name, limit) is not None for name, limit in metric.bounds().items())
+
+
+def _room(metric: Metric, name: str, limit: float) -> float | None:
+    """How much worse than perfect the figure may be under a bound, as a share of its span; None for other bounds."""
+    if not metric.needs_data or metric.span is None:
+        return None
+    low, high = metric.span
+    if name in ("max_drop", "max_rise"):
+        return limit / _width(metric)
+    # The best case of a ratio is a float model without fault.
+    if name == "min_ratio" and metric.better == "higher" and low == 0:
+        return 1 - limit
+    if metric.relative and name == ("min" if metric.better == "higher" else "max"):
+        return (high - limit if name == "min" else limit - low) / _width(metric)
+    return None
+
+
+def _width(metric: Metric) -> float:
+    assert metric.span is not None
+    return metric.span[1] - metric.span[0]
