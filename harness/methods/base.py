@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ class Workshop:
         root: the project root, which relative paths start from.
         seed: every random choice derives from it.
         progress: called with what is being done, for the terminal's live line.
+        reference: the float model as its source gives it, loaded anew at each call: a teacher for what became of it.
     """
 
     task: Task
@@ -32,6 +34,15 @@ class Workshop:
     root: Path
     seed: int
     progress: Callable[[str], None]
+    reference: Callable[[], Subject] | None = None
+
+
+class Trait(StrEnum):
+    """What a step leaves in a model that a later step may undo; the value is how sentences name it."""
+
+    WORK = "all that was done"
+    ZEROS = "the zeros that were made"
+    CODEBOOKS = "the sharing of values that was done"
 
 
 class Method(Options):
@@ -45,6 +56,16 @@ class Method(Options):
     def transitions(self) -> Mapping[Form, Form]:
         """Accepted form → returned form under these options; decided before anything is loaded."""
         return self.forms
+
+    @property
+    def leaves(self) -> frozenset[Trait]:
+        """What this step puts into the model, for a later step to spare."""
+        return frozenset({Trait.WORK})
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """What of the steps before is gone after this one: a spec with such an order is refused when it is loaded."""
+        return frozenset()
 
     @abstractmethod
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:

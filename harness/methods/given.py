@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from harness.artifacts.torchscript_archive import read
 from harness.errors import ArtifactError, MethodError, SourceError
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.sources.base import digest_of
 from harness.sources.file import File
 
@@ -54,6 +54,11 @@ class Given(Method):
     def transitions(self) -> Mapping[Form, Form]:
         """Whatever the float model is, what comes out is what the file holds."""
         return dict.fromkeys(Form, FORMS[Path(self.path).suffix])
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Everything: the model that came is not looked at."""
+        return frozenset(Trait)
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Read the file."""

