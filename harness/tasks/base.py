@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.errors import MethodError
 from harness.registry import Options, Registry
 
 if TYPE_CHECKING:
@@ -72,6 +73,20 @@ class Task(Options):
             label_smoothing: share of a label spread over all classes. Not passed where it is 0; a task without
                 labels refuses it.
         """
+
+    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+        """How far a student's outputs on a batch are from its teacher's: the scalar that distillation lowers.
+
+        Args:
+            student: what the model in training returned.
+            teacher: what the model to learn from returned for the same inputs.
+            temperature: what logits are divided by; gradients keep their scale.
+            reverse: from the student's distribution to the teacher's, which seeks its modes, and not the other way.
+
+        Raises:
+            MethodError: the task has no such measure.
+        """
+        raise MethodError(f"{self.task} has no divergence between two models' outputs: match features or attention")
 
 
 TASKS: Registry[Task] = Registry("tasks", "task")

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.errors import Unmeasurable
 from harness.tasks.base import TASKS, Task
+from harness.tasks.logits import divergence_of_logits
 
 if TYPE_CHECKING:
     import torch
@@ -76,3 +77,7 @@ class ImageClassification(Task):
 
         logits: torch.Tensor = model(*batch.inputs)
         return cross_entropy(logits, batch.targets, label_smoothing=label_smoothing)
+
+    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+        """Mean Kullback-Leibler divergence of the softened classes, times the square of the temperature."""
+        return divergence_of_logits(student, teacher, temperature, reverse=reverse)
