@@ -33,7 +33,27 @@ ACCURACY_GAIN = 0.10
 SPEED_GAIN = 100.0
 
 
-def judge(metric: Metric, measurement: Measurement, confidence: float, place: Place | None = None) -> list[Finding]:
+def claims(metric: Metric) -> tuple[str, ...]:
+    """The bounds of a budget that claim something of samples which were not seen."""
+    own = ("min", "max") if metric.relative else ()
+    sampled = ("min_ratio", "max_ratio", "max_drop", "max_rise", *own) if metric.needs_data else ()
+    return tuple(name for name in metric.bounds() if name in sampled)
+
+
+def breached(metric: Metric, measurement: Measurement, name: str, confidence: float) -> bool:
+    """Whether the measurement alone proves at this confidence that a bound is broken."""
+    claim = Claim(metric, name, metric.bounds()[name], measurement, confidence, Place(), confidence)
+    try:
+        held = claim.contrast(confidence)
+    except ValueError:
+        # Of nothing can be claimed that it is broken.
+        return False
+    return claim.decide(held.lower, held.upper) is State.FAIL
+
+
+def judge(
+    metric: Metric, measurement: Measurement, confidence: float, place: Place | None = None, proof: float | None = None
+) -> list[Finding]:
     """Check every bound of one budget.
 
     Args:
@@ -41,8 +61,10 @@ def judge(metric: Metric, measurement: Measurement, confidence: float, place: Pl
         measurement: raw values of both sides.
         confidence: of each one-sided bound.
         place: what is known of this machine.
+        proof: at which confidence a breach is proven, where other budgets are judged with this one (`family`); as any
+            other bound otherwise.
     """
-    place = place or Place()
+    place, proof = place or Place(), proof or confidence
     if measurement.n == 0:
         return [Finding(State.INVALID, "nothing was measured: there is no sample")]
     value, reference = measurement.value, measurement.reference
@@ -56,7 +78,7 @@ def judge(metric: Metric, measurement: Measurement, confidence: float, place: Pl
     try:
         implausible = _implausible(metric, measurement, confidence)
         return implausible + [
-            replace(check(Claim(metric, name, bounds[name], measurement, confidence, place)), bound=name)
+            replace(check(Claim(metric, name, bounds[name], measurement, confidence, place, proof)), bound=name)
             for name, check in checks.items()
             if name in bounds
         ]
@@ -104,6 +126,7 @@ class Claim:
     measured: Measurement
     confidence: float
     place: Place
+    proof: float
 
     @property
     def floor(self) -> bool:
@@ -117,6 +140,32 @@ class Claim:
         else:
             kept, broken = upper <= self.limit, lower > self.limit
         return State.PASS if kept else State.FAIL if broken else State.INCONCLUSIVE
+
+    def contrast(self, confidence: float) -> Interval:
+        """The interval of what the limit bounds: a drop, a rise, a ratio, or the value of a metric that is relative."""
+        if self.name.endswith("_ratio"):
+            return self.measured.ratio(confidence)
+        drop = self.measured.drop(confidence)
+        if self.name == "max_drop":
+            return drop
+        if self.name == "max_rise":
+            return -drop
+        at = self.measured.reference or 0.0
+        return Interval(at - drop.estimate, at - drop.upper, at - drop.lower, confidence, drop.method)
+
+    def doubt(self, *, drop: bool = False) -> str:
+        """Why a breach is not proven, though the bound at the usual confidence says so; empty where it is."""
+        if self.proof <= self.confidence or self.name not in claims(self.metric):
+            return ""
+        held = self.contrast(self.proof)
+        if self.decide(held.lower, held.upper) is State.FAIL:
+            return ""
+        together = round((1 - self.confidence) / (1 - self.proof))
+        text = ratio_text if self.name.endswith("_ratio") else number
+        return (
+            f"; which is no proof where {together} claims are judged at once: at {percent(self.proof)} that bound is "
+            f"{text(held.upper if self.floor else held.lower)}{settling(self.measured, held, self.limit, drop=drop)}"
+        )
 
     def loaded(self, lower: float, upper: float, limit: float) -> str:
         """A clause for a verdict on a ratio that load from outside could turn, else nothing."""
@@ -162,8 +211,7 @@ def _absolute(claim: Claim) -> Finding:
 
 def _relative(claim: Claim) -> Finding:
     """Agreement, divergence: a contrast with the float model, whose own figure is known, so the interval is bounded."""
-    drop, at = claim.measured.drop(claim.confidence), claim.measured.reference or 0.0
-    held = Interval(at - drop.estimate, at - drop.upper, at - drop.lower, claim.confidence, drop.method)
+    held = claim.contrast(claim.confidence)
     state = claim.decide(held.lower, held.upper)
     # The side that proves the verdict; an undecided one is shown from the side that had to be proven.
     lower = claim.floor is (state is not State.FAIL)
@@ -172,12 +220,13 @@ def _relative(claim: Claim) -> Finding:
     text += f" over {_units(claim.measured)}, {claim.name} {number(claim.limit)}{apart(edge, claim.limit)}"
     if state is State.INCONCLUSIVE:
         text += settling(claim.measured, held, claim.limit)
-    return Finding(state, text, Range.over("value", held))
+    doubt = claim.doubt() if state is State.FAIL else ""
+    return Finding(State.INCONCLUSIVE if doubt else state, text + doubt, Range.over("value", held))
 
 
 def _ratio(claim: Claim) -> Finding:
     measured, limit = claim.measured, claim.limit
-    interval = measured.ratio(claim.confidence)
+    interval = claim.contrast(claim.confidence)
     if not math.isfinite(interval.estimate):
         return Finding(State.INVALID, f"the float figure is {measured.reference}: a ratio to it means nothing")
     lower, upper = interval.lower, interval.upper
@@ -187,6 +236,8 @@ def _ratio(claim: Claim) -> Finding:
     state, note = claim.decide(lower, upper), claim.loaded(lower, upper, limit)
     edge = lower if claim.floor is (state is not State.FAIL) else upper
     text += f", {claim.name if claim.floor else 'limit'} {ratio_text(limit)}{apart(edge, limit, ratio_text)}"
+    if state is State.FAIL and not note:
+        note = claim.doubt()
     if note:
         state = State.INCONCLUSIVE
     elif state is State.INCONCLUSIVE:
@@ -197,8 +248,7 @@ def _ratio(claim: Claim) -> Finding:
 def _difference(claim: Claim) -> Finding:
     measured, limit = claim.measured, claim.limit
     what = claim.name.removeprefix("max_")
-    drop = measured.drop(claim.confidence)
-    change = drop if what == "drop" else -drop
+    change = claim.contrast(claim.confidence)
     if _share(measured) and limit >= (room := _room(measured, what)):
         percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if limit >= 1 else ""
         return Finding(State.INVALID, f"no model can {what} by more than {number(room)} from there{percentage}")
@@ -219,11 +269,13 @@ def _difference(claim: Claim) -> Finding:
             side, edge = "lower", change.lower
         text += f" ({counts}; {percent(claim.confidence)} {side} bound {number(edge)})"
     text += f", limit {number(limit)}{apart(edge, limit)}"
+    if state is State.FAIL and not note:
+        note = claim.doubt(drop=True)
     if note:
         state = State.INCONCLUSIVE
     elif state is State.INCONCLUSIVE:
         note = settling(measured, change, limit, drop=True)
-    return Finding(state, text + note, Range.over("drop", drop))
+    return Finding(state, text + note, Range.over("drop", change if what == "drop" else -change))
 
 
 def _share(measured: Measurement) -> bool:

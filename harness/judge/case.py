@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.judge.baseline import Accepted, CaseBaseline
 from harness.judge.bounds import head, judge
+from harness.judge.family import broken, compared, proof
 from harness.judge.figures import number
 from harness.judge.match import Held, Setting, held
 from harness.judge.regression import compare
@@ -75,7 +76,10 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     if metric.machine and not standing.updating:
         here = Setting(result.environment, spec.measure.threads, result.kernels)
         near = held(standing.baseline, label, standing.fingerprint, here)
-    findings = judge(metric, measurement, spec.measure.confidence, _place(metric, measurement, near))
+    place, confidence = _place(metric, measurement, near), spec.measure.confidence
+    findings = judge(metric, measurement, confidence, place)
+    if broken(metric, findings):
+        findings = judge(metric, measurement, confidence, place, proof(spec.budgets, result.measurements, confidence))
     # The bound that decided leads; what the baseline has to say comes last.
     budget = overall(findings)
     findings.sort(key=lambda finding: finding.state is not budget)
@@ -187,9 +191,9 @@ def _history(
             text = found.text or "no regression against the baseline ratio"
             return [replace(found, text=f"{text} (compatible machine: {near.versions})")]
         return [found]
-    accepted = standing.accepted(metric, label)
-    if accepted is not None:
-        return [compare(metric, measurement, accepted, confidence, result.kernels)]
+    stored = standing.baseline.portable if standing.baseline is not None else {}
+    if label in stored:
+        return [compared(spec.budgets, result.measurements, stored, label, confidence, result.kernels)]
     return [
         Finding(
             State.FAIL,

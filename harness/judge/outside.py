@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from harness.judge.bounds import judge
 from harness.judge.case import told
+from harness.judge.family import proof
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement
 from harness.metrics.base import Bench, Better, Metric
@@ -73,4 +74,5 @@ def verdict(metric: Metric, measured: Measurement | str, confidence: float, labe
     )
     if isinstance(measured, str):
         return blank.model_copy(update={"sentence": f"{label}: {measured} → {State.INVALID}"})
-    return told(blank, metric, measured, judge(metric, measured, confidence))
+    level = proof({label: metric}, {label: measured}, confidence)
+    return told(blank, metric, measured, judge(metric, measured, confidence, proof=level))

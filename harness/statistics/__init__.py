@@ -1,6 +1,6 @@
 """Intervals, tests and sequential stopping: pure numpy and scipy, no part of the program above it."""
 
-from harness.statistics.holm import holm
+from harness.statistics.holm import holm_confidence
 from harness.statistics.interval import FloatArray, IntArray, Interval
 from harness.statistics.latency import median_ratio
 from harness.statistics.mean import mean_difference, mean_ratio
@@ -15,7 +15,7 @@ __all__ = [
     "Interval",
     "Look",
     "SequentialRatio",
-    "holm",
+    "holm_confidence",
     "macro_swing",
     "mean_difference",
     "mean_ratio",
