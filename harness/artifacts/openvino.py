@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -77,12 +77,14 @@ class Stored:
             data = (codes & (2**bits - 1)).reshape(-1)[: int(np.prod(self.shape))]
         return data.reshape(self.shape)
 
-    def fact(self, name: str, weight: bool) -> TensorFact:
+    def fact(self, name: str, weight: bool, used_by: Iterable[str] = ()) -> TensorFact:
         """Its counts; a vector is told without the axes of size one that only let it broadcast."""
         shape = self.shape if weight and name.endswith(".weight") else tuple(size for size in self.shape if size != 1)
         zero = _NF4_ZERO if self.dtype == "nf4" else self.zero_point
         zeros = np.count_nonzero(self.array() == zero)
-        return TensorFact(name=name, dtype=self.dtype, shape=shape, zeros=int(zeros), weight=weight)
+        return TensorFact(
+            name=name, dtype=self.dtype, shape=shape, zeros=int(zeros), weight=weight, used_by=tuple(sorted(used_by))
+        )
 
 
 def stored(output: Any) -> Stored | None:
@@ -117,8 +119,12 @@ def layers(model: Any) -> Iterator[tuple[Any, Stored]]:
 def facts(model: Any) -> tuple[TensorFact, ...]:
     """Every stored constant, once: weights by the layer that uses them, then all that is no parameter."""
     found: dict[str, TensorFact] = {}
+    users: dict[str, set[str]] = defaultdict(set)
     for node, weight in layers(model):
-        found.setdefault(weight.constant.get_name(), weight.fact(f"{node.get_friendly_name()}.weight", True))
+        users[weight.constant.get_name()].add(node.get_type_name())
+    for node, weight in layers(model):
+        name = weight.constant.get_name()
+        found.setdefault(name, weight.fact(f"{node.get_friendly_name()}.weight", True, users[name]))
     for node in model.get_ordered_ops():
         if node.get_type_name() not in VECTORS:
             continue
@@ -131,7 +137,7 @@ def facts(model: Any) -> tuple[TensorFact, ...]:
             if after_layer or int(np.prod(vector.shape)) > 1:
                 owner = producer if after_layer else node
                 name = f"{owner.get_friendly_name()}.{'bias' if node.get_type_name() == 'Add' else 'scale'}"
-                found.setdefault(vector.constant.get_name(), vector.fact(name, True))
+                found.setdefault(vector.constant.get_name(), vector.fact(name, True, [node.get_type_name()]))
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Constant":
             found.setdefault(node.get_name(), Stored(node).fact(node.get_friendly_name(), False))

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 # Arguments of an operator that hold what was learned, in case a program stores them as constants.
 LEARNED = frozenset({"weight", "bias"})
 # Operators that multiply with a weight matrix, by the start of their names, in float and quantized programs.
-MULTIPLYING = ("conv", "_conv", "linear", "addmm", "matmul", "mm", "_native_multi_head_att", "_transformer_encoder")
+# (OpenVINO's are Convolution, GroupConvolution and MatMul.)
+MULTIPLYING = (
+    "conv",
+    "_conv",
+    "groupconv",
+    "linear",
+    "addmm",
+    "matmul",
+    "mm",
+    "_native_multi_head_att",
+    "_transformer_encoder",
+)
 ARITHMETIC = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm", "quantized_gru")
 
@@ -51,7 +62,7 @@ def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
 
 def multiplies(operators: Iterable[str]) -> bool:
     """Whether one of these operators is a linear layer or a convolution."""
-    return any(one.rpartition("::")[2].startswith(MULTIPLYING) for one in operators)
+    return any(one.rpartition("::")[2].lower().startswith(MULTIPLYING) for one in operators)
 
 
 def macs_of(program: torch.jit.ScriptModule, inputs: tuple[torch.Tensor, ...]) -> int:

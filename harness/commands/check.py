@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import Problem, SpecError
+
+# The first line by which an editor finds the schema.
+_SCHEMA = re.compile(r"#\s*yaml-language-server:\s*\$schema=(\S+)")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,9 +28,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "paths",
         metavar="PATH",
-        nargs="+",
+        nargs="*",
         type=Path,
-        help="specs, and folders of specs (whose stems, _*.yaml, and must-fail/ are left unless they are named)",
+        default=[Path("specs")],
+        help="specs, and folders of specs (whose stems, _*.yaml, and must-fail/ are left unless they are named); "
+        "specs/ where none is given",
     )
     parser.set_defaults(run=run)
 
@@ -45,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         files.update(dict.fromkeys(found))
     owners: dict[tuple[Path, str], Path] = {}
     cases = budgets = broken = 0
+    dangling: list[str] = []
     today = datetime.now(UTC).date()
     for path in files:
         try:
@@ -64,8 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
                     item = f"{entry.metric}[{case.name}]" if case.name else entry.metric
                     text = f"the expect_fail of {item}, for which {entry.owner} answers, ran out on {entry.until}"
                     print(f"{os.path.relpath(path)}: warning: {text}: renew it or remove it", file=sys.stderr)
+        dangling += _dangling(path)
         cases += len(spec.cases)
         budgets += sum(len(case.spec.budgets) for case in spec.cases)
+    for note in dangling:
+        print(note, file=sys.stderr)
     if broken:
         print(f"{_count(broken, 'spec')} of {len(files)} not well-formed", file=sys.stderr)
         return 1
@@ -83,6 +93,20 @@ def _specs(path: Path) -> Iterator[Path]:
         left = MUST_FAIL in parts or any(part.startswith(".") for part in parts)
         if below.suffix in SUFFIXES and not below.name.startswith("_") and not left and below.is_file():
             yield below
+
+
+def _dangling(path: Path) -> list[str]:
+    """A note where a spec names an editor schema that is not there, as one copied from another project does."""
+    from harness.spec.load import root_of
+
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    found = _SCHEMA.match(first)
+    if found is None or "://" in found[1] or (path.parent / found[1]).is_file():
+        return []
+    return [
+        f"{path}:1: note: no editor schema at {found[1]}; `weighin schema specs/weighin.schema.json` writes one, which "
+        f"is {os.path.relpath(root_of(path) / 'specs' / 'weighin.schema.json', path.parent)} from here"
+    ]
 
 
 def _here(problem: Problem, root: Path) -> Problem:

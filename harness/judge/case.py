@@ -111,7 +111,7 @@ def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: lis
             "found": found,
             "interval": interval,
             "n": measurement.n,
-            "details": measurement.details,
+            "details": {name: figure for name, figure in measurement.details.items() if math.isfinite(figure)},
             "unaccepted": found.get(BASELINE) is State.FAIL,
             "improved": state is State.PASS and any(finding.gain for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
@@ -34,12 +35,20 @@ Array = Annotated[
 ]
 
 
+def _plain(figure: float) -> float | str:
+    return figure if math.isfinite(figure) else str(figure)
+
+
+# JSON has no infinity: where the outermost model does not say otherwise, pydantic would write null and lose it.
+Figure = Annotated[float, PlainSerializer(_plain, return_type=float | str, when_used="json")]
+
+
 class Base(BaseModel):
     """What every kind of measurement answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
     exact: ClassVar[bool] = False
-    details: dict[str, float] = Field(default_factory=dict, description="further figures, reported and never gated")
+    details: dict[str, Figure] = Field(default_factory=dict, description="further figures, reported and never gated")
 
     @property
     @abstractmethod

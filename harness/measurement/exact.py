@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from harness.measurement.base import Base
+from harness.measurement.base import Base, Figure
 from harness.statistics import Interval
 
 
@@ -13,8 +13,8 @@ class Exact(Base):
 
     exact: ClassVar[bool] = True
     kind: Literal["exact"] = "exact"
-    measured: float
-    measured_reference: float
+    measured: Figure
+    measured_reference: Figure
 
     @property
     def value(self) -> float:

@@ -14,6 +14,8 @@ from harness.run.server_process import ServerProcess, tail, take
 from harness.run.worker import progress_path
 
 Watch = Callable[[str, float], None]
+# Until the worker says what it is doing.
+_STARTING = "starting a worker"
 
 
 class Executor(Protocol):
@@ -46,7 +48,7 @@ class LocalExecutor:
         if server is None or not server.alive:
             server = self._servers[threads] = take(threads) or ServerProcess(threads)
         limit = job.spec.measure.timeout_s
-        ending = server.run(paths, limit, lambda seconds: watch(_doing(paths["outcome"], job.stage), seconds))
+        ending = server.run(paths, limit, lambda seconds: watch(_doing(paths["outcome"]), seconds))
         try:
             outcome = Outcome.model_validate_json(paths["outcome"].read_text())
         except (OSError, ValueError):
@@ -65,8 +67,8 @@ class LocalExecutor:
         atexit.unregister(self.close)
 
 
-def _doing(outcome: Path, stage: str) -> str:
+def _doing(outcome: Path) -> str:
     try:
-        return progress_path(outcome).read_text() or stage
+        return progress_path(outcome).read_text() or _STARTING
     except OSError:
-        return stage
+        return _STARTING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -60,10 +61,12 @@ class Pipeline:
             return self._run(file, spec, tuple(labels), watch, blank)
         except _Failed as failed:
             outcome = failed.outcome
-            update = {"failure": outcome.failure, "not_here": outcome.not_here, "seconds": outcome.seconds}
+            failure = _relative(outcome.failure, file.root) if outcome.failure is not None else None
+            update = {"failure": failure, "not_here": outcome.not_here, "seconds": outcome.seconds}
             return Run(blank.model_copy(update=update), None)
         except Unmeasurable as error:
-            return Run(blank.model_copy(update={"failure": Failure(sentence=str(error))}), None)
+            failure = _relative(Failure(sentence=str(error)), file.root)
+            return Run(blank.model_copy(update={"failure": failure}), None)
 
     def _run(self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result) -> Run:
         seconds: dict[str, float] = {}
@@ -87,6 +90,7 @@ class Pipeline:
         result = blank.model_copy(
             update={
                 **{name: getattr(measured, name) for name in type(measured).model_fields},
+                "failures": {label: _relative(one, file.root) for label, one in measured.failures.items()},
                 "artifact": digests,
                 "seconds": seconds,
             }
@@ -167,6 +171,11 @@ def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
     ]
     measure = spec.measure
     return key_of("float", reference), key_of("compressed", reference, steps, spec.task, measure.seed, measure.threads)
+
+
+def _relative(failure: Failure, root: Path) -> Failure:
+    """The failure with paths below the project root told from there, as a spec writes them."""
+    return failure.model_copy(update={"sentence": failure.sentence.replace(f"{root}{os.sep}", "")})
 
 
 @contextmanager

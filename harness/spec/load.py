@@ -18,7 +18,7 @@ from harness.spec import semantics
 from harness.spec.faults import Fault, explain
 from harness.spec.placement import Placed, place
 from harness.spec.reader import Document, Location, Value, read, shorten
-from harness.spec.schema import LABEL, Spec
+from harness.spec.schema import FILE_KEYS, LABEL, Spec
 
 SUFFIXES = (".yaml", ".yml")
 # Below this folder stand the specs that the gate must refuse.
@@ -85,6 +85,7 @@ def load(path: Path) -> SpecFile:
     resolved = path.resolve()
     root = _root(resolved)
     layers = _stack(resolved, root)
+    _refuse_foreign(layers[0])
     merged = _body(layers[-1])
     for layer in reversed(layers[:-1]):
         merged = _merge(merged, _body(layer))
@@ -99,6 +100,25 @@ def load(path: Path) -> SpecFile:
     if any(found.values()):
         raise SpecError(_told(found))
     return SpecFile(path, root, _id(resolved, root), tuple(loaded))
+
+
+def _refuse_foreign(document: Document) -> None:
+    """A file with nothing of a spec in it was not meant as one, and is told so instead of all that it lacks."""
+    keys = [key for key in document.value if key != "version"]
+    if document.value.get("version") == 1 or any(key in Spec.model_fields or key in FILE_KEYS for key in keys):
+        return
+    mark = document.node.start_mark
+    what = (
+        f"; it has {', '.join(f'`{key[:40]}`' for key in keys[:3])}{' and others' if len(keys) > 3 else ''}"
+        if keys
+        else ""
+    )
+    name = Path(document.shown).name
+    message = (
+        f"is no spec: it has none of a spec's keys{what}. Every YAML file below specs/ is taken for one: move it out "
+        f"of there, or name it _{name}, which is left alone"
+    )
+    raise SpecError([Problem(document.shown, mark.line + 1, mark.column + 1, "", message)])
 
 
 def _body(document: Document) -> dict[str, Value]:

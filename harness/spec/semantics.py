@@ -15,6 +15,7 @@ from harness.spec.faults import Fault
 from harness.spec.reader import Location
 from harness.spec.resolution import needs_samples, unprovable
 from harness.spec.schema import Spec
+from harness.tasks.base import TASKS
 from harness.training import Training
 
 RESERVED = (EVIDENCE, "spec")
@@ -52,16 +53,13 @@ def faults(spec: Spec, root: Path) -> Iterator[Fault]:
     if spec.data is not None and spec.task not in spec.data.tasks:
         allowed = ", ".join(sorted(spec.data.tasks))
         yield Fault(("data", "source"), f"the data {spec.data.source} serves {allowed}, and the task is {spec.task}")
-    for index, step in enumerate(spec.compress):
-        if spec.data is not None:
-            break
-        if step.needs_data:
-            yield Fault(("compress", index, "method"), f"{step.method} calibrates on data, and the spec has no `data:`")
-        for name in type(step).model_fields:
-            if isinstance(getattr(step, name), Training):
-                yield Fault(
-                    ("compress", index, name), f"{step.method} trains on data, and the spec has no `data:`", on_key=True
-                )
+    if spec.data is None:
+        lacking = list(_without_data(spec))
+        if not lacking and TASKS[spec.task].needs_data:
+            lacking = [
+                Fault(("task",), f"{spec.task} needs `data:` to trace and to run the model with; the spec has none")
+            ]
+        yield from lacking
     yield from _composition(spec)
     yield from _undone(spec)
     for label, budget in spec.budgets.items():
@@ -75,6 +73,23 @@ def faults(spec: Spec, root: Path) -> Iterator[Fault]:
             yield Fault(at, f"{entry.metric} is expected to break so twice; keep one entry", on_key=True)
         told.add(said)
     yield from _resolution(spec, root)
+
+
+def _without_data(spec: Spec) -> Iterator[Fault]:
+    """What asks for data in a spec that names none."""
+    for index, step in enumerate(spec.compress):
+        if step.needs_data:
+            yield Fault(("compress", index, "method"), f"{step.method} calibrates on data, and the spec has no `data:`")
+        for name in type(step).model_fields:
+            if isinstance(getattr(step, name), Training):
+                yield Fault(
+                    ("compress", index, name), f"{step.method} trains on data, and the spec has no `data:`", on_key=True
+                )
+    for label, budget in spec.budgets.items():
+        if budget.needs_data:
+            yield Fault(
+                ("budgets", label), f"{budget.metric} is measured on data, and the spec has no `data:`", on_key=True
+            )
 
 
 def planned(spec: Spec) -> tuple[Form, ...]:
@@ -169,8 +184,6 @@ def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
     if budget.tasks is not None and spec.task not in budget.tasks:
         allowed = ", ".join(sorted(budget.tasks))
         yield Fault(at, f"{budget.metric} is not defined for {spec.task}; it is for {allowed}", on_key=True)
-    if budget.needs_data and spec.data is None:
-        yield Fault(at, f"{budget.metric} is measured on data, and the spec has no `data:`", on_key=True)
     yield from bound_faults(at, budget)
 
 

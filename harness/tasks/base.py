@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class Task(Options):
 
     task: str
     batch: int = 64
+    # A model is traced and run on samples of its data; a task whose inputs need none says so.
+    needs_data: ClassVar[bool] = True
 
     @abstractmethod
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:

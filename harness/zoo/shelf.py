@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -75,7 +76,14 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Every model on the shelf, in alphabetical order."""
-    return sorted(path.parent.name for path in folder().glob(f"*/{RECIPE}"))
+    place = folder()
+    return list(_names(place, place.stat().st_mtime_ns) if place.is_dir() else ())
+
+
+# A spec asks at every load, and a run loads thousands.
+@functools.lru_cache(maxsize=8)
+def _names(place: Path, modified: int) -> tuple[str, ...]:
+    return tuple(sorted(path.parent.name for path in place.glob(f"*/{RECIPE}")))
 
 
 def read(name: str, kind: type[E]) -> E:

@@ -1,8 +1,9 @@
+import json
 import math
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from harness.measurement import Exact, Labels, Measurement, Pairs, Timings
@@ -130,6 +131,28 @@ def test_raw_values_travel_bit_for_bit(one):
                 assert (sent.dtype, sent.shape, sent.tobytes()) == (received.dtype, received.shape, received.tobytes())
             else:
                 assert sent == received
+
+
+class Holding(BaseModel):
+    """Any model that a measurement may lie in, which says nothing of infinities."""
+
+    inside: dict[str, Measurement]
+
+
+@pytest.mark.parametrize("figure", [math.inf, -math.inf, math.nan])
+def test_a_figure_that_is_no_number_arrives_as_it_is_whatever_it_travels_in(figure):
+    one = Exact(measured=figure, measured_reference=1.0, details={"p95": figure})
+    held = Holding(inside={"a": one})
+    for back in (
+        ANY.validate_json(ANY.dump_json(one)),
+        ANY.validate_python(ANY.dump_python(one, mode="json")),
+        Exact.model_validate_json(one.model_dump_json()),
+        Holding.model_validate_json(held.model_dump_json()).inside["a"],
+        Holding.model_validate(held.model_dump(mode="json")).inside["a"],
+    ):
+        assert repr((back.value, back.reference, back.details)) == repr((figure, 1.0, {"p95": figure}))
+    # And as JSON that every reader takes.
+    json.loads(ANY.dump_json(one), parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize(

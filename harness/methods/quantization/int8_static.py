@@ -92,8 +92,11 @@ class Int8Static(Method):
         ]
         if left:
             elements = sum(one.elements for one in left)
-            names = ", ".join(one.name for one in left[:3]) + (", …" if len(left) > 3 else "")
-            return [f"{elements:,} of {total:,} weight elements are not int8 and were not to be kept: {names}"]
+            names = ", ".join(one.name.removesuffix(".weight") for one in left[:3]) + (", …" if len(left) > 3 else "")
+            return [
+                f"{elements:,} of {total:,} weight elements are not int8 and were not to be kept: {names}. Where they "
+                f"are to stay in float, say so: `keep_float: [{names}]`"
+            ]
         return []
 
     def _refuse_foreign(self, options: tuple[str, ...], form: Form) -> None:

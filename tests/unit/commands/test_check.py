@@ -15,6 +15,7 @@ task: image-classification
 model: {source: zoo, name: resnet20-digits}
 compress: [{method: float16}]
 budgets: {size_mb: {max_ratio: 0.6}, params_m: {max: 1}}
+data: {source: digits}
 """
 
 
@@ -36,6 +37,30 @@ def test_well_formed_specs_are_counted(project, capsys):
     assert capsys.readouterr().out == "2 specs, 3 cases, 6 budgets: all well-formed\n"
     assert main(["check", "specs/task/good.yaml"]) == 0
     assert capsys.readouterr().out == "1 spec, 1 case, 2 budgets: all well-formed\n"
+
+
+def test_specs_is_what_is_checked_where_no_path_is_given(project, capsys, monkeypatch):
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "2 specs, 3 cases, 6 budgets: all well-formed\n"
+    monkeypatch.chdir(project / "specs")
+    assert main(["check"]) == 2
+    assert capsys.readouterr().err == "specs does not exist\n"
+
+
+def test_an_editor_schema_that_is_not_there_is_noted_with_the_way_to_one(project, capsys):
+    spec = project / "specs" / "task" / "good.yaml"
+    spec.write_text(f"# yaml-language-server: $schema=../../harness/spec/spec.schema.json\n{GOOD}")
+    assert main(["check", "specs"]) == 0
+    assert capsys.readouterr().err == (
+        "specs/task/good.yaml:1: note: no editor schema at ../../harness/spec/spec.schema.json; `weighin schema "
+        "specs/weighin.schema.json` writes one, which is ../weighin.schema.json from here\n"
+    )
+    # Done as it says, there is nothing more to note.
+    assert main(["schema", "specs/weighin.schema.json"]) == 0
+    spec.write_text(f"# yaml-language-server: $schema=../weighin.schema.json\n{GOOD}")
+    capsys.readouterr()
+    assert main(["check", "specs"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_is_counted_once_however_often_it_is_named(project, capsys):
@@ -103,7 +128,7 @@ def test_expected_failures_whose_day_is_over_are_warned_of(project, capsys):
 
 
 def test_the_command_line_itself_is_checked(capsys):
-    for arguments in ([], ["check"], ["chek", "specs"]):
+    for arguments in ([], ["check", "--all"], ["chek", "specs"]):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 2

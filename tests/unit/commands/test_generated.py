@@ -31,6 +31,20 @@ def test_a_schema_goes_where_it_is_asked_to(tmp_path, capsys):
     assert target.read_text() == "{}"
 
 
+def test_an_installed_package_is_not_written_to(tmp_path, capsys, monkeypatch):
+    installed = tmp_path / "site-packages" / "harness" / "spec" / "spec.schema.json"
+    monkeypatch.setattr(json_schema, "PATH", installed)
+    assert main(["schema"]) == 0
+    assert capsys.readouterr().out == json_schema.text()
+    assert not installed.exists()
+    # Its own copy lies in a checkout.
+    installed.parent.mkdir(parents=True)
+    (tmp_path / "site-packages" / "pyproject.toml").touch()
+    assert main(["schema"]) == 0
+    assert capsys.readouterr().out == f"{installed}\n"
+    assert installed.read_text() == json_schema.text()
+
+
 def test_a_page_keeps_what_stands_around_its_tables(tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{reference.BEGIN}\nold\n{reference.END}\nafter\n")

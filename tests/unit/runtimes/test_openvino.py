@@ -11,6 +11,7 @@ from harness.artifacts.openvino import import_openvino
 from harness.errors import ArtifactError, Unmeasurable
 from harness.forms import Form, Subject
 from harness.lowering import lower
+from harness.methods.layers import multiplied
 from harness.runtimes.base import RUNTIMES, Runner
 from harness.runtimes.openvino import OpenVino
 
@@ -233,3 +234,24 @@ def test_a_prepared_call_costs_little_more_than_inference(tmp_path):
         times.append(time.perf_counter() - start)
     # A 4x4 product takes no time: this is what every timed inference carries on top. About 20 us where it is quiet.
     assert np.quantile(times, 0.1) < 200e-6
+
+
+def test_weights_tell_which_operators_use_them(tmp_path: Path) -> None:
+    """An embedding is looked up and not multiplied: a method that works on multiplications may leave it."""
+    for module, example, expected in (
+        (
+            convolutional(),
+            torch.randn(1, 3, 16, 16),
+            {"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"},
+        ),
+        (Attention().eval(), torch.randint(0, 50, (1, 7)), {"Gather", "MatMul"}),
+    ):
+        folder = tmp_path / type(module).__name__
+        folder.mkdir()
+        OpenVino().save(lower(Subject(Form.TORCH, module.eval(), (example,)), Form.OPENVINO), folder)
+        evidence = OpenVino().load(folder, 1).evidence()
+        assert {kind for one in evidence.matrices for kind in one.used_by} == expected
+        assert all(one.used_by for one in evidence.tensors if one.weight)
+        assert expected <= evidence.operators.keys()
+        multiplying = {kind for one in multiplied(evidence.tensors) for kind in one.used_by}
+        assert multiplying == expected - {"Gather"}

@@ -234,3 +234,30 @@ def test_all_faults_of_all_cases_are_told(stemmed):
     assert [problem.path for problem in problems] == ["cases.1 a", "cases.b", "cases.c.version"]
     problems = stemmed.problems(f"{HEAD}cases: {{a: {{tier: x}}, b: {{tier: y}}}}\n")
     assert [problem.path for problem in problems] == ["cases.a.tier", "cases.b.tier"]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("version: '3.8'\nservices: {db: {image: postgres}}\n", "; it has `services`"),
+        (
+            "path: data\ntrain: images/train\nval: images/val\nnames: [a, b]\n",
+            "; it has `path`, `train`, `val` and others",
+        ),
+        ("{}", ""),
+    ],
+    ids=["docker-compose", "YOLO dataset", "nothing"],
+)
+def test_a_foreign_file_is_told_the_way_out_instead_of_all_that_it_lacks(project, text, keys):
+    problem = project.problem(text)
+    assert (problem.file, problem.line, problem.column, problem.path) == ("specs/x.yaml", 1, 1, "")
+    assert problem.message == (
+        f"is no spec: it has none of a spec's keys{keys}. Every YAML file below specs/ is taken for one: move it out "
+        "of there, or name it _x.yaml, which is left alone"
+    )
+
+
+def test_a_file_that_was_meant_as_a_spec_is_told_what_it_lacks(project):
+    assert [one.path for one in project.problems("version: 1\nmodle: {source: zoo}\n")] == [
+        "task", "compress", "budgets", "modle",
+    ]  # fmt: skip

@@ -137,9 +137,12 @@ def test_data_is_asked_for_where_something_uses_it(project, step, metric, path, 
     assert (problem.path, problem.message) == (path, words)
 
 
-def test_data_may_be_left_out_where_nothing_uses_it(project):
-    text = budget(LOWER, {"max": 1}).replace("data: {source: digits}\n", "")
-    assert project.load(text.replace("float16", "magnitude-pruning, sparsity: 0.5")).cases[0].spec.data is None
+def test_a_task_that_runs_on_data_asks_for_it_where_nothing_else_does(project):
+    problem = project.problem(budget(LOWER, {"max": 1}).replace("data: {source: digits}\n", ""))
+    assert (problem.file, problem.line, problem.column, problem.path) == ("specs/x.yaml", 2, 7, "task")
+    assert problem.message == (
+        "image-classification needs `data:` to trace and to run the model with; the spec has none"
+    )
 
 
 MODULE = "model: {source: zoo, name: resnet20-digits}"

@@ -26,6 +26,21 @@ def test_an_unknown_name_is_answered_with_the_closest() -> None:
         shelf.read("resnet-20-digits", Entry)
 
 
+def test_the_folder_is_listed_once_until_it_changes(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[Path] = []
+    glob = Path.glob
+
+    def counted(place: Path, pattern: str) -> object:
+        listed.append(place)
+        return glob(place, pattern)
+
+    monkeypatch.setattr(Path, "glob", counted)
+    assert [shelf.names() for _ in range(3)] == [["lenet5-digits"]] * 3
+    assert listed == [copy.parent]
+    shutil.copytree(copy, copy.with_name("another"))
+    assert shelf.names() == ["another", "lenet5-digits"]
+
+
 def test_all_checkpoints_together_stay_under_twenty_megabytes() -> None:
     assert sum(path.stat().st_size for path in shelf.folder().rglob("*.safetensors")) <= 20e6
 

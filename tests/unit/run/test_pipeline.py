@@ -1,0 +1,114 @@
+"""The straight line of a case, with an executor that runs no process: what it makes of what workers leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.evidence import Evidence
+from harness.measurement import Exact
+from harness.run.cache import Cache
+from harness.run.compressing import ARTIFACT
+from harness.run.executor import Watch, _doing
+from harness.run.job import Failure, Job, Measured, Outcome
+from harness.run.pipeline import Pipeline, Run
+from harness.run.worker import progress_path
+from harness.spec.load import load
+
+NOTHING = Evidence(operators={}, tensors=())
+SPEC = """
+version: 1
+task: image-classification
+model: {source: zoo, name: lenet5-digits}
+data: {source: digits}
+compress: [{method: float16}]
+budgets: {size_mb: {max: 1}}
+"""
+
+
+class Scripted:
+    """An executor that writes two artifacts of one file and measures them as the test says."""
+
+    def __init__(self, measured: Callable[[Job], Outcome]) -> None:
+        self._measured, self.jobs = measured, list[Job]()
+
+    def run(self, job: Job, watch: Watch) -> Outcome:
+        self.jobs.append(job)
+        if job.stage == "measure":
+            return self._measured(job)
+        for folder in (job.reference, job.compressed):
+            (Path(folder) / ARTIFACT).mkdir()
+            (Path(folder) / ARTIFACT / "model.pt").write_bytes(b"weights")
+        return Outcome()
+
+    def close(self) -> None:
+        pass
+
+
+def counted(job: Job, **failures: str) -> Outcome:
+    return Outcome(
+        measured=Measured(
+            measurements={"size_mb": Exact(measured=1.0, measured_reference=2.0)},
+            failures={label: Failure(sentence=text) for label, text in failures.items()},
+            reference=NOTHING, compressed=NOTHING, contradictions=(), kernels="k",
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "x.yaml").write_text(SPEC)
+    return tmp_path
+
+
+def run(project: Path, measured: Callable[[Job], Outcome]) -> tuple[Run, list[Job]]:
+    file, executor = load(project / "specs" / "x.yaml"), Scripted(measured)
+    pipeline = Pipeline(executor, Cache(project / "cache"))
+    try:
+        return pipeline.run(file, file.cases[0], ["size_mb"], lambda doing, seconds: None), executor.jobs
+    finally:
+        pipeline.close()
+
+
+def test_both_stages_are_told_the_same_samples(project: Path) -> None:
+    found, jobs = run(project, counted)
+    assert found.result.failure is None
+    assert [job.stage for job in jobs] == ["compress", "measure"]
+    assert jobs[1].data is not None
+
+
+def test_an_artifact_that_changes_while_it_is_measured_has_no_figures(project: Path) -> None:
+    def tampered(job: Job) -> Outcome:
+        (Path(job.compressed) / ARTIFACT / "model.pt").write_bytes(b"other weights")
+        return counted(job)
+
+    found, _ = run(project, tampered)
+    assert found.result.failure is not None
+    assert "the compressed artifact changed while it was measured" in found.result.failure.sentence
+    assert found.artifact is None
+    assert not found.result.measurements
+
+
+def test_sentences_tell_paths_from_the_project_root(project: Path) -> None:
+    def lost(job: Job) -> Outcome:
+        return Outcome(failure=Failure(sentence=f"no weights at {Path(job.root) / 'weights' / 'mine.pt'}"))
+
+    found, _ = run(project, lost)
+    assert found.result.failure == Failure(sentence="no weights at weights/mine.pt")
+    found, _ = run(project, lambda job: counted(job, top1=f"no directory at {project}/data"))
+    assert found.result.failures["top1"].sentence == "no directory at data"
+
+
+def test_a_worker_that_leaves_no_measurements_is_no_result(project: Path) -> None:
+    found, _ = run(project, lambda job: Outcome())
+    assert found.result.failure == Failure(sentence="the measure stage left no measurements")
+
+
+def test_until_a_worker_speaks_it_is_starting(tmp_path: Path) -> None:
+    outcome = tmp_path / "1.outcome"
+    assert _doing(outcome) == "starting a worker"
+    progress_path(outcome).write_text("reading data")
+    assert _doing(outcome) == "reading data"
