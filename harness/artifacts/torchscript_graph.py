@@ -39,25 +39,29 @@ def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
 
     `kernels` counts the weight matrices of linear layers and convolutions by the arithmetic that they are used in.
     """
+    operators = Counter(node.kind() for node in _nodes(program.inlined_graph) if not node.kind().startswith("prim::"))
+    tensors = tuple(fact for fact, _ in stored(program))
+    kernels = Counter(ARITHMETIC.get(one.dtype, one.dtype) for one in tensors if one.matrix and multiplies(one.used_by))
+    return Evidence(operators=dict(sorted(operators.items())), tensors=tensors, kernels=dict(kernels))
+
+
+def stored(program: torch.jit.ScriptModule) -> list[tuple[TensorFact, torch.Tensor]]:
+    """Every tensor that a program stores, packed weights unpacked, with what is to be told of it."""
     nodes = list(_nodes(program.inlined_graph))
-    operators = Counter(node.kind() for node in nodes if not node.kind().startswith("prim::"))
     users = _users(nodes)
-    tensors = {
-        **{name: _fact(name, value, users, weight=True) for name, value in program.named_parameters()},
-        **{name: _fact(name, value, users, weight=False) for name, value in program.named_buffers()},
+    found = {
+        **{name: (_fact(name, value, users, weight=True), value) for name, value in program.named_parameters()},
+        **{name: (_fact(name, value, users, weight=False), value) for name, value in program.named_buffers()},
     }
     for path, used_by in _packed(nodes).items():
         stem = re.sub(r"(\._packed_params|\.param)+$", "", path)
         packed = reduce(getattr, path.split("."), program)
         for index, value in enumerate(_unpacked(packed)):
             name = f"{stem}.{_part(value, index)}"
-            tensors[name] = _fact(name, value, {name: used_by}, weight=True)
+            found[name] = (_fact(name, value, {name: used_by}, weight=True), value)
     for name, value, used_by, learned in _constants(nodes):
-        tensors[name] = _fact(name, value, {name: used_by}, weight=learned)
-    kernels = Counter(
-        ARITHMETIC.get(one.dtype, one.dtype) for one in tensors.values() if one.matrix and multiplies(one.used_by)
-    )
-    return Evidence(operators=dict(sorted(operators.items())), tensors=tuple(tensors.values()), kernels=dict(kernels))
+        found[name] = (_fact(name, value, {name: used_by}, weight=learned), value)
+    return list(found.values())
 
 
 def multiplies(operators: Iterable[str]) -> bool:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     files: dict[Path, None] = {}
     for path in arguments.paths:
-        found = list(_specs(path))
+        found = list(specs_below(path))
         if not found:
             there = "holds no spec" if path.exists() else "does not exist"
             print(f"{path} {there}", file=sys.stderr)
@@ -83,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _specs(path: Path) -> Iterator[Path]:
+def specs_below(path: Path) -> Iterator[Path]:
+    """A spec file itself, or every spec below a folder but stems and what must fail."""
     from harness.spec.load import MUST_FAIL, SUFFIXES
 
     if path.is_file():

@@ -20,7 +20,7 @@ from pathlib import Path
 import platformdirs
 
 DEFAULT_LIMIT_GB = 10.0
-_SEAL = "seal.json"
+SEAL = "seal.json"
 
 
 def default_folder() -> Path:
@@ -38,7 +38,7 @@ def sealed_digest(folder: Path) -> dict[str, str]:
     """Relative path → sha256 of every file in a folder, the seal itself left out."""
     digests: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != _SEAL:
+        if path.is_file() and path.name != SEAL:
             with path.open("rb") as stream:
                 digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
     return digests
@@ -58,7 +58,7 @@ class Cache:
         if not entry.exists():
             return None
         try:
-            sound = json.loads((entry / _SEAL).read_text()) == sealed_digest(entry)
+            sound = json.loads((entry / SEAL).read_text()) == sealed_digest(entry)
         except (OSError, ValueError):
             sound = False
         if not sound:
@@ -77,7 +77,7 @@ class Cache:
         folder = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=staging))
         try:
             yield folder
-            (folder / _SEAL).write_text(json.dumps(sealed_digest(folder)))
+            (folder / SEAL).write_text(json.dumps(sealed_digest(folder)))
             entry = self.folder / "entries" / key
             entry.parent.mkdir(exist_ok=True)
             # Where another run was quicker its entry stands, and this one is dropped.

@@ -15,11 +15,11 @@ class Job(BaseModel):
     """One stage of one case.
 
     `compress` writes both artifacts; `measure` reloads them in a fresh process and measures; `memory` loads and runs
-    one side alone.
+    one side alone. `mutate` makes a copy of the compressed artifact wrong, for proving the gate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    stage: Literal["compress", "measure", "memory"]
+    stage: Literal["compress", "mutate", "measure", "memory"]
     spec: SerializeAsAny[Spec]
     root: str
     reference: str = Field(description="folder of the float artifact")
@@ -29,6 +29,7 @@ class Job(BaseModel):
     labels: tuple[str, ...] = Field(default=(), description="budgets to measure")
     side: Literal["reference", "compressed"] = "compressed"
     peak_bytes: dict[str, int] = Field(default_factory=dict, description="side → growth of peak memory")
+    mutant: str = Field(default="", description="the fault that is in this job on purpose; empty in every gate")
 
 
 class Failure(BaseModel):

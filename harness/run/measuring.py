@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from harness.run.compressing import ARTIFACT
 from harness.run.environment import versions
 from harness.run.job import Failure, Job, Measured
 from harness.run.lock import machine
+from harness.run.mutation import mutation
 from harness.run.resolution import require_resolution
 from harness.run.samples import (
     SAMPLES,
@@ -57,7 +59,7 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
         except Unmeasurable as error:
             failures[label] = Failure(sentence=str(error))
     evaluated = bench.evaluated
-    return Measured(
+    measured = Measured(
         measurements=measurements,
         failures=failures,
         reference=bench.reference.evidence,
@@ -66,6 +68,7 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
         kernels=spec.deploy.kernels(),
         names=tuple(evaluated.names) if evaluated is not None else (),
     )
+    return mutation(job.mutant).document(measured)
 
 
 def peak_bytes(job: Job, progress: Callable[[str], None]) -> int:
@@ -105,7 +108,7 @@ class LocalBench(Bench):
     """The bench of one job, in this process."""
 
     def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
-        self._job, self._progress = job, progress
+        self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
         self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
         self.reference = self._side("reference")
         self.compressed = self._side("compressed")
@@ -124,8 +127,7 @@ class LocalBench(Bench):
             raise ArtifactError(f"the {_name(side)} artifact is gone: was the cache cleared since it was written?")
         runner = self._spec.deploy.load(folder / ARTIFACT, self._spec.measure.threads)
         batch, saved = probe.read(folder)
-        rows = [runner(tuple(part[i : i + 1] for part in batch)) for i in range(len(batch[0]))]
-        reloaded = [np.concatenate([part.numpy() for part in parts]) for parts in zip(*rows, strict=True)]
+        reloaded = probe.sample_by_sample(runner, batch)
         again = [part.numpy() for part in runner(tuple(part[:1] for part in batch))]
         probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {_name(side)}")
         probe.compare(saved, reloaded, _name(side))
@@ -173,7 +175,9 @@ class LocalBench(Bench):
     def _dataset(self) -> Dataset:
         if self._spec.data is None:
             raise DataError("the spec names no `data:`")
-        return self._spec.data.load(Path(self._job.root))
+        dataset = self._spec.data.load(Path(self._job.root))
+        evaluation = dataset.evaluation
+        return dataset if evaluation is None else replace(dataset, evaluation=self._fault.split(evaluation))
 
     def evaluation(self) -> Evaluation:
         """Both models' answers, from the cache where the same artifact answered the same data before."""
@@ -206,7 +210,7 @@ class LocalBench(Bench):
         key = key_of(
             "answers", artifact, data, spec.task, spec.deploy.kernels(), spec.measure.threads, versions(), code
         )
-        cache = Cache(Path(self._job.cache)) if self._job.cache else None
+        cache = Cache(Path(self._job.cache)) if self._job.cache and not self._fault.answers_wrongly else None
         entry = cache.get(key) if cache else None
         if entry is not None:
             with np.load(entry / "answers.npz") as arrays:
@@ -246,18 +250,19 @@ class LocalBench(Bench):
             # Asked again at the end, so that what drifts from call to call is seen too.
             again = [tensor.numpy() for tensor in runner(first[0])]
             probe.require_repeatable(first[1], again, f"reloaded {_name(side)}")
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        answers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return dict(self._fault.answers(answers)) if side == "compressed" else answers
 
     def timings(self, batch: int | None, limits: Sequence[float], *, rate: bool = False) -> Timings:
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
         inputs, _ = probe.read(self._folder("reference"))
-        calls = [self._runners[side].prepared(_repeated(inputs, size)) for side in ("reference", "compressed")]
+        reference, compressed = (runner.prepared(_repeated(inputs, size)) for runner in self._runners.values())
         with machine(
             alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")
         ):
             return sample(
-                calls[0], calls[1], _time_limits(limits, rate), self._spec.measure,
+                reference, self._fault.call(compressed), _time_limits(limits, rate), self._spec.measure,
                 batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
             )  # fmt: skip
 

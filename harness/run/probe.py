@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,14 @@ def answers(subject: Subject, batch: tuple[torch.Tensor, ...]) -> list[np.ndarra
         with torch.inference_mode():
             rows = [[part.float().numpy() for part in as_tuple(run(*sample))] for sample in _samples(batch)]
     return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+
+def sample_by_sample(
+    runner: Callable[[tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...]], batch: tuple[torch.Tensor, ...]
+) -> list[np.ndarray[Any, Any]]:
+    """What a reloaded artifact gives, taken like `answers`."""
+    rows = [runner(sample) for sample in _samples(batch)]
+    return [np.concatenate([part.numpy() for part in parts]) for parts in zip(*rows, strict=True)]
 
 
 def as_tuple(outputs: Any) -> tuple[torch.Tensor, ...]:

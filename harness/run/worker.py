@@ -52,6 +52,11 @@ def _stage(job: Job, progress: Progress) -> Outcome:
     if job.stage == "compress":
         compressing.compress(job, progress)
         return Outcome()
+    if job.stage == "mutate":
+        from harness.run.mutating import mutate
+
+        mutate(job, progress)
+        return Outcome()
     if job.stage == "memory":
         return Outcome(peak_bytes=measuring.peak_bytes(job, progress))
     return Outcome(measured=measuring.measure(job, progress))

@@ -17,6 +17,7 @@ LAYERS = {
     "spec": "spec",
     "run": "run",
     "judge": "judge",
+    "proof": "mutants prove",
     "report": "report",
     "gate": "gate",
     "entries": "plugin __main__ commands",

@@ -1,0 +1,39 @@
+"""One layer's weights in random order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from harness.errors import Unmeasurable
+from harness.mutants.arithmetic import answering
+from harness.mutants.base import MUTANTS, Claim, Green, Mutant
+from harness.mutants.stored_weights import SHUFFLERS
+from harness.run.compressing import ARTIFACT
+from harness.run.result import Result
+from harness.spec.schema import Spec
+
+
+@MUTANTS.register
+class ShuffledLayer(Mutant):
+    """The largest weight matrix that is neither first nor last, its stored elements permuted.
+
+    Size, operators, types, zeros and every statistic of the weights stay as they are: only measured answers tell.
+    """
+
+    mutant: Literal["shuffled-layer"] = "shuffled-layer"
+    what: ClassVar[str] = "the stored weights of one inner layer in random order"
+    compresses_wrongly: ClassVar[bool] = True
+
+    def artifact(self, compressed: Path, reference: Path, spec: Spec) -> None:
+        """Permute the weights where they lie in the file."""
+        shuffle = SHUFFLERS.get(spec.deploy.runtime)
+        if shuffle is None:
+            raise Unmeasurable(f"shuffled-layer knows no artifacts of runtime {spec.deploy.runtime}")
+        shuffle(compressed / ARTIFACT, spec.measure.seed)
+
+    def claim(self, green: Green, mutated: Result) -> Claim:
+        """Every spec claims it, by whatever bounds the answers."""
+        labels = answering(green)
+        missing = "" if labels else "no budget bounds what the model answers: add top1 with a max_drop"
+        return Claim(dict.fromkeys(labels, "bounds what the model answers"), missing, always=True)

@@ -1,0 +1,66 @@
+"""Baselines that belong to something else than what is judged by them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from harness.judge.baseline import Accepted, CaseBaseline
+from harness.mutants.base import MUTANTS, Claim, Green, Mutant
+from harness.run.result import Result
+
+
+class _Swapped(Mutant):
+    """Another baseline is swapped in; what was measured stays."""
+
+    judged_only: ClassVar[bool] = True
+
+    def baseline(self, baseline: CaseBaseline) -> CaseBaseline:
+        """Every portable entry as `older` has it."""
+        portable = {label: self.older(entry) for label, entry in baseline.portable.items()}
+        return baseline.model_copy(update={"portable": portable})
+
+    def older(self, entry: Accepted) -> Accepted:
+        """What stood in the baseline before."""
+        raise NotImplementedError
+
+
+@MUTANTS.register
+class StaleBaseline(_Swapped):
+    """A baseline from before the metrics last changed: every entry is of the version before."""
+
+    mutant: Literal["stale-baseline"] = "stale-baseline"
+    what: ClassVar[str] = "a baseline of the metrics' version before in the place of this one"
+
+    def older(self, entry: Accepted) -> Accepted:
+        """The entry under the version before."""
+        return entry.model_copy(update={"metric_version": entry.metric_version - 1})
+
+    def claim(self, green: Green, mutated: Result) -> Claim:
+        """Every budget with a stored baseline claims it."""
+        budgets = green.budgets().items()
+        held = [label for label, one in budgets if one.accepted is not None and not one.metric.machine]
+        return Claim(dict.fromkeys(held, "is held to a baseline"), "" if held else "a budget with a stored baseline")
+
+
+@MUTANTS.register
+class OtherData(_Swapped):
+    """A baseline from before the evaluation data last changed: its outcomes are of other samples."""
+
+    mutant: Literal["other-data"] = "other-data"
+    what: ClassVar[str] = "a baseline whose outcomes are of other samples in the place of this one"
+
+    def older(self, entry: Accepted) -> Accepted:
+        """The entry with outcomes whose data have another fingerprint."""
+        outcomes = entry.outcomes
+        if outcomes is None or not hasattr(outcomes, "data"):
+            return entry
+        return entry.model_copy(update={"outcomes": outcomes.model_copy(update={"data": f"before {outcomes.data}"})})
+
+    def claim(self, green: Green, mutated: Result) -> Claim:
+        """Every budget with a baseline of per-sample outcomes claims it."""
+        held = {
+            label: "the baseline's outcomes are of other samples"
+            for label, budget in green.budgets().items()
+            if budget.accepted is not None and budget.accepted.outcomes is not None
+        }
+        return Claim(held, "" if held else "a baseline with per-sample outcomes")

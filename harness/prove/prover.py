@@ -1,0 +1,214 @@
+"""Proving one case: it must be green, and then the real gate meets it with one fault after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from harness.errors import BaselineError
+from harness.judge import baseline as baselines
+from harness.judge.bounds import LOAD_NOTICED
+from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.expected import borne
+from harness.judge.verdict import State, Verdict
+from harness.measurement import Timings
+from harness.mutants.base import Green, Mutant, Reach
+from harness.prove.progress import Live
+from harness.prove.trial import Fate, Proof, Trial
+from harness.run.environment import environment
+from harness.run.executor import Watch
+from harness.run.mutating import MutatingPipeline, NotMade
+from harness.run.result import Result
+from harness.spec.load import Case, SpecFile
+
+
+class NotGreen(Exception):
+    """The case does not pass as it is; nothing that it says of a mutant would mean anything."""
+
+    def __init__(self, rows: Sequence[Verdict]) -> None:
+        self.rows = rows
+        super().__init__("; ".join(row.sentence for row in rows))
+
+
+def prove(pipeline: MutatingPipeline, file: SpecFile, case: Case, mutants: Sequence[Mutant], live: Live) -> Proof:
+    """Try every mutant on one case.
+
+    Args:
+        pipeline: runs the case with and without a fault.
+        file: the spec.
+        case: which of its cases.
+        mutants: what is tried.
+        live: told what is being done.
+    """
+    subject = _Subject(pipeline, file, case, live.watch)
+    blank = Proof(spec=file.id, case=case.name)
+    live.begin(f"{blank.name}: without a fault")
+    try:
+        subject.require("figures")
+        if any(mutant.reach == ("times",) for mutant in mutants):
+            subject.require("times")
+        trials = []
+        for mutant in mutants:
+            live.begin(f"{blank.name}: {mutant.mutant}")
+            trials.append(subject.trial(mutant))
+    except NotGreen as error:
+        states = {row.verdict for row in error.rows}
+        if states == {State.NOT_RUN}:
+            return blank.model_copy(update={"not_here": str(error.rows[0].sentence)})
+        untold = states == {State.INCONCLUSIVE}
+        return blank.model_copy(update={"refused": str(error), "untold": untold})
+    return blank.model_copy(update={"trials": tuple(trials)})
+
+
+@dataclass
+class _Judged:
+    """One fault, or none, measured and judged over some labels."""
+
+    result: Result
+    rows: list[Verdict]
+
+    def loaded(self, label: str) -> bool:
+        """Whether others were at work while this label was timed."""
+        measured = self.result.measurements.get(label)
+        return isinstance(measured, Timings) and measured.load > LOAD_NOTICED
+
+
+class _Subject:
+    """One case: what it gives without a fault is measured once, and times only where a mutant moves them."""
+
+    def __init__(self, pipeline: MutatingPipeline, file: SpecFile, case: Case, watch: Watch) -> None:
+        self._pipeline, self._file, self._case, self._watch = pipeline, file, case, watch
+        self._green: dict[Reach, _Judged] = {}
+
+    def trial(self, mutant: Mutant) -> Trial:
+        """Run the gate on a mutant."""
+        started = time.monotonic()
+        judged: list[_Judged] = []
+        try:
+            for reach in mutant.reach:
+                if not self._labels(reach):
+                    continue
+                self.require(reach)
+                if not self._passing() & set(self._labels(reach)):
+                    continue
+                judged.append(self._judge(self._mutated(mutant, reach), reach, mutant))
+                if self._caught(judged):
+                    break
+        except NotMade as error:
+            return self._told(mutant, judged, f"the mutant could not be made: {error}", time.monotonic() - started)
+        return self._told(mutant, judged, "", time.monotonic() - started)
+
+    def require(self, reach: Reach) -> None:
+        """Measure the case without a fault, where that was not done yet.
+
+        Raises:
+            NotGreen: a row is not green. A time that could not be told or enforced is left out instead.
+        """
+        if reach in self._green or not self._labels(reach):
+            return
+        run = self._pipeline.run(self._file, self._case, self._measured(reach), self._watch)
+        judged = self._judge(run.result, reach)
+        excused = [State.PASS, State.EXPECTED]
+        if reach == "times":
+            excused += [State.INCONCLUSIVE, State.NOT_RUN]
+        wrong = [row for row in judged.rows if row.verdict not in excused]
+        if wrong:
+            raise NotGreen(wrong)
+        self._green[reach] = judged
+
+    def _labels(self, reach: Reach) -> list[str]:
+        """The rows that a mutant of this reach can turn; the evidence is a figure too."""
+        measured = self._measured(reach)
+        return [*measured, EVIDENCE] if reach == "figures" else measured
+
+    def _measured(self, reach: Reach) -> list[str]:
+        return [label for label, metric in self._case.spec.budgets.items() if metric.machine is (reach == "times")]
+
+    def _mutated(self, mutant: Mutant, reach: Reach) -> Result:
+        if mutant.judged_only:
+            return self._green[reach].result
+        labels = self._measured(reach)
+        return self._pipeline.run_mutated(self._file, self._case, labels, mutant.mutant, self._watch).result
+
+    def _judge(self, result: Result, reach: Reach, mutant: Mutant | None = None) -> _Judged:
+        spec, standing, today = self._case.spec, self._standing(result.kernels), datetime.now(UTC).date()
+        if mutant is not None and standing.baseline is not None:
+            standing = replace(standing, baseline=mutant.baseline(standing.baseline))
+        rows = [verdict(spec, result, label, standing) for label in self._labels(reach)]
+        return _Judged(result, [borne(row, spec, today) for row in rows])
+
+    def _standing(self, kernels: str) -> Standing:
+        fingerprint = environment().fingerprint(self._case.spec.measure.threads, kernels)
+        try:
+            stored = baselines.read(self._file.root, self._file.id)
+        except BaselineError as error:
+            return Standing(None, fingerprint, problem=str(error))
+        return Standing(stored.cases.get(self._case.name) if stored is not None else None, fingerprint)
+
+    def _passing(self) -> set[str]:
+        return {row.label for judged in self._green.values() for row in judged.rows if row.verdict is State.PASS}
+
+    def _caught(self, judged: Iterable[_Judged]) -> list[Verdict]:
+        """Rows that stop the release because of the mutant: green without it, and not for others being at work."""
+        return [
+            row
+            for one in judged
+            for row in one.rows
+            if row.label in self._passing()
+            and row.verdict is not State.PASS
+            and not (row.verdict is State.INCONCLUSIVE and one.loaded(row.label))
+        ]
+
+    def _told(self, mutant: Mutant, judged: list[_Judged], not_made: str, seconds: float) -> Trial:
+        green = self._as_green()
+        measurements = {label: one for part in judged for label, one in part.result.measurements.items()}
+        claim = mutant.claim(green, green.result.model_copy(update={"measurements": measurements}))
+        rows = [row for one in judged for row in one.rows]
+        caught = self._caught(judged)
+        if not_made:
+            fate, sentence = Fate.UNTOLD, not_made
+        elif caught:
+            # What owes the catch speaks first.
+            fate, sentence = Fate.CAUGHT, min(caught, key=lambda row: row.label not in claim.owed).sentence
+        elif reason := self._undecided(mutant, judged):
+            fate, sentence = Fate.UNTOLD, reason
+        else:
+            fate, sentence = Fate.SURVIVED, _too_loose(rows, claim.owed) or claim.missing
+        return Trial(
+            mutant=mutant.mutant, what=mutant.what, fate=fate, claimed=claim.claimed, owed=dict(claim.owed),
+            missing=claim.missing, verdicts={row.label: row.verdict.value for row in rows}, sentence=sentence,
+            seconds=round(seconds, 2),
+        )  # fmt: skip
+
+    def _as_green(self) -> Green:
+        """Every budget that was measured: what it owes does not depend on whether it could be told here."""
+        parts = list(self._green.values())
+        measurements = {label: one for part in parts for label, one in part.result.measurements.items()}
+        result = parts[0].result.model_copy(update={"measurements": measurements})
+        expected = {row.label for part in parts for row in part.rows if row.verdict is State.EXPECTED}
+        labels = tuple(label for label in measurements if label not in expected)
+        return Green(self._case.spec, result, self._standing(result.kernels), labels)
+
+    def _undecided(self, mutant: Mutant, judged: list[_Judged]) -> str:
+        """Why nothing can be said of a mutant that moves times: one was not told, or others were at work."""
+        if "times" not in mutant.reach or "times" not in self._green:
+            return ""
+        passing = self._passing()
+        for row in self._green["times"].rows:
+            if row.label not in passing:
+                return f"{row.label} was {row.verdict} without the fault"
+        for one in judged:
+            for row in one.rows:
+                if one.loaded(row.label):
+                    return f"others were at work while {row.label} was timed"
+        return ""
+
+
+def _too_loose(rows: Iterable[Verdict], owed: Iterable[str]) -> str:
+    """The budgets that owed the catch, each with what it said."""
+    said = {row.label: row.sentence for row in rows}
+    return "; ".join(
+        f"{label} should have caught it and is too loose ({said.get(label, 'not judged')})" for label in owed
+    )

@@ -1,0 +1,153 @@
+"""Permuting stored weights: exactly one layer changes, and only in its order, whatever the file holds."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import Unmeasurable
+from harness.forms import Form, Subject
+from harness.mutants.stored_weights import inner, permuted, shuffle_openvino, shuffle_torchscript
+
+torch = pytest.importorskip("torch")
+INT8 = Path(__file__).parents[3] / "specs" / "image-classification" / "artifacts" / "lenet5-digits-int8.pt"
+pytestmark = [
+    # Packed int8 weights are unpacked, and tracing has a successor that cannot save them.
+    pytest.mark.filterwarnings("ignore:.*quantize:UserWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning"),
+    # OpenVINO reads deprecated attributes of torch while it is imported.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:openvino"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+]
+
+
+def net() -> torch.nn.Module:
+    """Four layers, of which the first is the largest and the last but one the largest of the others."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(1, 40, 5), torch.nn.ReLU(), torch.nn.Conv2d(40, 2, 3), torch.nn.Flatten(),
+            torch.nn.Linear(8, 100), torch.nn.Linear(100, 3),
+        ).eval()  # fmt: skip
+
+
+def example() -> tuple[torch.Tensor]:
+    return (torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8),)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    from harness.artifacts.torchscript_archive import read
+    from harness.artifacts.torchscript_graph import stored
+
+    found = {}
+    for fact, value in stored(read(folder / "model.pt")):
+        raw = value.detach().int_repr() if value.is_quantized else value.detach().float()
+        found[fact.name] = raw.numpy().copy()
+    return found
+
+
+def only_reordered(before: dict[str, np.ndarray], after: dict[str, np.ndarray], name: str) -> None:
+    assert before.keys() == after.keys()
+    changed = [one for one in before if not np.array_equal(before[one], after[one])]
+    assert changed == [name]
+    assert np.array_equal(np.sort(before[name], None), np.sort(after[name], None))
+    # All but a few elements of a random order are elsewhere.
+    assert (before[name] != after[name]).mean() > 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_one_inner_layer_of_a_torchscript_file_changes_its_order(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = net().to(dtype)
+    from harness.runtimes.torch import Torch
+
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    Torch().save(Subject(Form.TORCH, model, (example()[0].to(dtype),)), folder)
+    before, size = weights(folder), (folder / "model.pt").stat().st_size
+    name = shuffle_torchscript(folder, 0)
+    # 800 elements against 720 of the second convolution; the first has 1,000.
+    assert name == "4.weight"
+    only_reordered(before, weights(folder), name)
+    assert (folder / "model.pt").stat().st_size == size
+    assert [path.name for path in folder.iterdir()] == ["model.pt"]
+
+
+def test_packed_int8_weights_change_their_order_too(tmp_path: Path) -> None:
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    shutil.copyfile(INT8, folder / "model.pt")
+    before = weights(folder)
+    assert shuffle_torchscript(folder, 0) == "fc1.weight"
+    only_reordered(before, weights(folder), "fc1.weight")
+
+
+def test_packed_int8_convolutions_are_found_whatever_their_layout(tmp_path: Path) -> None:
+    from harness.artifacts.torchscript_archive import write
+
+    engine = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "x86"
+    try:
+        from torch.ao.nn.quantized import Conv2d, Quantize
+
+        convolutions = [Quantize(0.1, 3, torch.quint8), Conv2d(2, 2, 3), Conv2d(2, 4, 3), Conv2d(4, 2, 1)]
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            values = torch.randn(4, 2, 3, 3)
+        convolutions[2].set_weight_bias(torch.quantize_per_tensor(values, 0.05, 0, torch.qint8), torch.zeros(4))
+        program = torch.jit.trace(torch.nn.Sequential(*convolutions), torch.zeros(1, 2, 8, 8))
+        folder = tmp_path / "artifact"
+        folder.mkdir()
+        write(program, folder / "model.pt", "x86")
+        before = weights(folder)
+        assert shuffle_torchscript(folder, 0) == "2.weight"
+        only_reordered(before, weights(folder), "2.weight")
+    finally:
+        torch.backends.quantized.engine = engine
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_one_inner_layer_of_an_openvino_graph_changes_its_order(tmp_path: Path, half: bool) -> None:
+    pytest.importorskip("openvino")
+    from harness.artifacts.openvino import import_openvino, layers
+    from harness.lowering import lower
+    from harness.runtimes.openvino import OpenVino
+
+    subject = lower(Subject(Form.TORCH, net(), example()), Form.OPENVINO)
+    if half:
+        folder = tmp_path / "half"
+        import_openvino().save_model(subject.model, folder / "model.xml", compress_to_fp16=True)
+    else:
+        folder = tmp_path / "full"
+        folder.mkdir()
+        OpenVino().save(subject, folder)
+
+    def held() -> dict[str, np.ndarray]:
+        model = import_openvino().Core().read_model(folder / "model.xml")
+        return {node.get_friendly_name(): weight.array().copy() for node, weight in layers(model)}
+
+    before, size = held(), (folder / "model.bin").stat().st_size
+    assert {array.dtype for array in before.values()} == {np.dtype("float16" if half else "float32")}
+    layer = shuffle_openvino(folder, 0)
+    assert before[layer].size == 800
+    only_reordered(before, held(), layer)
+    assert (folder / "model.bin").stat().st_size == size
+
+
+def test_the_order_follows_from_the_seed() -> None:
+    raw = np.arange(1000, dtype=np.int16).tobytes()
+    assert permuted(raw, 2, 0) == permuted(raw, 2, 0) != permuted(raw, 2, 1)
+    assert sorted(np.frombuffer(permuted(raw, 2, 0), np.int16)) == list(range(1000))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"), [([9, 1, 5, 5, 9], 2), ([9, 1, 8], 1), ([3, 7], 1), ([7, 3], 0), ([4], 0)]
+)
+def test_the_layer_is_the_largest_that_is_neither_first_nor_last(sizes: list[int], chosen: int) -> None:
+    layers: list[tuple[int, int]] = [(size, at) for at, size in enumerate(sizes)]
+    assert inner(layers) == chosen
+
+
+def test_without_a_layer_there_is_nothing_to_shuffle() -> None:
+    with pytest.raises(Unmeasurable, match="no weight matrix"):
+        inner([])
