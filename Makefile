@@ -5,13 +5,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: spec test check lint types setup lock clean nightly
+.PHONY: spec test check lint types setup lock clean nightly prove
 
 spec: setup ## compress, measure and judge every spec of the ci tier
 	$(PYTEST) -m spec specs --weighin-report report
 
 nightly: setup ## the long specs too
 	$(PYTEST) -m spec specs --tier nightly --weighin-report report
+
+# A sample, so that it takes about a minute; SEED draws another.
+SEED ?= 0
+prove: setup ## put faults into what the specs gate: whatever a spec claims to catch has to be caught
+	$(BIN)/python -m harness prove --sample 8 --seed $(SEED)
 
 # One thread a process: sums are then taken in one order, and the two processes have a core each.
 test: setup ## the project's own tests

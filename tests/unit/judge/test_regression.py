@@ -119,6 +119,17 @@ def test_another_kernel_path_has_no_baseline_here():
     assert (finding.state, finding.text) == (PASS, "no baseline for the kernel path onednn (it was taken on x86 AVX2)")
 
 
+def test_other_samples_are_no_baseline_on_any_kernel_path():
+    # Fewer samples under the same address, as when half of the data is gone.
+    before, now = outcomes(range(950)), outcomes(range(800))
+    fewer = now.model_copy(
+        update={name: getattr(now, name)[:400] for name in ("outcomes_reference", "outcomes", "units")}
+    )
+    finding = compared("top1", before, fewer, kernels=("x86 AVX2", "onednn"))
+    assert finding.state is INVALID
+    assert "the baseline was taken on other samples" in finding.text
+
+
 def test_a_baseline_of_another_metric_or_version_or_kind_is_refused(timings):
     metric = METRICS["size_mb"](max=3)
     held = accept(metric, count(2.0), "x86", 0.95)

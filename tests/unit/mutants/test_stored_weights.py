@@ -88,20 +88,26 @@ def test_packed_int8_convolutions_are_found_whatever_their_layout(tmp_path: Path
     engine = torch.backends.quantized.engine
     torch.backends.quantized.engine = "x86"
     try:
-        from torch.ao.nn.quantized import Conv2d, Quantize
+        from torch.ao.nn.quantized import Conv2d
 
-        convolutions = [Quantize(0.1, 3, torch.quint8), Conv2d(2, 2, 3), Conv2d(2, 4, 3), Conv2d(4, 2, 1)]
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            values = torch.randn(4, 2, 3, 3)
-        convolutions[2].set_weight_bias(torch.quantize_per_tensor(values, 0.05, 0, torch.qint8), torch.zeros(4))
-        program = torch.jit.trace(torch.nn.Sequential(*convolutions), torch.zeros(1, 2, 8, 8))
+        class Quantized(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.first, self.inner, self.last = Conv2d(2, 2, 3), Conv2d(2, 4, 3), Conv2d(4, 2, 1)
+                values = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(1))
+                self.inner.set_weight_bias(torch.quantize_per_tensor(values, 0.05, 0, torch.qint8), torch.zeros(4))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                codes = torch.quantize_per_tensor(x, 0.1, 3, torch.quint8)
+                return self.last(self.inner(self.first(codes))).dequantize()
+
+        program = torch.jit.trace(Quantized(), torch.zeros(1, 2, 8, 8))
         folder = tmp_path / "artifact"
         folder.mkdir()
         write(program, folder / "model.pt", "x86")
         before = weights(folder)
-        assert shuffle_torchscript(folder, 0) == "2.weight"
-        only_reordered(before, weights(folder), "2.weight")
+        assert shuffle_torchscript(folder, 0) == "inner.weight"
+        only_reordered(before, weights(folder), "inner.weight")
     finally:
         torch.backends.quantized.engine = engine
 

@@ -1,0 +1,74 @@
+"""What the command takes, and what it draws."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.__main__ import main
+from harness.commands.prove import _cases, _sampled
+from harness.mutants.base import mutants
+
+SPECS = Path(__file__).parents[3] / "specs"
+SPEC = """version: 1
+task: image-classification
+model: {{source: zoo, name: lenet5-digits}}
+data: {{source: digits}}
+compress: [{{method: float16}}]
+budgets: {{size_mb: {{max_ratio: 0.6}}}}
+tier: {tier}
+"""
+
+
+@pytest.fixture
+def specs(tmp_path):
+    for name, tier in (("a", "ci"), ("b", "nightly"), ("must-fail/c", "ci"), ("_stem", "ci")):
+        path = tmp_path / "specs" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SPEC.format(tier=tier))
+    return tmp_path / "specs"
+
+
+def ids(paths, tier=None):
+    return [file.id for file, _, _ in _cases(paths, tier, [])]
+
+
+def test_a_folder_gives_its_tier_without_stems_and_what_must_fail(specs):
+    assert ids([specs]) == ["a"]
+    assert ids([specs], "all") == ["a", "b"]
+    # A spec that is named is proven whatever its tier, and once.
+    assert ids([specs / "b.yaml", specs / "b.yaml", specs]) == ["b", "a"]
+    assert ids([specs / "b.yaml"], "ci") == []
+
+
+def test_cases_of_one_file_are_cases_of_their_own():
+    found = [
+        case.name for _, case, _ in _cases([SPECS / "image-classification" / "resnet20-digits-openvino.yaml"], None, [])
+    ]
+    assert found == ["float16", "int8"]
+
+
+def test_a_sample_is_the_same_for_the_same_seed_and_of_its_size():
+    pairs = list(_cases([SPECS], None, list(mutants().values())))
+    drawn = _sampled(pairs, 8, 1)
+    names = [(file.id, case.name, one.mutant) for file, case, some in drawn for one in some]
+    assert len(names) == len(set(names)) == 8
+    assert names == [(f.id, c.name, one.mutant) for f, c, some in _sampled(pairs, 8, 1) for one in some]
+    assert names != [(f.id, c.name, one.mutant) for f, c, some in _sampled(pairs, 8, 2) for one in some]
+    whole = _sampled(pairs, 10**6, 0)
+    assert sum(len(some) for _, _, some in whole) == len(pairs) * len(mutants())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["--mutants", "noop"], "Did you mean 'no-op'?"),
+        (["specs/b.yaml", "--tier", "ci"], "no spec of this tier"),
+        (["broken.yaml"], "broken.yaml"),
+    ],
+)
+def test_what_cannot_be_proven_is_usage(specs, capsys, monkeypatch, arguments, said):
+    monkeypatch.chdir(specs.parent)
+    Path("broken.yaml").write_text("version: 1\n")
+    assert main(["prove", *arguments]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,192 @@
+"""What each mutant does, to the number, and which budgets claim it."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.base import Batch, Split
+from harness.evidence import Evidence
+from harness.mutants.base import mutants
+from harness.run.job import Measured
+from harness.run.mutation import NONE, mutation
+
+MUTANTS = mutants()
+LATENCIES = {"latency-1": 0.01, "latency-3": 0.03, "latency-10": 0.10}
+
+
+def test_the_faults_are_these_and_those_with_a_number_stand_in_its_order():
+    assert list(MUTANTS) == [
+        "dropped-metric", "halved-data", "latency-1", "latency-3", "latency-10", "no-op", "other-data", "padded-file",
+        "shuffled-layer", "stale-baseline", "truncated-evaluation", "wrong-class",
+    ]  # fmt: skip
+    assert all(one.what and (one.reach == ("times",)) is (name in LATENCIES) for name, one in MUTANTS.items())
+
+
+def test_listing_them_brings_no_torch():
+    code = "import sys; from harness.mutants.base import mutants; mutants(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_an_ordinary_job_has_a_mutation_that_changes_nothing():
+    assert mutation("") is NONE
+    split, answers = Digits(), {"ranked": np.zeros((2, 2))}
+
+    def call() -> object:
+        return None
+
+    assert NONE.split(split) is split
+    assert NONE.answers(answers) is answers
+    assert NONE.call(call) is call
+
+
+class Digits(Split):
+    """Five samples, each told by its number."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def batches(self, size, shuffle=None):
+        rows = np.arange(5)
+        for start in range(0, 5, size):
+            part = rows[start : start + size]
+            yield Batch((part,), part * 10)
+
+    def digests(self):
+        return (bytes([index]) for index in range(5))
+
+
+@pytest.mark.parametrize(("name", "stated"), [("truncated-evaluation", 5), ("halved-data", 3)])
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_half_of_the_samples_go_by_and_only_one_mutant_says_so(name, stated, size):
+    split = MUTANTS[name].split(Digits())
+    assert [row for batch in split.batches(size) for row in batch.targets] == [0, 10, 20]
+    assert [row for batch in split.batches(size) for row in batch.inputs[0]] == [0, 1, 2]
+    assert len(split) == len(split.names) == len(split.units) == len(list(split.digests())) == stated
+
+
+def test_the_lowest_class_is_struck_from_every_ranking_and_the_others_move_up():
+    answers = {"ranked": np.array([[3, 1], [1, 3], [2, 3]], np.int16), "targets": np.array([3, 1, 2])}
+    now = MUTANTS["wrong-class"].answers(answers)
+    assert now["ranked"].tolist() == [[3, -1], [3, -1], [2, 3]]
+    assert now["ranked"].dtype == np.int16
+    assert answers["ranked"].tolist() == [[3, 1], [1, 3], [2, 3]]
+
+
+@pytest.mark.parametrize(("name", "extra"), LATENCIES.items())
+def test_a_call_takes_longer_by_its_share(name, extra, monkeypatch):
+    now = [0]
+
+    def clock() -> int:
+        now[0] += 1
+        return now[0]
+
+    monkeypatch.setattr(time, "perf_counter_ns", clock)
+
+    def work() -> str:
+        now[0] += 100_000
+        return "answer"
+
+    slower = MUTANTS[name].call(work)
+    assert slower() == "answer"
+    assert now[0] == pytest.approx(100_000 * (1 + extra), abs=5)
+
+
+def test_one_figure_is_missing_and_the_claim_names_it(green, size, right, times):
+    measured = Measured(
+        measurements={"top1": right(9, 9, 10), "size_mb": size(4.0)}, reference=EMPTY, compressed=EMPTY,
+        contradictions=(), kernels="k",
+    )  # fmt: skip
+    assert MUTANTS["dropped-metric"].document(measured).measurements.keys() == {"top1"}
+    budgets = {"top1": {"min": 0.5}, "size_mb": {"max": 9.0}, "latency_ms": {"max_ratio": 1.0}}
+    case = green(budgets, {**measured.measurements, "latency_ms": times(1.0, 2.0)})
+    assert MUTANTS["dropped-metric"].claim(case, case.result).owed.keys() == {"size_mb"}
+
+
+EMPTY = Evidence(operators={}, tensors=())
+
+
+def test_a_padded_file_is_five_percent_of_the_artifact_longer(tmp_path):
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    (artifact / "model.bin").write_bytes(b"w" * 900)
+    (artifact / "model.xml").write_bytes(b"x" * 101)
+    MUTANTS["padded-file"].artifact(tmp_path, tmp_path / "none", None)
+    assert (artifact / "model.bin").read_bytes() == b"w" * 900 + bytes(math.ceil(0.05 * 1001))
+    assert (artifact / "model.xml").stat().st_size == 101
+
+
+def test_a_padded_archive_is_still_an_archive(tmp_path):
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    with zipfile.ZipFile(artifact / "model.pt", "w") as archive:
+        archive.writestr("model/data.pkl", b"d" * 10_000)
+    size = (artifact / "model.pt").stat().st_size
+    MUTANTS["padded-file"].artifact(tmp_path, tmp_path / "none", None)
+    grown = (artifact / "model.pt").stat().st_size - size
+    assert 0.05 * size <= grown < 0.05 * size + 200
+    with zipfile.ZipFile(artifact / "model.pt") as archive:
+        assert archive.testzip() is None
+        assert archive.read("model/data.pkl") == b"d" * 10_000
+
+
+def test_a_no_op_leaves_what_the_float_side_has(tmp_path):
+    reference, compressed = tmp_path / "reference", tmp_path / "compressed"
+    for folder in (reference, compressed):
+        (folder / "artifact").mkdir(parents=True)
+        (folder / "artifact" / "model.pt").write_text(folder.name)
+        (folder / "probe.npz").write_text(folder.name)
+    (compressed / "artifact" / "scales").write_text("")
+    MUTANTS["no-op"].artifact(compressed, reference, None)
+    assert sorted(path.relative_to(compressed).as_posix() for path in compressed.rglob("*")) == [
+        "artifact", "artifact/model.pt", "probe.npz",
+    ]  # fmt: skip
+    assert {path.read_text() for path in compressed.rglob("*") if path.is_file()} == {"reference"}
+
+
+def test_swapped_baselines_are_of_another_version_or_of_other_samples(entry, right, green, size):
+    stored = {"top1": entry("top1", 0.9, outcomes=right(9, 9, 10)), "size_mb": entry("size_mb", 4.0)}
+    case = green(
+        {"top1": {"min": 0.5}, "size_mb": {"max": 9.0}}, {"top1": right(9, 9, 10), "size_mb": size(4.0)}, stored
+    )
+    assert case.standing.baseline is not None
+    stale, other = (
+        MUTANTS[name].baseline(case.standing.baseline).portable for name in ("stale-baseline", "other-data")
+    )
+    assert {label: one.metric_version for label, one in stale.items()} == {"top1": 0, "size_mb": 0}
+    assert {label: one.metric_version for label, one in other.items()} == {"top1": 1, "size_mb": 1}
+    assert other["top1"].outcomes.data != "d"
+    assert stored["top1"].outcomes.data == "d"
+    assert right(9, 9, 10).against(other["top1"].outcomes) is None
+    claims = {name: MUTANTS[name].claim(case, case.result).owed.keys() for name in ("stale-baseline", "other-data")}
+    assert claims == {"stale-baseline": {"top1", "size_mb"}, "other-data": {"top1"}}
+
+
+def test_every_spec_claims_the_no_op_and_the_shuffled_layer_whatever_its_budgets(green, size):
+    case = green({"size_mb": {"max": 9.0}}, {"size_mb": size(4.0)})
+    claims = {name: one.claim(case, case.result) for name, one in MUTANTS.items()}
+    assert {name for name, claim in claims.items() if claim.always} == {"no-op", "shuffled-layer"}
+    assert claims["shuffled-layer"].claimed
+    assert "add top1 with a max_drop" in claims["shuffled-layer"].missing
+    # Nobody claims the rest, for want of samples, times and a baseline; each says what would.
+    others = {name for name, claim in claims.items() if not claim.claimed}
+    assert others == MUTANTS.keys() - {"no-op", "shuffled-layer", "dropped-metric"}
+    assert all(claims[name].missing for name in others)
+
+
+def test_descriptions_are_plain_data():
+    assert json.loads(json.dumps([one.model_dump() for one in MUTANTS.values()])) == [
+        {"mutant": name} for name in MUTANTS
+    ]
+
+
+def test_every_mutant_has_its_line_in_the_docs():
+    text = (Path(__file__).parents[3] / "docs" / "prove.md").read_text()
+    table = text[text.index("## The mutants") : text.index("**The shuffled layer**")]
+    assert all(f"`{name}`" in table.replace("`-", "`latency-") for name in MUTANTS)
