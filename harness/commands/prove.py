@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Pair = tuple[SpecFile, Case, list[Mutant]]
 
-MUST_FAIL = "must-fail"
-
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
@@ -119,7 +117,7 @@ def _cases(paths: Sequence[Path], tier: str | None, chosen: list[Mutant]) -> Ite
 
     seen: set[Path] = set()
     for path in paths:
-        found = [one for one in specs_below(path) if MUST_FAIL not in one.relative_to(path).parts]
+        found = list(specs_below(path))
         if not found:
             raise FileNotFoundError(f"{path} {'holds no spec' if path.exists() else 'does not exist'}")
         allowed = TIERS if tier == "all" else TIERS[: TIERS.index(tier or "ci") + 1]
