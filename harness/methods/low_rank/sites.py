@@ -130,7 +130,8 @@ def replace_layer(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module
     """The model with a layer replaced wherever it stands."""
     if model is old:
         return new
-    for parent in model.modules():
+    # Before any is replaced: the new layer may hold the old.
+    for parent in list(model.modules()):
         for name, child in parent._modules.items():
             if child is old:
                 parent._modules[name] = new
