@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -45,3 +46,15 @@ def marked(model: torch.nn.Module, engine: Engine) -> torch.nn.Module:
 def engine_of(model: object) -> str | None:
     """The engine that a quantized model was made for; None for any other model."""
     return getattr(model, MARK, None)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Torch deprecates this package in favour of one that cannot save a runnable int8 program."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*quantized tensor creation functions", UserWarning)
+        warnings.filterwarnings("ignore", "Please use quant_min and quant_max", UserWarning)
+        # Told of the default that the observers chosen here replace.
+        warnings.filterwarnings("ignore", "Default qconfig of oneDNN", UserWarning)
+        yield

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,7 +13,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, below, chosen, in_float32, multiplied, weighted
-from harness.methods.quantization.engine import Engine, active, marked
+from harness.methods.quantization.engine import Engine, active, marked, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -120,7 +118,7 @@ class Int8Static(Method):
         calibration = workshop.data.calibration
         workshop.progress(f"calibrating on {len(calibration)} samples")
         # Torch initializes layers at random before it fills them with quantized weights.
-        with active(self.engine), _quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with active(self.engine), quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
                 prepared = prepare_fx(subject.model.eval(), self._mapping(kept), subject.example)
             except torch.fx.proxy.TraceError as error:
@@ -161,15 +159,3 @@ class Int8Static(Method):
         for name in kept:
             mapping.set_module_name(name, None)
         return mapping
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch deprecates this package in favour of one that cannot save a runnable int8 program."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)
-        warnings.filterwarnings("ignore", ".*quantized tensor creation functions", UserWarning)
-        warnings.filterwarnings("ignore", "Please use quant_min and quant_max", UserWarning)
-        # Told of the default that the observers chosen here replace.
-        warnings.filterwarnings("ignore", "Default qconfig of oneDNN", UserWarning)
-        yield
