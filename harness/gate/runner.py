@@ -16,11 +16,11 @@ from harness.gate.outcome import Left
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted
-from harness.judge.bounds import LOAD_NOTICED
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement, Timings
+from harness.measurement.doubts import LOAD_NOTICED
 from harness.report.document import record
 from harness.report.progress import Progress
 from harness.report.terminal import name_of

@@ -12,21 +12,9 @@ from dataclasses import dataclass, replace
 from harness.judge.figures import apart, measured_text, number, percent, ratio_text
 from harness.judge.settling import settling
 from harness.judge.verdict import Finding, Place, Range, State
-from harness.measurement import Labels, Measurement, Pairs, Timings
+from harness.measurement import Labels, Measurement, Pairs, Timings, doubts
 from harness.metrics.base import Metric
 from harness.statistics import Interval
-
-# Load from outside biases a ratio, which no interleaving removes (int8 ÷ float of ResNet-18: 0.322 idle, 0.275 beside a
-# training run; another's 0.25 idle was 0.125 where others took three quarters of the processor). Past this share, a
-# verdict that such a bias could turn is withheld.
-LOAD_NOTICED = 0.05
-_LEAST_BIAS, _BIAS_A_LOAD = 0.15, 1.5
-
-
-def load_bias(load: float) -> float:
-    """How far off a ratio may be, as a share of itself, when others took this share of the processor."""
-    return max(_LEAST_BIAS, _BIAS_A_LOAD * load) if load > LOAD_NOTICED else 0.0
-
 
 # No compression makes a sound model so much more accurate or so many times faster.
 ACCURACY_GAIN = 0.10
@@ -167,17 +155,19 @@ class Claim:
             f"{text(held.upper if self.floor else held.lower)}{settling(self.measured, held, self.limit, drop=drop)}"
         )
 
-    def loaded(self, lower: float, upper: float, limit: float) -> str:
-        """A clause for a verdict on a ratio that load from outside could turn, else nothing."""
-        if not isinstance(self.measured, Timings) or self.measured.load <= LOAD_NOTICED:
+    def withheld(self, lower: float, estimate: float, upper: float, limit: float, state: State) -> str:
+        """A clause for a verdict on a ratio of times that is in doubt, else nothing."""
+        if not isinstance(self.measured, Timings):
             return ""
-        factor = 1 + load_bias(self.measured.load)
-        if not lower / factor <= limit <= upper * factor:
-            return ""
-        return (
-            f" (others took {self.measured.load:.0%} of the processor while measuring, which could turn this verdict: "
-            "measure again on a quieter machine)"
-        )
+        known = doubts.found(self.measured, self.confidence)
+        if self.place.slower > 0:
+            known.insert(0, doubts.slower(self.place.slower))
+        for doubt in known:
+            # A doubt about the estimate alone adds nothing where the interval has decided nothing, or is not asked.
+            asked = doubt.whole or (lower < upper and state is not State.INCONCLUSIVE)
+            if asked and doubt.covers(lower, estimate, upper, limit):
+                return f" ({doubt.because})"
+        return ""
 
 
 def _reference(claim: Claim) -> Finding:
@@ -201,7 +191,7 @@ def _absolute(claim: Claim) -> Finding:
     if metric.relative:
         return _relative(claim)
     state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
-    note = claim.loaded(value, value, limit)
+    note = claim.withheld(value, value, value, limit, state)
     if claim.place.match is not None:
         text += f" ({claim.place.match} match)"
     if state is State.FAIL:
@@ -233,7 +223,8 @@ def _ratio(claim: Claim) -> Finding:
     text = f"ratio {ratio_text(interval.estimate)}"
     if not measured.exact:
         text += f" [{ratio_text(lower)}, {ratio_text(upper)}]"
-    state, note = claim.decide(lower, upper), claim.loaded(lower, upper, limit)
+    state = claim.decide(lower, upper)
+    note = claim.withheld(lower, interval.estimate, upper, limit, state)
     edge = lower if claim.floor is (state is not State.FAIL) else upper
     text += f", {claim.name if claim.floor else 'limit'} {ratio_text(limit)}{apart(edge, limit, ratio_text)}"
     if state is State.FAIL and not note:
@@ -256,7 +247,8 @@ def _difference(claim: Claim) -> Finding:
     if isinstance(measured, Timings):
         # As a ratio to float, which is what load biases.
         ratio, turned = measured.ratio(claim.confidence), limit / measured.reference
-        note = claim.loaded(ratio.lower, ratio.upper, 1 - turned if what == "drop" else 1 + turned)
+        at = 1 - turned if what == "drop" else 1 + turned
+        note = claim.withheld(ratio.lower, ratio.estimate, ratio.upper, at, state)
     text, edge = f"{what} {number(change.estimate)}", change.upper
     if not measured.exact:
         counts = f"over {_units(measured)}"

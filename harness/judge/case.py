@@ -12,7 +12,7 @@ from harness.judge.figures import number
 from harness.judge.match import Held, Setting, held
 from harness.judge.regression import compare
 from harness.judge.verdict import BASELINE, Finding, Match, Place, State, Verdict, by_bound, overall
-from harness.measurement import Measurement
+from harness.measurement import Measurement, Timings
 from harness.metrics.base import Metric
 from harness.run.result import Result
 from harness.spec.schema import Spec
@@ -167,7 +167,10 @@ def _place(metric: Metric, measurement: Measurement, near: Held | None) -> Place
     # A machine that runs the float model at another speed than it did is another machine, whatever its name.
     if here is not None and then is not None and abs(here - then) > FLOAT_DRIFT * abs(then):
         figures = f"{number(here)} {metric.unit} here, and {number(then)} where the baseline was accepted"
-        return Place(False, f"the float model has {figures}", near.match)
+        slowed = 0.0
+        if isinstance(measurement, Timings) and min(here, then) > 0:
+            slowed = max(0.0, (here / then if metric.better == "lower" else then / here) - 1)
+        return Place(False, f"the float model has {figures}", near.match, slowed)
     return Place(match=near.match)
 
 

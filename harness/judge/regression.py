@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.judge.baseline import Accepted
-from harness.judge.bounds import LOAD_NOTICED, load_bias
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import Finding, State
-from harness.measurement import Base, Exact, Measurement, Timings
+from harness.measurement import Base, Exact, Measurement, Timings, doubts
 from harness.metrics.base import Metric
 from harness.spec.expectation import REGRESS
 
@@ -67,14 +66,15 @@ def _timed(
     ours, (lower, estimate, upper) = now.ratio(confidence), before
     text = f"baseline ratio {ratio_text(estimate)}"
     if metric.better == "lower":
-        distance, gain = ours.lower / upper, lower / ours.upper
+        limit, gain = upper * (1 + tolerance), lower / ours.upper
+        worse = ours.lower > limit
     else:
-        distance, gain = lower / ours.upper, ours.lower / upper
-    if distance > 1 + tolerance:
-        if now.load > LOAD_NOTICED and distance <= (1 + tolerance) * (1 + load_bias(now.load)):
-            return Finding(
-                State.INCONCLUSIVE, f"worse than the {text}, but others took {now.load:.0%} of the processor"
-            )
+        limit, gain = lower / (1 + tolerance), ours.lower / upper
+        worse = ours.upper < limit
+    if worse:
+        for doubt in doubts.found(now, confidence):
+            if doubt.covers(ours.lower, ours.estimate, ours.upper, limit):
+                return Finding(State.INCONCLUSIVE, f"worse than the {text}, but {doubt.because}")
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
     return _kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance)
 

@@ -115,11 +115,13 @@ class Place:
         absolute: the baseline was accepted on a machine like this one, or is being accepted now.
         why_not: a clause for the sentence where `absolute` is False.
         match: how far the baseline's machine is this one; None where no baseline is asked.
+        slower: by which share the float model is slower than where its baseline was accepted; 0 where it is not.
     """
 
     absolute: bool = True
     why_not: str = ""
     match: Match | None = None
+    slower: float = 0.0
 
 
 def by_bound(findings: list[Finding]) -> dict[str, State]:

@@ -9,29 +9,50 @@ import numpy as np
 from harness.measurement.base import Array, Base
 from harness.statistics import Interval, median_ratio
 
+Times = np.ndarray[Any, np.dtype[np.float64]]
+
 
 class Timings(Base):
     """Nanoseconds a call, in interleaved blocks.
 
     Attributes:
-        blocks_reference, blocks: shape (blocks, calls).
+        blocks_reference, blocks: shape (blocks, readings).
+        blocks_control: the float model once more in every pair, shaped as `blocks_reference`; None where it was not.
         batch: samples a call.
         rate: whether the figure is a rate (samples a second) and not a time (milliseconds a call).
         load: share of processor time that others took while sampling; 0 on an idle machine.
+        stolen: share of processor time that the hypervisor gave to others.
+        waited: share of the time in which this process was ready and had to wait for a processor.
+        disturbed: share of the readings of the worse side during which the process lost its processor.
+        calls: calls that one reading of the clock spans, float and compressed.
+        overhead: nanoseconds that an empty call takes.
         level: confidence that each bound's interval is due after repeated looks; None where there was one look.
     """
 
     kind: Literal["timings"] = "timings"
     blocks_reference: Array
     blocks: Array
+    blocks_control: Array | None = None
     batch: int = 1
     rate: bool = False
     load: float = 0.0
+    stolen: float = 0.0
+    waited: float = 0.0
+    disturbed: float = 0.0
+    calls: tuple[int, int] = (1, 1)
+    overhead: float = 0.0
     level: float | None = None
 
-    def _figure(self, blocks: np.ndarray[Any, Any]) -> float:
+    def _figure(self, blocks: Times) -> float:
         median = float(np.median(blocks))
         return self.batch * 1e9 / median if self.rate else median / 1e6
+
+    @property
+    def floats(self) -> Times:
+        """All readings of the float model, the control's among them; shape (blocks, readings)."""
+        if self.blocks_control is None:
+            return self.blocks_reference
+        return np.hstack([self.blocks_reference, self.blocks_control])
 
     @property
     def value(self) -> float:
@@ -41,7 +62,7 @@ class Timings(Base):
     @property
     def reference(self) -> float:
         """The float model's median."""
-        return self._figure(self.blocks_reference)
+        return self._figure(self.floats)
 
     @property
     def n(self) -> int:
@@ -50,7 +71,7 @@ class Timings(Base):
 
     def ratio(self, confidence: float) -> Interval:
         """Ratio of medians, by a bootstrap over blocks."""
-        sides = (self.blocks, self.blocks_reference) if self.rate else (self.blocks_reference, self.blocks)
+        sides = (self.blocks, self.floats) if self.rate else (self.floats, self.blocks)
         # Repeated looks spend error: the interval is widened, and still stands for the confidence that was asked for.
         spent = median_ratio(*sides, self.level or confidence)
         return Interval(spent.estimate, spent.lower, spent.upper, confidence, spent.method)
@@ -61,3 +82,17 @@ class Timings(Base):
         return Interval(
             at * (1 - ratio.estimate), at * (1 - ratio.upper), at * (1 - ratio.lower), confidence, ratio.method
         )
+
+    def control(self, confidence: float) -> Interval | None:
+        """Float ÷ float: what this run makes of two models that are equal; None without a control."""
+        if self.blocks_control is None:
+            return None
+        return median_ratio(self.blocks_reference, self.blocks_control, confidence)
+
+    @property
+    def drift(self) -> float:
+        """Float's median in the second half of the run ÷ in the first, less 1."""
+        half = self.n // 2
+        if half == 0:
+            return 0.0
+        return float(np.median(self.floats[-half:]) / np.median(self.floats[:half])) - 1

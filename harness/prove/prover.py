@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from harness.errors import BaselineError
 from harness.judge import baseline as baselines
-from harness.judge.bounds import LOAD_NOTICED
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Timings
+from harness.measurement.doubts import LOAD_NOTICED
 from harness.mutants.base import Green, Mutant, Reach
 from harness.prove.progress import Live
 from harness.prove.trial import Fate, Proof, Trial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.evidence import Evidence
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Pairs, Timings
+from harness.measurement import Pairs, Timings, doubts
 from harness.run.environment import Environment
 from harness.run.result import Result
 
 MAX_FLIPS = 200
+# Of the noise floor that a report shows.
+CONFIDENCE = 0.95
 
 
 class _Model(BaseModel):
@@ -36,8 +39,20 @@ class Blocks(_Model):
 
     reference: tuple[float, ...]
     compressed: tuple[float, ...]
+    control: tuple[float, ...] = Field(default=(), description="the float model once more in every pair")
     batch: int
+    calls: tuple[int, int] = Field(default=(1, 1), description="calls that one reading of the clock spans, each side")
     load: float = Field(description="share of processor time that others took meanwhile")
+    waited: float = Field(default=0.0, description="share of the time spent waiting for a processor")
+    disturbed: float = Field(default=0.0, description="share of readings during which the processor was lost")
+    noise: float | None = Field(default=None, description="how far from 1 float ÷ float may be in this run")
+    drift: float = Field(default=0.0, description="float in the second half of the run ÷ in the first, less 1")
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Compressed ÷ float of each pair, with the control in float's share where there is one."""
+        floats = zip(self.reference, self.control or self.reference, strict=True)
+        return tuple(2 * one / sum(pair) for one, pair in zip(self.compressed, floats, strict=True))
 
 
 class CaseRecord(_Model):
@@ -94,14 +109,23 @@ def record(result: Result) -> CaseRecord:
                 won_total=int(measured.won.size),
             )
         if isinstance(measured, Timings):
-            reference, compressed = (
-                tuple(float(median) for median in np.median(side, axis=1) / 1e6)
-                for side in (measured.blocks_reference, measured.blocks)
-            )
-            blocks[label] = Blocks(reference=reference, compressed=compressed, batch=measured.batch, load=measured.load)
+            blocks[label] = _blocks(measured)
     shared = {name: getattr(result, name) for name in CaseRecord.model_fields if name in Result.model_fields}
     log = result.failure.log if result.failure is not None else ""
     return CaseRecord(**shared, flips=flips, blocks=blocks, log=log)
+
+
+def _blocks(measured: Timings) -> Blocks:
+    sides = (measured.blocks_reference, measured.blocks, measured.blocks_control)
+    reference, compressed, control = (
+        tuple(float(median) for median in np.median(side, axis=1) / 1e6) if side is not None else () for side in sides
+    )
+    noise = doubts.noise_floor(measured, CONFIDENCE)
+    return Blocks(
+        reference=reference, compressed=compressed, control=control, batch=measured.batch, calls=measured.calls,
+        load=measured.load, waited=measured.waited, disturbed=measured.disturbed,
+        noise=noise if control and math.isfinite(noise) else None, drift=measured.drift,
+    )  # fmt: skip
 
 
 def write(report: Report, folder: Path) -> Path:

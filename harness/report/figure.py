@@ -107,6 +107,7 @@ class Strip:
     Attributes:
         width, height: of the drawing, in its own units; `left` and `bottom` are the margins of the axes inside it.
         reference, compressed: points of each block.
+        control: points of the blocks in which float stood in for itself.
         medians: heights of the two medians, float first.
         ticks: heights and texts of the vertical axis, in milliseconds.
         caption: what is drawn, in words.
@@ -117,6 +118,7 @@ class Strip:
     medians: tuple[float, float]
     ticks: tuple[tuple[float, str], ...]
     caption: str
+    control: tuple[tuple[float, float], ...] = ()
     width: float = 440.0
     height: float = 170.0
     left: float = 44.0
@@ -128,7 +130,7 @@ def strip(blocks: Blocks) -> Strip | None:
     sides = [np.asarray(blocks.reference), np.asarray(blocks.compressed)]
     if not sides[0].size or not all(np.isfinite(side).all() for side in sides):
         return None
-    top = float(max(side.max() for side in sides)) * 1.08 or 1.0
+    top = max([float(side.max()) for side in sides] + [*blocks.control]) * 1.08 or 1.0
     width, height, left, bottom = Strip.width, Strip.height, Strip.left, Strip.bottom
 
     def across(index: int, count: int) -> float:
@@ -141,14 +143,67 @@ def strip(blocks: Blocks) -> Strip | None:
         return tuple((across(index, len(side)), up(float(value))) for index, value in enumerate(side))
 
     medians = [float(np.median(side)) for side in sides]
+    control = np.asarray(blocks.control)
     others = f"; others took {blocks.load:.0%} of the processor meanwhile" if blocks.load >= 0.005 else ""
+    if max(blocks.calls) > 1:
+        others += f"; one reading of the clock spans {blocks.calls[0]} calls of float, {blocks.calls[1]} of compressed"
     return Strip(
         reference=points(sides[0]),
         compressed=points(sides[1]),
+        control=points(control),
         medians=(up(medians[0]), up(medians[1])),
         ticks=tuple((up(value), f"{value:g}") for value in round_steps(top)),
         caption=f"{len(sides[0])} pairs of blocks at batch {blocks.batch}; median of the blocks: float "
         f"{number(medians[0])} ms, compressed {number(medians[1])} ms{others}",
+    )
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """Compressed ÷ float of each pair of blocks, in the order in which they ran.
+
+    Attributes:
+        points: of each pair.
+        median: height of the ratio of all.
+        noise: heights between which a ratio is no different from it, by what float was to itself; None without a control.
+        ticks: heights and texts of the vertical axis.
+        caption: what is drawn, in words.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    median: float
+    noise: tuple[float, float] | None
+    ticks: tuple[tuple[float, str], ...]
+    caption: str
+    width: float = Strip.width
+    height: float = 110.0
+    left: float = Strip.left
+    bottom: float = Strip.bottom
+
+
+def ratios(blocks: Blocks) -> Ratios | None:
+    """The drawing of the pairs' ratios; its axis starts at 0, so that heights compare."""
+    values = np.asarray(blocks.ratios)
+    if not values.size or not np.isfinite(values).all():
+        return None
+    width, height, left, bottom = Ratios.width, Ratios.height, Ratios.left, Ratios.bottom
+    at, noise = float(np.median(values)), blocks.noise
+    top = max(float(values.max()), at * (1 + (noise or 0.0))) * 1.08 or 1.0
+
+    def up(value: float) -> float:
+        return round((height - bottom) * (1 - value / top), 1)
+
+    known = "" if noise is None else f"; float against float is known to {noise:.1%}"
+    return Ratios(
+        points=tuple(
+            (round(left + (index + 0.5) / len(values) * (width - left), 1), up(float(value)))
+            for index, value in enumerate(values)
+        ),
+        median=up(at),
+        noise=None if noise is None else (up(at * (1 + noise)), up(at / (1 + noise))),
+        ticks=tuple((up(value), f"{value:g}") for value in round_steps(top, most=3)),
+        caption=f"compressed ÷ float of each pair, median {ratio_text(at)}, from {ratio_text(float(values.min()))} to "
+        f"{ratio_text(float(values.max()))}{known}",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.evidence import Evidence
 from harness.judge.verdict import State, Verdict, number
 from harness.report.document import CaseRecord, Flips, Report, wanting
-from harness.report.figure import Bar, bar, strip
+from harness.report.figure import Bar, bar, ratios, strip
 from harness.run.environment import Environment
 from harness.spec.expectation import ExpectFail
 
@@ -68,7 +68,7 @@ def render(report: Report) -> str:
     )
     templates.filters.update(number=number)
     templates.globals.update(
-        bar=bar, strip=strip, dtypes=dtypes, operators=operators, words=words, flipped=flipped, State=State
+        bar=bar, strip=strip, ratios=ratios, dtypes=dtypes, operators=operators, words=words, flipped=flipped, State=State
     )
     groups = grouped(report)
     return templates.get_template("report.html.j2").render(

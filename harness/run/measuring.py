@@ -257,13 +257,17 @@ class LocalBench(Bench):
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
         inputs, _ = probe.read(self._folder("reference"))
-        reference, compressed = (runner.prepared(_repeated(inputs, size)) for runner in self._runners.values())
+        # The control is the float model prepared once more: where its buffers lie is part of the noise of a run.
+        reference, compressed, control = (
+            self._runners[side].prepared(_repeated(inputs, size)) for side in ("reference", "compressed", "reference")
+        )
         with machine(
             alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")
         ):
             return sample(
                 reference, self._fault.call(compressed), _time_limits(limits, rate), self._spec.measure,
                 batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
+                control=control,
             )  # fmt: skip
 
 

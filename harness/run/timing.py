@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
-import os
-import resource
-import time
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.errors import Unmeasurable
-from harness.measurement import Timings
+from harness.measurement import Timings, doubts
+from harness.run.host import Clock, Clocks, Host, Load, tick
 from harness.spec.schema import Measure
 from harness.statistics import SequentialRatio
 
 Call = Callable[[], object]
-Clock = Callable[[], int]
 
 # A block is long against the clock's resolution and short against drifts of the machine.
 BLOCK_NS = 12e6
-MIN_CALLS, MAX_CALLS = 1, 200
+MOST_READINGS = 200
+# One reading of the clock spans so much: as many calls as it takes, and so many steps of the clock at least.
+READING_NS, READING_TICKS = 100_000, 1000
 FIRST_BLOCKS, MAX_LOOKS = 10, 8
+# A reading during which the process lost its processor is taken again, this many readings for each that is wanted.
+ATTEMPTS = 4
 WARM_UP_S = 0.3
 # Steady: the median of the last calls is within this share of the one before.
 STEADY = 0.03
+# A call that takes less than so many empty ones is mostly the calling.
+LEAST_WORK, EMPTY_CALLS = 2.0, 1000
 
 
 def sample(
     reference: Call, compressed: Call, limits: Sequence[float], measure: Measure, *,
     batch: int, rate: bool, progress: Callable[[str], None], clock: Clock,
+    control: Call | None = None, host: Host | None = None,
 ) -> Timings:  # fmt: skip
-    """Time both calls in blocks that alternate ABBA, after a warm-up, with the garbage collector off.
+    """Time both calls in alternating blocks, after a warm-up, with the garbage collector off.
+
+    A pair of blocks is float, compressed, float; the second float block is the control, and takes turns with the first
+    in coming first (ABCCBA). Float and control are one model, so what sets them apart is the noise of this run.
 
     Args:
         reference: one inference of the float model.
@@ -45,54 +54,162 @@ def sample(
         rate: whether the figure is a rate; passed on to the result.
         progress: told how far it is.
         clock: nanoseconds, monotonic.
+        control: one inference of the float model, prepared anew; `reference` itself where it is None.
+        host: tells what others did meanwhile.
 
     Raises:
-        Unmeasurable: the clock goes backwards or a call takes no measurable time.
+        Unmeasurable: the clock cannot be trusted, or a call is too short for it.
     """
-    typical = [_warm(call, clock) for call in (reference, compressed)]
-    calls = [int(min(MAX_CALLS, max(MIN_CALLS, math.ceil(BLOCK_NS / one)))) for one in typical]
+    host = host or Host()
+    step = tick(clock)
+    warm = _warm((reference, compressed), clock)
+    plan = _plan(warm, step, measure.latency_s)
+    empty = _empty(clock)
+    floats = [_Side(reference, plan[0], clock, host), _Side(control or reference, plan[0], clock, host)]
+    middle = _Side(compressed, plan[1], clock, host)
     # What a pair of blocks takes decides how many looks the time allows.
-    pair_s = sum(one * count for one, count in zip(typical, calls, strict=True)) / 1e9
+    pair_s = sum(one * calls for one, calls in zip(warm, (2 * plan[0].calls, plan[1].calls), strict=True)) / 1e9
     looks = int(min(MAX_LOOKS, max(1, measure.latency_s / (pair_s * FIRST_BLOCKS))))
     rule = SequentialRatio(limits, measure.confidence, looks=looks, first_blocks=FIRST_BLOCKS)
-    blocks: tuple[list[list[int]], list[list[int]]] = ([], [])
-    with _quiet_collector(), _Load() as load:
-        for planned in rule.schedule:
-            for pair in range(len(blocks[0]), planned):
-                for side in (0, 1) if pair % 2 == 0 else (1, 0):
-                    blocks[side].append(_block((reference, compressed)[side], calls[side], clock))
+    clocks, start = Clocks(clock, host), host.read()
+    timings: Timings | None = None
+    with _quiet_collector():
+        for planned, level in zip(rule.schedule, rule.confidences, strict=True):
+            for pair in range(len(middle.blocks), planned):
                 progress(f"timing, {pair + 1} of at most {rule.schedule[-1]} pairs of blocks")
-            arrays = tuple(np.asarray(side, dtype=np.float64) for side in blocks)
-            look = rule.look(arrays[0], arrays[1])
-            if look.state != "continue":
+                for side in (floats[pair % 2], middle, floats[1 - pair % 2]):
+                    side.block()
+            clocks.check()
+            end = host.read()
+            load = Load.between(start, end)
+            timings = Timings(
+                blocks_reference=floats[0].array, blocks_control=floats[1].array, blocks=middle.array, batch=batch,
+                rate=rate, load=load.others, stolen=load.stolen, waited=load.waited,
+                disturbed=max(side.disturbed for side in (*floats, middle)),
+                calls=(plan[0].repeats, plan[1].repeats),
+                overhead=empty + step / min(side.repeats for side in plan), level=level,
+            )  # fmt: skip
+            _require_work(timings, empty)
+            if not doubts.undecided(timings, limits, measure.confidence) or end.wall - start.wall > measure.latency_s:
                 break
-    return Timings(
-        blocks_reference=arrays[0], blocks=arrays[1], batch=batch, rate=rate,
-        load=load.share, level=look.interval.confidence,
-    )  # fmt: skip
+    assert timings is not None
+    return timings
 
 
-def _block(call: Call, calls: int, clock: Clock) -> list[int]:
-    times = []
-    for _ in range(calls):
+def _require_work(timings: Timings, empty: float) -> None:
+    for name, blocks in (("float", timings.floats), ("compressed", timings.blocks)):
+        if (one := float(np.median(blocks))) < LEAST_WORK * empty:
+            raise Unmeasurable(
+                f"a call of the {name} model takes {one:.0f} ns, and an empty one {empty:.0f} ns: what can be timed is "
+                "the calling; time a larger batch"
+            )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How one side's block is read: so many readings of the clock, each over so many calls."""
+
+    readings: int
+    repeats: int
+
+    @property
+    def calls(self) -> int:
+        return self.readings * self.repeats
+
+
+def _plan(warm: Sequence[float], step: int, latency_s: float) -> tuple[_Plan, _Plan]:
+    """The plans of float (a half block) and compressed, whose calls take `warm` nanoseconds."""
+    span = max(READING_NS, READING_TICKS * step)
+    repeats = [max(1, math.ceil(span / one)) if one < span else 1 for one in warm]
+    readings = [one * count for one, count in zip(warm, repeats, strict=True)]
+    least_s = (2 * readings[0] + readings[1]) * FIRST_BLOCKS / 1e9
+    if span > READING_NS and max(repeats) > 1 and least_s > latency_s:
+        raise Unmeasurable(
+            f"this machine's clock moves in steps of {step / 1e6:g} ms, which takes {least_s:.0f} s to time this model "
+            f"with, and measure.latency_s is {latency_s:g}: raise it, or time a larger batch"
+        )
+    shares = (BLOCK_NS / 2, BLOCK_NS)
+    counts = [min(MOST_READINGS, max(1, math.ceil(share / one))) for share, one in zip(shares, readings, strict=True)]
+    return _Plan(counts[0], repeats[0]), _Plan(counts[1], repeats[1])
+
+
+class _Side:
+    """One callable and the blocks that were timed of it."""
+
+    def __init__(self, call: Call, plan: _Plan, clock: Clock, host: Host) -> None:
+        self._call, self._plan, self._clock, self._host = call, plan, clock, host
+        self._disturbed = 0
+        self.blocks: list[list[float]] = []
+
+    def block(self) -> None:
+        """Time one block: readings that were disturbed are taken again, and kept only where no others could be had."""
+        wanted, kept, spoiled = self._plan.readings, [], []
+        for _ in range(ATTEMPTS * wanted):
+            before = self._host.preemptions()
+            nanoseconds = _reading(self._call, self._plan.repeats, self._clock)
+            if self._host.preemptions() == before:
+                kept.append(nanoseconds)
+                if len(kept) == wanted:
+                    break
+            else:
+                spoiled.append(nanoseconds)
+        missing = wanted - len(kept)
+        self._disturbed += missing
+        self.blocks.append(kept + spoiled[:missing])
+
+    @property
+    def array(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        """Nanoseconds a call, shape (blocks, readings)."""
+        return np.asarray(self.blocks, dtype=np.float64)
+
+    @property
+    def disturbed(self) -> float:
+        """The share of the readings that were kept though they were disturbed."""
+        return self._disturbed / (len(self.blocks) * self._plan.readings)
+
+
+def _reading(call: Call, repeats: int, clock: Clock) -> float:
+    """Nanoseconds a call, from one reading of the clock before and one after so many calls."""
+    if repeats == 1:
         start = clock()
         call()
-        times.append(clock() - start)
-    if min(times) <= 0:
+        spent = clock() - start
+    else:
+        start = clock()
+        for _ in itertools.repeat(None, repeats):
+            call()
+        spent = clock() - start
+    if spent <= 0:
         raise Unmeasurable("the clock stood still or went backwards during a call: its times mean nothing")
-    return times
+    return spent / repeats
 
 
-def _warm(call: Call, clock: Clock) -> float:
-    """Call until the times are steady; the median nanoseconds of the last calls."""
-    started, before = time.monotonic(), math.inf
+def _empty(clock: Clock) -> float:
+    """Nanoseconds of an empty call, from readings over many of them."""
+
+    def nothing() -> None:
+        return None
+
+    spans = []
+    for _ in range(5):
+        start = clock()
+        for _ in itertools.repeat(None, EMPTY_CALLS):
+            nothing()
+        spans.append(clock() - start)
+    return statistics.median(spans) / EMPTY_CALLS
+
+
+def _warm(calls: Sequence[Call], clock: Clock) -> list[float]:
+    """Call in turn until all times are steady; the least nanoseconds of each one's last calls: undisturbed ones."""
+    started, before = clock(), [math.inf for _ in calls]
     while True:
-        times = [_block(call, 1, clock)[0] for _ in range(5)]
-        median = float(np.median(times))
-        spent = time.monotonic() - started
-        if spent > WARM_UP_S and (abs(median / before - 1) < STEADY or spent > 5 * WARM_UP_S):
-            return median
-        before = median
+        times = [[_reading(call, 1, clock) for _ in range(5)] for call in calls]
+        medians = [statistics.median(own) for own in times]
+        steady = all(abs(now / then - 1) < STEADY for now, then in zip(medians, before, strict=True))
+        spent = (clock() - started) / 1e9
+        if spent > WARM_UP_S and (steady or spent > 5 * WARM_UP_S):
+            return [min(own) for own in times]
+        before = medians
 
 
 @contextmanager
@@ -106,31 +223,3 @@ def _quiet_collector() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-class _Load:
-    """The share of this machine's processor time that others took (stolen time included) while the block ran."""
-
-    def __enter__(self) -> _Load:
-        self.share = 0.0
-        self._start = self._read()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        end = self._read()
-        if self._start is None or end is None:
-            return
-        busy, own, wall = (end[index] - self._start[index] for index in range(3))
-        if wall > 0:
-            self.share = max(0.0, (busy - own) / (wall * (os.cpu_count() or 1)))
-
-    @staticmethod
-    def _read() -> tuple[float, float, float] | None:
-        try:
-            fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-        except (OSError, ValueError):
-            return None
-        user, nice, system, _idle, _wait, irq, soft, steal = fields
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        busy = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
-        return busy, own.ru_utime + own.ru_stime, time.monotonic()

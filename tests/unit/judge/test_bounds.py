@@ -182,10 +182,10 @@ def test_a_rate_is_better_when_it_is_higher(judged, timings):
 
 
 @pytest.mark.parametrize(
-    ("limit", "state"), [(0.8, PASS), (0.67, PASS), (0.63, INCONCLUSIVE), (0.40, INCONCLUSIVE), (0.37, FAIL)]
+    ("limit", "state"), [(0.8, PASS), (0.55, PASS), (0.53, INCONCLUSIVE), (0.48, INCONCLUSIVE), (0.45, FAIL)]
 )
 def test_load_withholds_the_verdicts_that_its_bias_could_turn(judged, timings, limit, state):
-    # A neighbour who takes 20 % may bias a ratio by 1.3: 0.5 may be anything from 0.385 to 0.65.
+    # A neighbour who takes 20 % may bias a ratio by 7 %: 0.5 may be anything from 0.467 to 0.535.
     assert judged("latency_ms", timings(20.0, 10.0, load=0.2), max_ratio=limit).state is state
     idle = judged("latency_ms", timings(20.0, 10.0, load=0.02), max_ratio=limit)
     assert idle.state is (PASS if limit > 0.5 else FAIL)
@@ -198,7 +198,7 @@ def test_load_withholds_milliseconds_and_differences_too(judged, timings):
         assert verdict.state is INCONCLUSIVE
         assert "others took 20% of the processor while measuring" in verdict.text
     assert judged("latency_ms", busy, max=13.5).state is PASS
-    # Slower by 2 ms is a ratio of 1.1, and load may have made it 0.85 or 1.43.
+    # Slower by 2 ms is a ratio of 1.1, and load may have made it 1.03 or 1.18.
     assert judged("latency_ms", timings(20.0, 22.0, load=0.2), max_rise=1.0).state is INCONCLUSIVE
     assert judged("latency_ms", timings(20.0, 22.0), max_rise=1.0).state is FAIL
     assert judged("latency_ms", timings(20.0, 22.0, load=0.2), max_rise=9.0).state is PASS

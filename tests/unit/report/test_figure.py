@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from harness.judge.verdict import Range, State, Verdict
 from harness.report.document import Blocks
-from harness.report.figure import Strip, bar, round_steps, strip
+from harness.report.figure import Ratios, Strip, bar, ratios, round_steps, strip
 
 
 def row(bound: dict[str, float], interval: tuple[str, float, float, float] | None = None, **given: float) -> Verdict:
@@ -116,6 +116,26 @@ def test_blocks_stand_at_their_heights_over_an_axis_from_nothing():
         "4 pairs of blocks at batch 8; median of the blocks: float 5.000 ms, compressed 2.000 ms; "
         "others took 25% of the processor meanwhile"
     )
+
+
+def test_pairs_show_their_ratios_in_order_with_the_noise_floor_around_the_median():
+    blocks = Blocks(reference=(4.0, 4.0, 5.0), control=(4.0, 6.0, 5.0), compressed=(2.0, 2.0, 3.0), batch=1, load=0.0,
+                    noise=0.1, calls=(3, 5))  # fmt: skip
+    assert blocks.ratios == (0.5, 0.4, 0.6)
+    drawn, floor, top = ratios(blocks), Ratios.height - Ratios.bottom, 0.6 * 1.08
+    assert [height for _, height in drawn.points] == [round(floor * (1 - v / top), 1) for v in (0.5, 0.4, 0.6)]
+    assert drawn.median == drawn.points[0][1]
+    assert drawn.noise == (round(floor * (1 - 0.55 / top), 1), round(floor * (1 - 0.5 / 1.1 / top), 1))
+    assert drawn.caption == (
+        "compressed ÷ float of each pair, median 0.500, from 0.400 to 0.600; float against float is known to 10.0%"
+    )
+    assert len(strip(blocks).control) == 3
+    assert strip(blocks).caption.endswith("one reading of the clock spans 3 calls of float, 5 of compressed")
+
+
+def test_pairs_without_a_control_are_held_to_float_alone():
+    blocks = Blocks(reference=(4.0, 8.0), compressed=(2.0, 2.0), batch=1, load=0.0)
+    assert (blocks.ratios, ratios(blocks).noise, strip(blocks).control) == ((0.5, 0.25), None, ())
 
 
 def test_no_blocks_and_no_numbers_give_no_drawing():

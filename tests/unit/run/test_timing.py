@@ -2,95 +2,256 @@ from __future__ import annotations
 
 import gc
 import itertools
+import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from harness.errors import Unmeasurable
-from harness.measurement import Timings
+from harness.measurement import Timings, doubts
 from harness.run import timing
+from harness.run.host import Host, Reading
 from harness.spec.schema import Measure
 
+READ_NS = 20
 
-class Clock:
-    """A clock that only moves when work is done: what the sampler computes is then known exactly."""
+
+class Machine(Host):
+    """A machine whose clock only moves by work and by being read: what the sampler computes is then known exactly."""
 
     def __init__(self) -> None:
         self.now = 0
         self.calls: list[str] = []
+        self.lost = 0
+        self.others = 0.0
+        self.second_clock: Callable[[], int] = lambda: self.now
+        self.sources = itertools.repeat("tsc")
 
-    def __call__(self) -> int:
+    def clock(self) -> int:
+        self.now += READ_NS
         return self.now
 
-    def work(self, name: str, durations: Callable[[], int]) -> Callable[[], None]:
+    def preemptions(self) -> int:
+        return self.lost
+
+    def source(self) -> str:
+        return next(self.sources)
+
+    def second(self) -> int:
+        return self.second_clock()
+
+    def read(self) -> Reading:
+        wall = self.now / 1e9
+        return Reading(wall=wall, busy=wall * (1 + self.others), stolen=0.0, own=wall, waited=0.0)
+
+    def work(self, name: str, durations: Callable[[], int], losing: Callable[[], bool] = lambda: False,
+             dilated: float = 1.0) -> Callable[[], None]:  # fmt: skip
+        """A call of that length; one that loses its processor takes `dilated` times as long."""
+
         def call() -> None:
             self.calls.append(name)
-            self.now += durations()
+            lost = losing()
+            self.lost += lost
+            self.now += int(durations() * (dilated if lost else 1.0))
 
         return call
 
 
 def sampled(
-    clock: Clock, reference: Callable[[], int], compressed: Callable[[], int], limits: tuple[float, ...]
-) -> Timings:
+    machine: Machine, reference: Callable[[], None], compressed: Callable[[], None], limits: tuple[float, ...] = (),
+    seconds: float = 60, control: Callable[[], None] | None = None, rate: bool = False,
+) -> Timings:  # fmt: skip
     return timing.sample(
-        clock.work("A", reference), clock.work("B", compressed), limits, Measure(latency_s=60),
-        batch=4, rate=False, progress=lambda text: None, clock=clock,
+        reference, compressed, limits, Measure(latency_s=seconds), batch=4, rate=rate,
+        progress=lambda text: None, clock=machine.clock, control=control, host=machine,
     )  # fmt: skip
 
 
-def noisy(mean: int, seed: int) -> Callable[[], int]:
+def noisy(mean: int, seed: int, spread: float = 0.02) -> Callable[[], int]:
     draw = np.random.default_rng(seed)
-    return lambda: int(mean * draw.lognormal(0, 0.05))
+    return lambda: int(mean * draw.lognormal(0, spread))
+
+
+def steady(nanoseconds: int) -> Callable[[], int]:
+    return lambda: nanoseconds
 
 
 def test_ratio_of_known_work_is_found_and_decided_at_the_first_look() -> None:
-    clock = Clock()
-    found = sampled(clock, noisy(4_000_000, 1), noisy(2_000_000, 2), (0.8,))
+    machine = Machine()
+    found = sampled(machine, machine.work("A", noisy(4_000_000, 1)), machine.work("B", noisy(2_000_000, 2)), (0.8,))
     assert found.ratio(0.95).estimate == pytest.approx(0.5, rel=0.02)
-    assert found.blocks.shape[0] == timing.FIRST_BLOCKS
-    assert found.value == pytest.approx(2.0, rel=0.03)
     assert found.n == timing.FIRST_BLOCKS
+    assert found.value == pytest.approx(2.0, rel=0.02)
+    assert found.calls == (1, 1)
+    assert found.overhead == pytest.approx(READ_NS * 1.001)
 
 
-def test_sampling_goes_on_while_the_interval_straddles_the_limit() -> None:
-    clock = Clock()
-    found = sampled(clock, noisy(4_000_000, 1), noisy(3_200_000, 2), (0.8,))
-    assert found.blocks.shape[0] >= 2 * timing.FIRST_BLOCKS
+def test_sampling_goes_on_while_the_limit_is_in_doubt() -> None:
+    machine = Machine()
+    slower = machine.work("B", noisy(3_200_000, 2, 0.05))
+    found = sampled(machine, machine.work("A", noisy(4_000_000, 1, 0.05)), slower, (0.81,))
+    assert found.n >= 2 * timing.FIRST_BLOCKS
 
 
-def test_blocks_alternate_abba() -> None:
-    clock = Clock()
-    sampled(clock, lambda: 20_000_000, lambda: 20_000_000, ())
-    assert clock.calls[-2 * timing.FIRST_BLOCKS :] == ["A", "B", "B", "A"] * (timing.FIRST_BLOCKS // 2)
+def test_sampling_ends_at_the_seconds_that_may_be_spent() -> None:
+    machine = Machine()
+    same = [machine.work(name, steady(4_000_000)) for name in "AB"]
+    # Four readings of float and three of compressed take 28 ms, and ten pairs of such blocks 0.28 s.
+    assert sampled(machine, *same, (1.0,), seconds=0.9).n == 3 * timing.FIRST_BLOCKS
+    assert sampled(machine, *same, (1.0,)).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS
 
 
-def test_drift_that_both_sides_share_leaves_the_ratio_alone() -> None:
-    clock = Clock()
+def test_blocks_alternate_and_the_control_takes_turns_with_float() -> None:
+    machine = Machine()
+    sides = {name: machine.work(name, steady(20_000_000)) for name in "ABC"}
+    sampled(machine, sides["A"], sides["B"], control=sides["C"])
+    assert machine.calls[-3 * timing.FIRST_BLOCKS :] == [*"ABCCBA"] * (timing.FIRST_BLOCKS // 2)
+
+
+def test_drift_that_both_sides_share_leaves_the_ratio_alone_and_is_seen() -> None:
+    machine = Machine()
     slow = itertools.count()
 
     def drifting(mean: int) -> Callable[[], int]:
         return lambda: int(mean * (1 + next(slow) / 2000))
 
-    found = sampled(clock, drifting(4_000_000), drifting(2_000_000), ())
+    found = sampled(machine, machine.work("A", drifting(4_000_000)), machine.work("B", drifting(2_000_000)))
     assert found.ratio(0.95).estimate == pytest.approx(0.5, rel=0.02)
+    assert 0.02 < found.drift < 0.2
+
+
+def test_two_equal_models_that_differ_set_the_noise_floor() -> None:
+    machine = Machine()
+    sides = [machine.work("A", noisy(4_000_000, 1)), machine.work("B", noisy(2_000_000, 2))]
+    equal = sampled(machine, *sides, control=machine.work("C", noisy(4_000_000, 3)))
+    apart = sampled(machine, *sides, control=machine.work("C", noisy(4_400_000, 3)))
+    assert doubts.noise_floor(equal, 0.95) < 0.03
+    assert 0.08 < doubts.noise_floor(apart, 0.95) < 0.13
+    # Float is then what both make of it together.
+    assert apart.reference == pytest.approx(4.2, rel=0.02)
+
+
+def test_readings_that_lost_their_processor_are_taken_again() -> None:
+    machine = Machine()
+    turn, other = itertools.cycle([True, False, False]), itertools.cycle([False, True, True])
+    found = sampled(
+        machine,
+        machine.work("A", steady(4_000_000), losing=lambda: next(turn), dilated=10),
+        machine.work("B", steady(2_000_000), losing=lambda: next(other), dilated=10),
+    )
+    assert found.disturbed == 0
+    assert found.ratio(0.95).estimate == pytest.approx(0.5, rel=1e-3)
+
+
+def test_where_every_reading_loses_its_processor_they_are_kept_and_counted() -> None:
+    machine = Machine()
+    found = sampled(
+        machine, machine.work("A", steady(4_000_000), losing=lambda: True, dilated=10),
+        machine.work("B", steady(2_000_000)),
+    )  # fmt: skip
+    assert found.disturbed == 1
+    assert found.ratio(0.95).estimate == pytest.approx(0.05, rel=1e-3)
+
+
+def test_a_short_call_is_repeated_until_a_reading_spans_enough() -> None:
+    machine = Machine()
+    found = sampled(machine, machine.work("A", steady(40_000)), machine.work("B", steady(20_000)), (0.8,))
+    # A hundred microseconds a reading; the clock's own 20 ns are then shared by 3 and 5 calls.
+    assert found.calls == (3, 5)
+    assert found.value == pytest.approx(0.020004)
+    assert found.ratio(0.95).estimate == pytest.approx(20_004 / (40_000 + 20 / 3))
+
+
+def test_a_call_that_is_mostly_calling_is_unmeasurable() -> None:
+    def nothing() -> None:
+        return None
+
+    with pytest.raises(Unmeasurable, match="what can be timed is the calling; time a larger batch"):
+        timing.sample(
+            nothing, nothing, (), Measure(), batch=1, rate=False, progress=lambda text: None,
+            clock=time.perf_counter_ns,
+        )  # fmt: skip
+
+
+def test_a_coarse_clock_needs_long_readings_or_refuses() -> None:
+    machine = Machine()
+    coarse = 1_000_000
+
+    def clock() -> int:
+        machine.now += READ_NS
+        return machine.now // coarse * coarse
+
+    def run(nanoseconds: int, seconds: float) -> Timings:
+        call = machine.work("A", steady(nanoseconds))
+        return timing.sample(
+            call, call, (), Measure(latency_s=seconds), batch=1, rate=False, progress=lambda text: None, clock=clock,
+            host=machine,
+        )  # fmt: skip
+
+    with pytest.raises(Unmeasurable, match=r"clock moves in steps of 1 ms, which takes 30 s to time this model with"):
+        run(50_000_000, 10)
+    assert run(50_000_000, 60).calls == (20, 20)
 
 
 def test_a_clock_that_stands_still_is_unmeasurable() -> None:
-    with pytest.raises(Unmeasurable, match="stood still or went backwards"):
-        sampled(Clock(), lambda: 0, lambda: 1000, ())
+    machine = Machine()
+    with pytest.raises(Unmeasurable, match="the clock stood still over"):
+        timing.sample(
+            lambda: 0, lambda: 0, (), Measure(), batch=1, rate=False, progress=lambda text: None, clock=lambda: 7,
+            host=machine,
+        )  # fmt: skip
+
+
+def test_a_clock_that_goes_backwards_is_unmeasurable() -> None:
+    machine = Machine()
+    back = itertools.chain([False] * 20, itertools.repeat(True))
+
+    def call() -> None:
+        machine.now += -5_000_000 if next(back) else 4_000_000
+
+    with pytest.raises(Unmeasurable, match="stood still or went backwards during a call"):
+        sampled(machine, call, machine.work("B", steady(1_000_000)))
+
+
+def test_a_clock_that_the_kernel_changed_is_unmeasurable() -> None:
+    machine = Machine()
+    machine.sources = itertools.chain(["tsc"], itertools.repeat("hpet"))
+    with pytest.raises(Unmeasurable, match="changed its clock from tsc to hpet"):
+        sampled(machine, machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000)))
+
+
+def test_two_clocks_that_disagree_are_unmeasurable() -> None:
+    machine = Machine()
+    machine.second_clock = lambda: int(machine.now * 1.1)
+    with pytest.raises(Unmeasurable, match="went by on the clock that times"):
+        sampled(machine, machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000)))
+
+
+def test_the_load_of_others_is_measured_while_sampling() -> None:
+    machine = Machine()
+    calls = machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000))
+    assert sampled(machine, *calls).load == 0
+    machine.others = 0.5
+    import os
+
+    assert sampled(machine, *calls).load == pytest.approx(0.5 / (os.cpu_count() or 1))
 
 
 def test_the_garbage_collector_is_left_as_it_was() -> None:
+    machine = Machine()
     assert gc.isenabled()
-    sampled(Clock(), lambda: 5_000_000, lambda: 5_000_000, ())
+    sampled(machine, machine.work("A", steady(5_000_000)), machine.work("B", steady(5_000_000)))
     assert gc.isenabled()
 
 
 def test_a_rate_is_the_inverse_of_a_time() -> None:
-    found = sampled(Clock(), lambda: 4_000_000, lambda: 2_000_000, ())
-    rate = found.model_copy(update={"rate": True})
-    assert rate.value == pytest.approx(4 / 0.002)
-    assert rate.ratio(0.95).estimate == pytest.approx(2.0)
-    assert found.ratio(0.95).estimate == pytest.approx(0.5)
+    machine = Machine()
+    calls = machine.work("A", steady(4_000_000 - READ_NS)), machine.work("B", steady(2_000_000 - READ_NS))
+    found, rate = (sampled(machine, *calls, rate=each) for each in (False, True))
+    assert rate.value == pytest.approx(4 / 0.002, rel=1e-4)
+    assert rate.ratio(0.95).estimate == pytest.approx(2.0, rel=1e-4)
+    assert found.ratio(0.95).estimate == pytest.approx(0.5, rel=1e-4)
+    # Limits are on times whatever the figure is: decided at the first look where the ratio is far, and not on it.
+    assert sampled(machine, *calls, (0.67,), rate=True).n == timing.FIRST_BLOCKS
+    assert sampled(machine, *calls, (0.5,), rate=True).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS

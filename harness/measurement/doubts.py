@@ -1,0 +1,130 @@
+"""How far off a ratio of times may be, beyond what its own interval says, and why.
+
+An interval from one run knows of the noise between its blocks. It does not know whether two equal models come out equal
+in this run, whether the machine changed meanwhile, or what others took from it. Each of these is a doubt with a reach;
+a limit within reach of the ratio is not decided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.measurement.timings import Timings
+
+# Past this share a figure was taken beside other work, and is no yardstick for later runs.
+LOAD_NOTICED = 0.05
+# What contention for caches and memory does to a ratio of undisturbed readings; see "load from outside" in verdicts.md.
+BIAS_A_LOAD = 0.35
+# Sums in another order differ by less.
+NEGLIGIBLE = 1e-9
+# Readings below this share of all are those that were least in contention.
+QUICK = 0.10
+# Past this share of readings that lost their processor, a median is one of disturbed readings.
+DISTURBED = 0.10
+AGAIN = "which could turn this verdict: measure again on a quieter machine"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One reason why a ratio may be off.
+
+    Attributes:
+        reach: by up to this share of it, either way.
+        because: a clause for the sentence of a verdict that it keeps back.
+        whole: it moves the whole interval, and not the estimate alone.
+    """
+
+    reach: float
+    because: str
+    whole: bool
+
+    def covers(self, lower: float, estimate: float, upper: float, limit: float) -> bool:
+        """Whether the ratio could be on either side of a limit."""
+        low, high = (lower, upper) if self.whole else (estimate, estimate)
+        return low / (1 + self.reach) <= limit <= high * (1 + self.reach)
+
+
+def found(timings: Timings, confidence: float) -> list[Doubt]:
+    """Every doubt about the ratio of these times, what came from outside first."""
+    return [doubt for doubt in _all(timings, confidence) if doubt.reach > NEGLIGIBLE]
+
+
+def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
+    waits = 1 / max(1e-3, 1 - timings.waited) - 1
+    yield Doubt(
+        waits if timings.disturbed > DISTURBED else 0.0,
+        f"in {timings.disturbed:.0%} of the readings others took the processor in between, {AGAIN}", whole=True,
+    )  # fmt: skip
+    others, apart = load_bias(timings.load), disagreement(timings)
+    yield Doubt(
+        others + apart,
+        f"others took {timings.load:.0%} of the processor while measuring, {AGAIN}"
+        if others >= apart else f"the quickest readings tell a ratio that is {apart:.1%} off, {AGAIN}", whole=True,
+    )  # fmt: skip
+    drift = timings.drift
+    yield Doubt(
+        math.expm1(abs(math.log1p(drift))),
+        f"the float model became {abs(drift):.1%} {'slower' if drift > 0 else 'faster'} while it was timed, {AGAIN}",
+        whole=False,
+    )  # fmt: skip
+    noise = noise_floor(timings, confidence)
+    yield Doubt(
+        noise, f"float against float is known to {noise:.1%} in this run, and the limit is no farther off", whole=False
+    )
+    yield Doubt(
+        timings.overhead / float(np.median(timings.blocks)),
+        f"the limit is nearer than the {timings.overhead:.0f} ns of an empty call: time a larger batch", whole=False,
+    )  # fmt: skip
+
+
+def slower(share: float) -> Doubt:
+    """The doubt about a run whose float model is so much slower than where its baseline was accepted."""
+    because = f"the float model runs {share:.0%} slower than where its baseline was accepted, {AGAIN}"
+    return Doubt(share, because, whole=True)
+
+
+def load_bias(load: float) -> float:
+    """How far off a ratio may be, as a share of itself, when others took this share of the processor."""
+    return BIAS_A_LOAD * load
+
+
+def disagreement(timings: Timings) -> float:
+    """How far the ratio of the quick readings is from the ratio of medians, as a share.
+
+    Contention slows some readings more than others. Where it moved the ratio of medians, the readings that had least
+    of it tell another one.
+    """
+    sides = timings.blocks, timings.floats
+    quick, middle = (float(np.quantile(sides[0], share) / np.quantile(sides[1], share)) for share in (QUICK, 0.5))
+    return math.expm1(abs(math.log(quick / middle)))
+
+
+def noise_floor(timings: Timings, confidence: float) -> float:
+    """How far from 1 the float model may be from itself in this run, as a share; 0 without a control."""
+    control = timings.control(confidence)
+    if control is None:
+        return 0.0
+    return max(control.upper, 1 / control.lower if control.lower > 0 else math.inf) - 1
+
+
+def undecided(timings: Timings, limits: Iterable[float], confidence: float) -> bool:
+    """Whether any limit on the ratio of times lies within the interval, or within reach of a doubt.
+
+    Args:
+        timings: what was timed so far.
+        limits: on compressed ÷ float of times, whatever the figure is.
+        confidence: of each bound.
+    """
+    sought = [1 / limit if timings.rate else limit for limit in limits]
+    if not sought:
+        return False
+    ratio, doubts = timings.ratio(confidence), found(timings, confidence)
+    return any(
+        ratio.lower <= limit <= ratio.upper
+        or any(doubt.covers(ratio.lower, ratio.estimate, ratio.upper, limit) for doubt in doubts)
+        for limit in sought
+    )

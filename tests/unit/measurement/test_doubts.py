@@ -1,0 +1,139 @@
+"""How far off a ratio of times may be, worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.judge.bounds import judge
+from harness.judge.verdict import Place, State, overall
+from harness.measurement import Timings, doubts
+from harness.metrics.latency_ms import LatencyMs
+
+FLOAT, HALF = np.full((20, 10), 4e6), np.full((20, 10), 2e6)
+
+
+def times(reference: np.ndarray = FLOAT, compressed: np.ndarray = HALF, **more: object) -> Timings:
+    return Timings.model_validate({"blocks_reference": reference, "blocks": compressed, **more})
+
+
+def verdict(measured: Timings, limit: float, place: Place | None = None) -> tuple[State, str]:
+    found = judge(LatencyMs(max_ratio=limit), measured, 0.95, place)
+    return overall(found), found[0].text
+
+
+def test_an_undisturbed_run_of_equal_readings_is_in_no_doubt() -> None:
+    # But for the clock's own step of a nanosecond.
+    assert all(doubt.reach < 1e-5 for doubt in doubts.found(times(blocks_control=FLOAT), 0.95))
+    assert verdict(times(blocks_control=FLOAT), 0.5001)[0] is State.PASS
+
+
+def test_a_limit_nearer_than_float_is_to_itself_is_inconclusive() -> None:
+    # The control reads 5 % more: what the run makes of two equal models is 1.05.
+    noisy = times(blocks_control=1.05 * FLOAT)
+    assert doubts.noise_floor(noisy, 0.95) == pytest.approx(0.05, rel=1e-3)
+    # Float's median lies between both, so the ratio is 0.488.
+    state, text = verdict(noisy, 0.505)
+    assert state is State.INCONCLUSIVE
+    assert "float against float is known to 5.0% in this run, and the limit is no farther off" in text
+    assert verdict(noisy, 0.47)[0] is State.INCONCLUSIVE
+    assert verdict(noisy, 0.515)[0] is State.PASS
+    assert verdict(noisy, 0.46)[0] is State.FAIL
+
+
+def test_a_limit_nearer_than_an_empty_call_is_inconclusive() -> None:
+    # Two microseconds, and 70 ns to call and to read the clock: 3.5 %.
+    short = times(FLOAT / 1000, HALF / 1000, overhead=70.0)
+    state, text = verdict(short, 0.515)
+    assert state is State.INCONCLUSIVE
+    assert "the limit is nearer than the 70 ns of an empty call: time a larger batch" in text
+    assert verdict(short, 0.52)[0] is State.PASS
+    # Two milliseconds do not mind.
+    assert verdict(times(overhead=70.0), 0.501)[0] is State.PASS
+
+
+def test_a_limit_nearer_than_float_drifted_is_inconclusive() -> None:
+    slower = np.concatenate([np.ones(10), np.full(10, 1.1)])[:, None]
+    drifting = times(FLOAT * slower, HALF * slower)
+    assert drifting.drift == pytest.approx(0.1)
+    state, text = verdict(drifting, 0.53)
+    assert state is State.INCONCLUSIVE
+    assert "the float model became 10.0% slower while it was timed" in text
+    assert verdict(drifting, 0.56)[0] is State.PASS
+
+
+@pytest.mark.parametrize(("waited", "least"), [(1 / 3, 0.75), (0.9, 5.0)])
+def test_disturbed_readings_reach_as_far_as_the_waiting_stretched_them(waited: float, least: float) -> None:
+    # A process that waits a third of the time takes 1.5 times as long: one side may be stretched and the other not.
+    waiting = times(waited=waited, disturbed=0.2)
+    state, text = verdict(waiting, least - 0.01)
+    assert state is State.INCONCLUSIVE
+    assert "in 20% of the readings others took the processor in between" in text
+    assert verdict(waiting, least + 0.01)[0] is State.PASS
+    # As long as readings could be had that did not wait, waiting is no matter.
+    assert verdict(times(waited=waited, disturbed=0.05), 0.51)[0] is State.PASS
+
+
+def test_others_reach_by_what_they_took() -> None:
+    (doubt,) = doubts.found(times(load=0.4), 0.95)
+    assert doubt.reach == pytest.approx(0.14)
+    assert "others took 40% of the processor" in doubt.because
+
+
+def test_where_the_quickest_readings_tell_another_ratio_the_difference_is_added() -> None:
+    # Contention stretches nine of ten float readings by a fifth; the quick ones tell 0.5, the medians 0.417.
+    stretched = FLOAT.copy()
+    stretched[:, 2:] *= 1.2
+    slowed = times(stretched, HALF, load=0.1)
+    assert doubts.disagreement(slowed) == pytest.approx(0.2)
+    (doubt,) = (each for each in doubts.found(slowed, 0.95) if each.reach > 0.1)
+    assert doubt.reach == pytest.approx(0.2 + 0.035)
+    assert "the quickest readings tell a ratio that is 20.0% off" in doubt.because
+    assert verdict(slowed, 0.5)[0] is State.INCONCLUSIVE
+
+
+def test_a_float_model_off_its_own_baseline_withholds_what_that_could_turn() -> None:
+    place = Place(slower=0.4)
+    state, text = verdict(times(), 0.69, place)
+    assert state is State.INCONCLUSIVE
+    assert "the float model runs 40% slower than where its baseline was accepted" in text
+    assert verdict(times(), 0.71, place)[0] is State.PASS
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=st.integers(0, 2**31), ratio=st.floats(0.1, 2), spread=st.floats(0, 0.3), shift=st.floats(0.7, 1.4),
+    load=st.floats(0, 1), waited=st.floats(0, 1), disturbed=st.floats(0, 1), overhead=st.floats(0, 1e6),
+    limit=st.floats(0.05, 3), tighter=st.floats(0.2, 1), rate=st.booleans(),
+)  # fmt: skip
+def test_no_doubt_ever_turns_fail_into_pass_when_the_limit_is_tightened(
+    seed: int, ratio: float, spread: float, shift: float, load: float, waited: float, disturbed: float,
+    overhead: float, limit: float, tighter: float, rate: bool,
+) -> None:  # fmt: skip
+    from harness.metrics.throughput_fps import ThroughputFps
+
+    draw = np.random.default_rng(seed)
+    sides = [scale * 1e6 * np.exp(spread * draw.standard_normal((6, 4))) for scale in (10, 10 * shift, 10 * ratio)]
+    measured = times(
+        sides[0], sides[2], blocks_control=sides[1], load=load, waited=waited, disturbed=disturbed, overhead=overhead,
+        rate=rate,
+    )  # fmt: skip
+    order = [State.PASS, State.INCONCLUSIVE, State.FAIL]
+    budgets = [
+        ThroughputFps(min_ratio=1 / bound) if rate else LatencyMs(max_ratio=bound) for bound in (limit, limit * tighter)
+    ]
+    states = [overall(judge(budget, measured, 0.95)) for budget in budgets]
+    assert order.index(states[1]) >= order.index(states[0])
+    # And the sampler goes on exactly where the judge cannot say.
+    bound = 1 / (1 / limit) if rate else limit
+    assert doubts.undecided(measured, [bound], 0.95) is (states[0] is State.INCONCLUSIVE)
+
+
+def test_noise_without_bound_leaves_everything_open() -> None:
+    once = times(FLOAT[:1], HALF[:1], blocks_control=FLOAT[:1])
+    assert doubts.noise_floor(once, 0.95) == math.inf
+    assert verdict(once, 0.9)[0] is State.INCONCLUSIVE

@@ -1,0 +1,65 @@
+"""What this machine tells of itself."""
+
+import itertools
+import sys
+import time
+
+import pytest
+
+from harness.errors import Unmeasurable
+from harness.run.host import Clocks, Host, Load, Reading, tick
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells")
+
+
+def test_the_step_of_a_clock_is_the_smallest_that_it_was_seen_to_take() -> None:
+    steps = itertools.cycle([300, 100, 200])
+    now = itertools.accumulate(steps)
+    assert tick(lambda: next(now)) == 100
+
+
+def test_a_clock_that_moves_rarely_shows_its_step() -> None:
+    count = itertools.count()
+    assert tick(lambda: next(count) // 1000 * 15_600_000) == 15_600_000
+
+
+def test_a_clock_that_goes_backwards_is_refused() -> None:
+    now = itertools.chain([5, 6, 4], itertools.count(7))
+    with pytest.raises(Unmeasurable, match="backwards"):
+        tick(lambda: next(now))
+
+
+@linux
+def test_this_machines_clock_is_fine_enough_and_holds_against_its_second_one() -> None:
+    assert 0 < tick(time.perf_counter_ns) < 100_000
+    clocks = Clocks(time.perf_counter_ns, Host())
+    time.sleep(0.02)
+    clocks.check()
+
+
+@linux
+def test_work_of_this_process_is_its_own_and_sleep_is_nobodys() -> None:
+    host = Host()
+    before = host.read()
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    after = host.read()
+    assert after.own - before.own >= 0.05
+    assert after.wall - before.wall >= 0.05
+    assert after.waited >= before.waited
+    assert host.source()
+
+
+def test_shares_are_worked_out_from_two_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    start = Reading(wall=10.0, busy=100.0, stolen=1.0, own=5.0, waited=0.5)
+    load = Load.between(start, Reading(wall=12.0, busy=103.0, stolen=1.4, own=6.5, waited=1.0))
+    # Of four seconds of two cores, three were busy and half of those were ours.
+    assert (load.others, load.stolen, load.waited) == pytest.approx((1.5 / 4, 0.1, 0.25))
+
+
+def test_a_system_that_tells_nothing_reads_as_idle() -> None:
+    start = Reading(wall=10.0, busy=None, stolen=0.0, own=5.0, waited=0.0)
+    assert Load.between(start, Reading(wall=12.0, busy=None, stolen=0.0, own=6.0, waited=0.0)).others == 0
+    assert Load.between(start, start).waited == 0
