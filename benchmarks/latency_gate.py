@@ -35,6 +35,7 @@ import numpy as np
 from harness.errors import Unmeasurable
 from harness.judge.bounds import judge
 from harness.judge.verdict import State, overall
+from harness.measurement.doubts import load_bias
 from harness.metrics.latency_ms import LatencyMs
 from harness.run.timing import sample
 from harness.spec.schema import Measure
@@ -354,6 +355,13 @@ def targets(found: Sequence[Cell]) -> list[str]:
             what = "PASS" if side == "below" else "FAIL"
             said.append(f"idle, 7 % {side} the limit: at least {min(rates):.1%} {what} (target 99 %)")
     said.append(f"wrong verdicts: at most {max(cell.wrong_verdicts for cell in found):.1%} in any cell (target 1 %)")
+    busy = [cell for cell in found if cell.load != "idle"]
+    if busy:
+        moved = max(busy, key=lambda cell: abs(cell.truth / cell.truth_idle - 1) / max(load_bias(cell.others), 1e-9))
+        said.append(
+            f"load moved the ratio of {moved.workload} ({moved.load}) by {moved.truth / moved.truth_idle - 1:+.1%}, the "
+            f"most beside what is allowed for it: {load_bias(moved.others):.1%} where others took {moved.others:.0%}"
+        )
     said.append(f"median time to a verdict: at most {max(cell.median_seconds for cell in found):.1f} s (target 10 s)")
     return said
 

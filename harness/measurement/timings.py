@@ -71,9 +71,9 @@ class Timings(Base):
 
     def ratio(self, confidence: float) -> Interval:
         """Ratio of medians, by a bootstrap over blocks."""
-        sides = (self.blocks, self.floats) if self.rate else (self.floats, self.blocks)
+        below, above = (self.blocks, self.floats) if self.rate else (self.floats, self.blocks)
         # Repeated looks spend error: the interval is widened, and still stands for the confidence that was asked for.
-        spent = median_ratio(*sides, self.level or confidence)
+        spent = median_ratio(below, above, self.level or confidence)
         return Interval(spent.estimate, spent.lower, spent.upper, confidence, spent.method)
 
     def drop(self, confidence: float) -> Interval:

@@ -165,7 +165,7 @@ class Ratios:
     Attributes:
         points: of each pair.
         median: height of the ratio of all.
-        noise: heights between which a ratio is no different from it, by what float was to itself; None without a control.
+        noise: heights between which a ratio is no different from it, by float against itself; None without a control.
         ticks: heights and texts of the vertical axis.
         caption: what is drawn, in words.
     """

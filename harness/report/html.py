@@ -68,7 +68,14 @@ def render(report: Report) -> str:
     )
     templates.filters.update(number=number)
     templates.globals.update(
-        bar=bar, strip=strip, ratios=ratios, dtypes=dtypes, operators=operators, words=words, flipped=flipped, State=State
+        bar=bar,
+        strip=strip,
+        ratios=ratios,
+        dtypes=dtypes,
+        operators=operators,
+        words=words,
+        flipped=flipped,
+        State=State,
     )
     groups = grouped(report)
     return templates.get_template("report.html.j2").render(

@@ -143,7 +143,8 @@ def test_every_check_is_a_row_with_its_verdict_figures_and_words():
     assert "→" not in page.text
     # One drawing each for the size and the accuracy, and the one that explains them.
     assert page.count("svg", "bar") == 3
-    assert page.count("svg", "strip") == 1
+    # The blocks of the one latency budget, and the ratios of its pairs.
+    assert page.count("svg", "strip") == 2
 
 
 def test_what_stands_behind_a_case_is_shown():
