@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -167,7 +168,7 @@ class _Subject:
         claim = mutant.claim(green, green.result.model_copy(update={"measurements": measurements}))
         rows = [row for one in judged for row in one.rows]
         caught = self._caught(judged)
-        if not_made:
+        if not_made or (not_made := _broken_down(judged)):
             fate, sentence = Fate.UNTOLD, not_made
         elif caught:
             # What owes the catch speaks first.
@@ -204,6 +205,16 @@ class _Subject:
                 if one.loaded(row.label):
                     return f"others were at work while {row.label} was timed"
         return ""
+
+
+def _broken_down(judged: Iterable[_Judged]) -> str:
+    """Why a worker left nothing, where nobody foresaw it: a crash or a time-out is no verdict on the mutant."""
+    for one in judged:
+        failure = one.result.failure
+        # What was foreseen is a sentence of its own; the rest names its stage.
+        if failure is not None and re.match(r"the \w+ stage ", failure.sentence):
+            return failure.sentence
+    return ""
 
 
 def _too_loose(rows: Iterable[Verdict], owed: Iterable[str]) -> str:
