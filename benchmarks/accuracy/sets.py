@@ -1,0 +1,140 @@
+"""Drops of macro F1, precision and recall, by simulation; beside them the percentile bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from accuracy.cell import ALPHA, Cell, Plan, Plans, generator
+from harness.measurement import Labels
+from harness.measurement.labels import Statistic
+from harness.statistics import smallest_limit
+
+NO_DROP = 0.05  # the limit where the models do not differ
+RESAMPLES = 400
+CHECKED = 20  # sets of a cell that the gate decides without the short cut too
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Predictions over classes of given shares; a wrong one names the next class.
+
+    Attributes:
+        statistic: which figure.
+        name: of the classes.
+        shares: of each class.
+        discordance: share of samples on which exactly one model is wrong.
+        drop: how many more the compressed model gets wrong, as a share.
+        wrong: share that both models get wrong.
+    """
+
+    statistic: Statistic
+    name: str
+    shares: tuple[float, ...]
+    discordance: float
+    drop: float
+    wrong: float = 0.03
+
+    def fates(self, drop: float) -> tuple[float, float, float, float]:
+        """Chances of a sample to be lost, won, wrong for both, right for both."""
+        lost, won = (self.discordance + drop) / 2, (self.discordance - drop) / 2
+        return lost, won, self.wrong, 1 - lost - won - self.wrong
+
+    def columns(self, target: np.ndarray, fate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of the float and of the compressed model; fate counts as `fates` lists."""
+        other = (target + 1) % len(self.shares)
+        return np.where((fate == 1) | (fate == 2), other, target), np.where((fate == 0) | (fate == 2), other, target)
+
+    @property
+    def limit(self) -> float:
+        """The drop of the figure in an endless sample: every kind of sample, weighted by its chance."""
+        if not self.drop:
+            return NO_DROP
+        target, fate = (grid.ravel() for grid in np.meshgrid(np.arange(len(self.shares)), np.arange(4)))
+        weights = np.array(self.shares)[target] * np.array(self.fates(self.drop))[fate]
+        both = self.measured(target, *self.columns(target, fate))
+        sides = (both._macro(side, weights[None])[0] for side in (both.labels_reference, both.labels))
+        return float(np.subtract(*sides))
+
+    def measured(self, target: np.ndarray, reference: np.ndarray, value: np.ndarray) -> Labels:
+        """What the gate would be given."""
+        return Labels(
+            statistic=self.statistic, targets=target, labels_reference=reference, labels=value,
+            units=np.arange(len(target)), data="simulated",
+        )  # fmt: skip
+
+    def draw(self, n: int, drop: float, random: np.random.Generator) -> Labels:
+        """One set."""
+        target = random.choice(len(self.shares), n, p=self.shares)
+        fate = random.choice(4, n, p=self.fates(drop))
+        return self.measured(target, *self.columns(target, fate))
+
+
+TEN, UNEVEN = ("10 classes", (0.1,) * 10), ("3 uneven classes", (0.7, 0.2, 0.1))
+CLASSES = (
+    Classes("f1", *TEN, 0.0, 0.0),
+    Classes("f1", *TEN, 0.01, 0.01),
+    Classes("f1", *TEN, 0.1, 0.1),
+    Classes("f1", *TEN, 0.1, 0.05),
+    Classes("f1", *UNEVEN, 0.01, 0.01),
+    Classes("f1", *UNEVEN, 0.1, 0.1),
+    Classes("precision", *UNEVEN, 0.01, 0.01),
+    Classes("precision", *UNEVEN, 0.1, 0.1),
+    Classes("recall", *UNEVEN, 0.01, 0.01),
+    Classes("recall", *UNEVEN, 0.1, 0.1),
+)
+
+
+def set_statistics(sizes: tuple[int, ...], sets: int) -> Plans:
+    """Cells for the drop of an average over classes."""
+    for n in sizes:
+        for classes in CLASSES:
+            limit = classes.limit
+            figure = f"macro {classes.statistic}, {classes.name}"
+            refused = limit < smallest_limit(n)
+            blank = Cell("set", figure, n, classes.discordance, round(limit, 6), refused=refused)
+            yield Plan(blank, partial(set_statistic, blank, classes, sets))
+
+
+def set_statistic(blank: Cell, classes: Classes, sets: int) -> Cell:
+    """One cell."""
+    power_sets = max(200, sets // 5)
+    power, peer_power = rates(blank, classes, 0.0, power_sets)
+    cell = replace(blank, power_sets=power_sets, power=power, peer_power=peer_power)
+    if not classes.drop:
+        return cell
+    false, peer = rates(blank, classes, classes.drop, sets)
+    return replace(cell, sets=sets, peer_sets=sets, false_pass_rate=false, peer=peer)
+
+
+def rates(cell: Cell, classes: Classes, drop: float, sets: int) -> tuple[float, float]:
+    """Share of sets that pass by this gate, and by the percentile bootstrap."""
+    random = generator(cell, f"drop {drop}")
+    passed = np.zeros(2)
+    for index in range(sets):
+        passed += decide(cell, classes.draw(cell.n, drop, random), random, check=index < CHECKED)
+    return float(passed[0] / sets), float(passed[1] / sets)
+
+
+def decide(cell: Cell, measured: Labels, random: np.random.Generator, *, check: bool) -> np.ndarray:
+    """Whether this gate and the peer pass one set.
+
+    The gate draws thousands of weights; few tell that a set is far from passing. Where more than a third of 200
+    statistics lie above the limit, no more than 5 % of thousands cannot.
+    """
+    columns = np.stack([measured.targets, measured.labels_reference, measured.labels], axis=1)
+    kinds, counts = np.unique(columns, axis=0, return_counts=True)
+    few = measured.model_copy(update=dict(zip(("targets", "labels_reference", "labels"), kinds.T, strict=True)))
+
+    def drops(weights: np.ndarray) -> np.ndarray:
+        return few._macro(few.labels_reference, weights) - few._macro(few.labels, weights)
+
+    smooth = drops(random.standard_gamma(counts, size=(200, len(counts))))
+    far = bool((smooth > cell.limit).mean() > 1 / 3)
+    gate = (check or not far) and measured.drop(1 - ALPHA).upper < cell.limit
+    if far and gate:
+        raise AssertionError(f"the short cut and the gate differ at {cell.limit}: {measured.drop(1 - ALPHA)}")
+    resampled = drops(random.multinomial(cell.n, counts / cell.n, RESAMPLES).astype(float))
+    return np.array([gate, np.quantile(resampled, 1 - ALPHA) < cell.limit])
