@@ -44,10 +44,16 @@ def lower(subject: Subject, to: Form) -> Subject:
 
 def _from_module(subject: Subject) -> Any:
     openvino = import_openvino()
-    shapes = [openvino.PartialShape([-1, *example.shape[1:]]) for example in subject.example]
+    shapes = [openvino.PartialShape(_open(example)) for example in subject.example]
     model = _convert(subject.model.eval(), example_input=subject.example, input=shapes)
     _name_layers(model, _matrices(subject.model))
     return model
+
+
+def _open(example: torch.Tensor) -> list[int]:
+    """An input's shape with its open axes: the batch, and of token numbers their count."""
+    tokens = example.ndim == 2 and not example.is_floating_point()
+    return [-1, -1] if tokens else [-1, *example.shape[1:]]
 
 
 def _from_program(subject: Subject) -> Any:

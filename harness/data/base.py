@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,9 @@ from harness.registry import Options, Registry
 
 if TYPE_CHECKING:
     import torch
+
+    # What makes a model's inputs of texts: its tokenizer, with padding.
+    Encoder = Callable[[Sequence[str]], tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Split(ABC):
     @abstractmethod
     def digests(self) -> Iterator[bytes]:
         """A digest of each sample's content, in order: equal content, equal digest."""
+
+    def encoded(self, encoder: Encoder | None) -> Split:
+        """The split as the model takes it; texts need the model's own tokenizer, all else is ready as it is."""
+        return self
 
     @property
     def units(self) -> np.ndarray[Any, Any]:
@@ -134,6 +141,23 @@ class Dataset:
                     )
         return self
 
+    def encoded(self, encoder: Encoder | None) -> Dataset:
+        """The splits as the model takes them.
+
+        Args:
+            encoder: what the model's source makes inputs of texts with; None where it has no tokenizer.
+
+        Raises:
+            DataError: the samples are texts, and there is no encoder.
+        """
+        evaluation, train = self.evaluation, self.train
+        return replace(
+            self,
+            calibration=self.calibration.encoded(encoder),
+            evaluation=None if evaluation is None else evaluation.encoded(encoder),
+            train=None if train is None else train.encoded(encoder),
+        )
+
     def without_evaluation(self) -> Dataset:
         """What compression steps are given."""
         return replace(self, evaluation=None)
@@ -145,6 +169,8 @@ class Data(Options):
     source: str
     calibration: int = Field(default=128, ge=1, description="calibration samples, taken from the training split")
     tasks: ClassVar[frozenset[str]]
+    # Whether the samples are texts, which the model's own tokenizer makes inputs of.
+    texts: ClassVar[bool] = False
 
     @abstractmethod
     def load(self, root: Path) -> Dataset:

@@ -9,11 +9,12 @@ from typing import Annotated
 from pydantic import Field
 
 from harness.measurement.base import Array, Base
+from harness.measurement.correlation import Correlation
 from harness.measurement.exact import Exact
 from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
 from harness.measurement.timings import Timings
 
-Measurement = Annotated[Exact | Labels | Pairs | Timings, Field(discriminator="kind")]
+Measurement = Annotated[Correlation | Exact | Labels | Pairs | Timings, Field(discriminator="kind")]
 
-__all__ = ["Array", "Base", "Exact", "Labels", "Measurement", "Pairs", "Timings"]
+__all__ = ["Array", "Base", "Correlation", "Exact", "Labels", "Measurement", "Pairs", "Timings"]

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.base import Dataset
-from harness.errors import DataError, MethodError, WeighinError
+from harness.errors import MethodError, WeighinError
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
 from harness.run import probe
 from harness.run.job import Job
 from harness.run.lock import machine
 from harness.run.resolution import require_resolution
+from harness.run.samples import dataset
 from harness.spec.schema import Spec
 from harness.spec.semantics import planned
 from harness.tasks.base import TASKS
@@ -34,7 +35,7 @@ def compress(job: Job, progress: Callable[[str], None]) -> None:
 def _compress(job: Job, progress: Callable[[str], None]) -> None:
     spec, root = job.spec, Path(job.root)
     progress("reading data")
-    data = _data(spec, root)
+    data = dataset(spec, root).checked()
     require_resolution(spec, data)
     progress("loading the model")
     source = spec.model.gives
@@ -72,12 +73,6 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
 
 def _prefixed(progress: Callable[[str], None], name: str) -> Callable[[str], None]:
     return lambda text: progress(f"{name}, {text}")
-
-
-def _data(spec: Spec, root: Path) -> Dataset:
-    if spec.data is None:
-        raise DataError(f"{spec.task} needs `data:` to trace and to measure the model with")
-    return spec.data.load(root).checked()
 
 
 def _example(data: Dataset) -> tuple[torch.Tensor, ...]:

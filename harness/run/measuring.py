@@ -28,6 +28,7 @@ from harness.run.samples import (
     SAMPLES,
     TARGETS,
     address,
+    dataset,
     distinct,
     identities,
     require_named,
@@ -173,20 +174,18 @@ class LocalBench(Bench):
 
     @cached_property
     def _dataset(self) -> Dataset:
-        if self._spec.data is None:
-            raise DataError("the spec names no `data:`")
-        dataset = self._spec.data.load(Path(self._job.root))
-        evaluation = dataset.evaluation
-        return dataset if evaluation is None else replace(dataset, evaluation=self._fault.split(evaluation))
+        loaded = dataset(self._spec, Path(self._job.root))
+        evaluation = loaded.evaluation
+        return loaded if evaluation is None else replace(loaded, evaluation=self._fault.split(evaluation))
 
     def evaluation(self) -> Evaluation:
         """Both models' answers, from the cache where the same artifact answered the same data before."""
         if self.evaluated is not None:
             return self.evaluated
         spec, split = self._spec, self._dataset.evaluation
-        if split is None or len(split) == 0 or spec.data is None:
+        data = address(spec, Path(self._job.root))
+        if split is None or len(split) == 0 or data is None:
             raise DataError("the evaluation split is empty: nothing can be measured on it")
-        data = address(spec.data, Path(self._job.root))
         if self._job.data not in (None, data):
             raise DataError(
                 "the data changed after the model was compressed, so that the splits may overlap now: run it again"
@@ -220,7 +219,7 @@ class LocalBench(Bench):
                 return kept
         found = self._evaluate(side, split)
         require_whole(found, split, _name(side))
-        if spec.data is not None and address(spec.data, Path(self._job.root)) != data:
+        if address(spec, Path(self._job.root)) != data:
             raise DataError("the data changed while the models were evaluated on it: run it again")
         if cache:
             with cache.put(key) as folder:

@@ -70,7 +70,7 @@ class Pipeline:
 
     def _run(self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result) -> Run:
         seconds: dict[str, float] = {}
-        data = address(spec.data, file.root) if spec.data is not None else None
+        data = address(spec, file.root)
         reference, compressed = self._artifacts(file, spec, data, watch, seconds)
         digests = sealed_digest(compressed / ARTIFACT)
         job = Job(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.data.base import Data, Split
+from harness.data.base import Dataset, Split
 from harness.errors import DataError, Unmeasurable
 from harness.run.cache import key_of
 
@@ -17,14 +17,30 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.base import Batch
+    from harness.spec.schema import Spec
 
 # Beside a task's own answers: what each sample was, and the truth about it.
 SAMPLES, TARGETS = "samples", "targets"
 
 
-def address(data: Data, root: Path) -> str:
-    """What decides the samples: the options, and the content outside of them."""
-    return key_of(data.model_dump(mode="json"), data.fingerprint(root))
+def dataset(spec: Spec, root: Path) -> Dataset:
+    """The splits of a spec, as its model takes them.
+
+    Raises:
+        DataError: the spec names no data, or it is absent, or texts for a model without a tokenizer.
+    """
+    if spec.data is None:
+        raise DataError(f"{spec.task} needs `data:` to trace and to measure the model with")
+    loaded = spec.data.load(root)
+    return loaded.encoded(spec.model.encoder(root)) if spec.data.texts else loaded
+
+
+def address(spec: Spec, root: Path) -> str | None:
+    """What decides the samples: the options, the content outside of them, and for texts the tokenizer."""
+    if spec.data is None:
+        return None
+    tokenizer = (spec.model.tokenizer(root),) if spec.data.texts else ()
+    return key_of(spec.data.model_dump(mode="json"), spec.data.fingerprint(root), *tokenizer)
 
 
 def identities(batch: Batch) -> dict[str, np.ndarray[Any, Any]]:
@@ -112,7 +128,9 @@ def require_paired(
             f"{len(split):,} differ, the first is {split.names[int(other.argmax())]!r}. The data changed between them, "
             "or its source draws at random"
         )
-    if not np.array_equal(reference[TARGETS], compressed[TARGETS]):
+    truth, other_truth = reference[TARGETS], compressed[TARGETS]
+    # A target may be partly unknown, and is then the same where it is unknown on both sides.
+    if not np.array_equal(truth, other_truth, equal_nan=truth.dtype.kind == "f"):
         raise Unmeasurable(
             "the float and the compressed model were held to different targets: the data changed between them"
         )

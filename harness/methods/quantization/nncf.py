@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.data.base import Batch, Split
     from harness.methods.base import Workshop
     from harness.methods.quantization.int8_static import Int8Static
+    from harness.methods.quantization.weight_only import WeightOnly
 
 # Our names for NNCF's.
 _OVERFLOW_FIXES = {"none": "disable", "first-layer": "first_layer_only", "all": "enable"}
@@ -78,6 +79,28 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self._split)
+
+
+def compress_weights(model: Any, options: WeightOnly) -> Any:
+    """The graph with the weights of its matrix products and embeddings in few bits; widened as they are used.
+
+    Raises:
+        MethodError: NNCF refuses the graph.
+    """
+    import_openvino()
+    import nncf
+
+    kind = "SYM" if options.symmetric else "ASYM"
+    with _quiet():
+        try:
+            return nncf.compress_weights(
+                model,
+                mode=nncf.CompressWeightsMode[f"INT{options.bits}_{kind}"],
+                group_size=(options.group_size or 128) if options.bits == 4 else None,
+                all_layers=options.all_layers if options.bits == 4 else None,
+            )
+        except (nncf.ValidationError, nncf.UnsupportedModelError, RuntimeError) as error:
+            raise MethodError(f"NNCF cannot compress the weights of this model: {error}") from error
 
 
 def compress_to_float16(model: Any) -> Any:

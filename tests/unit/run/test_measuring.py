@@ -62,7 +62,7 @@ def compressed(tmp_path_factory: pytest.TempPathFactory) -> Job:
     assert one.data is not None
     job = Job(
         stage="compress", spec=one, root=str(root), reference=str(root / "float"), compressed=str(root / "small"),
-        data=address(one.data, root), labels=("size_mb", "top1"),
+        data=address(one, root), labels=("size_mb", "top1"),
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(0)

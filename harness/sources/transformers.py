@@ -1,0 +1,149 @@
+"""Source `transformers`: an encoder of the BERT family, from a local folder, an installed package, or the hub."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, model_validator
+
+from harness.data.packaged import packaged
+from harness.errors import SourceError
+from harness.sources.base import SOURCES, Source, digest_of, read_weights
+from harness.sources.download import demand_network, no_stall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from harness.data.base import Encoder
+
+# What decides a model and its tokenizer in a folder of `save_pretrained`; weights that can run code are not read.
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
+
+
+@SOURCES.register
+class Transformers(Source):
+    """A model of Hugging Face's transformers, with its tokenizer; weights in safetensors only.
+
+    Its inputs are token numbers and a mask, both int64 of shape (batch, tokens).
+    """
+
+    source: Literal["transformers"] = "transformers"
+    name: str = Field(
+        min_length=1,
+        description="a folder written by save_pretrained, or a name on the hub, which is downloaded where it is not in "
+        "the hub's cache; with `package`, a folder inside that package",
+    )
+    package: str | None = Field(default=None, description="an installed Python package that carries the folder")
+    head: Literal["sentence-embedding", "sequence-classification", "linear"] = Field(
+        description="what stands on the encoder: an embedding of the whole text, the model's own classifier, or a "
+        "linear classifier of yours on the embedding"
+    )
+    pooling: Literal["mean", "cls"] = Field(
+        default="mean", description="how token states become an embedding: their mean, or the state of the first token"
+    )
+    head_weights: str | None = Field(
+        default=None,
+        description="for `head: linear`: a file with `weight` of shape (classes, features) and `bias` of shape "
+        "(classes)",
+    )
+    max_length: int = Field(default=256, ge=2, description="texts are cut after so many tokens")
+
+    @model_validator(mode="after")
+    def _head_has_weights(self) -> Transformers:
+        if (self.head == "linear") != (self.head_weights is not None):
+            raise ValueError("`head: linear` and `head_weights` go together")
+        return self
+
+    def load(self, root: Path) -> torch.nn.Module:
+        """The float model, in evaluation mode."""
+        import torch
+        from transformers import AutoModel, AutoModelForSequenceClassification
+
+        from harness.sources import heads
+
+        folder = self._folder(root)
+        auto = AutoModelForSequenceClassification if self.head == "sequence-classification" else AutoModel
+        with torch.random.fork_rng(devices=[]):
+            try:
+                # Weights that the file lacks would be random: the loader tells which.
+                model, told = auto.from_pretrained(
+                    folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                )
+            except (OSError, ValueError, RuntimeError, KeyError) as error:
+                first = str(error).strip().splitlines()[0]
+                raise SourceError(f"{self.name} is no model that transformers can load: {first}") from error
+        absent = sorted(name for name in told["missing_keys"] if "pooler" not in name and "position_ids" not in name)
+        if absent or told["mismatched_keys"]:
+            raise SourceError(
+                f"{self.name} lacks weights for {', '.join(absent[:3]) or 'some layers of another shape'}: it was not "
+                f"saved as a model for `head: {self.head}`"
+            )
+        if self.head == "sequence-classification":
+            return heads.classifier(model)
+        linear = read_weights(root / self.head_weights) if self.head_weights else None
+        return heads.embedding(model, self.pooling, linear, str(self.head_weights))
+
+    def encoder(self, root: Path) -> Encoder:
+        """The model's tokenizer: texts to token numbers and mask, padded to the longest."""
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self._folder(root), local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{self.name} has no tokenizer that transformers can load: {error}") from error
+        limit = min(self.max_length, tokenizer.model_max_length)
+
+        def encode(texts: Sequence[str]) -> tuple[torch.Tensor, ...]:
+            found = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt")
+            return found["input_ids"], found["attention_mask"]
+
+        return encode
+
+    def fingerprint(self, root: Path) -> str:
+        """The bytes of the folder and of the head, and the version of transformers."""
+        head = digest_of(root / self.head_weights) if self.head_weights else ""
+        return f"transformers {version('transformers')}, {self._digest(root, FILES)}, {head}"
+
+    def tokenizer(self, root: Path) -> str:
+        """The bytes of the tokenizer's files."""
+        return f"{version('tokenizers')}, {self._digest(root, TOKENIZER)}"
+
+    def _digest(self, root: Path, patterns: tuple[str, ...]) -> str:
+        folder = self._folder(root)
+        found = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+        return " ".join(digest_of(path) for path in found)
+
+    def _folder(self, root: Path) -> Path:
+        if self.package is not None:
+            return packaged(self.package, self.name)
+        local = root / self.name
+        if local.is_dir():
+            return local
+        if self.name.startswith((".", "/", "~")) or self.name.count("/") > 1:
+            raise SourceError(f"no folder at {self.name} (relative paths start at the directory that holds specs/)")
+        return _fetched(self.name)
+
+
+def _fetched(name: str) -> Path:
+    """The hub's folder, from its cache where it is there."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    fetch = partial(snapshot_download, name, allow_patterns=list(FILES))
+    try:
+        return Path(fetch(local_files_only=True))
+    except LocalEntryNotFoundError:
+        demand_network(
+            constants.ENDPOINT, name, "Give `name:` the path of a local folder instead, as save_pretrained writes it"
+        )
+    try:
+        with no_stall():
+            return Path(fetch())
+    except Exception as error:
+        raise SourceError(f"{name} could not be downloaded from {constants.ENDPOINT}: {error}") from error
