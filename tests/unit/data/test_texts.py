@@ -1,0 +1,111 @@
+"""Texts as samples: the shipped corpora, your own tables, and the tokenizer that makes inputs of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from harness.data.lee import Lee
+from harness.data.packaged import packaged
+from harness.data.short_texts import ShortTexts
+from harness.data.table import Csv, Jsonl
+from harness.data.text import TextSplit
+from harness.errors import DataError
+
+
+def letters(texts):
+    """A tokenizer of bytes, padded with zeros."""
+    longest = max(len(text) for text in texts)
+    tokens = torch.tensor([[*text.encode(), *[0] * (longest - len(text))] for text in texts])
+    return tokens, (tokens > 0).long()
+
+
+def test_texts_become_padded_batches_in_the_asked_order():
+    split = TextSplit(["ab", "c", "def"], torch.tensor([0, 1, 2])).encoded(letters)
+    first, second = split.batches(2)
+    assert first.inputs[0].tolist() == [[97, 98], [99, 0]]
+    assert first.inputs[1].tolist() == [[1, 1], [1, 0]]
+    assert second.inputs[0].tolist() == [[100, 101, 102]]
+    shuffled = torch.cat([batch.targets for batch in split.batches(2, shuffle=3)])
+    assert shuffled.tolist() == torch.randperm(3, generator=torch.Generator().manual_seed(3)).tolist()
+
+
+def test_a_model_without_a_tokenizer_is_refused():
+    with pytest.raises(DataError, match="`source: transformers`"):
+        TextSplit(["a"], torch.tensor([0])).encoded(None)
+
+
+def test_lee_is_fifty_texts_and_the_human_similarity_of_every_pair(tmp_path):
+    data = Lee().load(tmp_path).checked()
+    human = data.evaluation.targets.numpy()
+    assert human.shape == (50, 50)
+    assert np.isfinite(human).sum() == 2 * 1225
+    np.testing.assert_array_equal(human, human.T)
+    # The file holds the upper triangle; its first row is the first text's.
+    with packaged("gensim", "test/test_data/similarities0-1.txt").open() as stream:
+        row = [float(figure) for figure in next(stream).split()]
+    assert human[0, 1:].tolist() == pytest.approx(row[1:], abs=1e-6)
+    assert human[1:, 0].tolist() == pytest.approx(row[1:], abs=1e-6)
+    assert data.evaluation.texts[0].startswith("The national executive of the strife-torn Democrats")
+    assert len(data.calibration) == 128
+
+
+def test_short_texts_hold_out_the_same_ones_whatever_the_limit(tmp_path):
+    few, many = (ShortTexts(limit=limit).load(tmp_path).checked() for limit in (500, 4_000))
+    assert many.evaluation.texts[:500] == few.evaluation.texts
+    assert few.classes == ("negative", "neutral", "positive")
+    assert len(few.train) == len(many.train) > 20_000
+    shares = np.bincount(few.train.targets) / len(few.train)
+    assert np.abs(np.bincount(many.evaluation.targets) / 4_000 - shares).max() < 0.02
+
+
+def test_a_labelled_table_is_split_by_content_and_keeps_its_lines(tmp_path):
+    lines = [f'{{"say": "text {index}", "what": "{"ab"[index % 2]}"}}' for index in range(400)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    data = Jsonl(path="mine.jsonl", text="say", label="what").load(tmp_path).checked()
+    assert data.classes == ("a", "b")
+    assert len(data.evaluation) + len(data.train) == 400
+    assert 160 < len(data.evaluation) < 240
+    for name, text, target in zip(data.evaluation.names, data.evaluation.texts, data.evaluation.targets, strict=True):
+        index = int(text.split()[1])
+        assert name == f"line {index + 1}"
+        assert target == index % 2
+
+
+def test_pairs_become_a_matrix_and_independent_pairs_are_the_units(tmp_path):
+    (tmp_path / "pairs.csv").write_text("one,two,alike\na,b,0.5\nc,d,1\ne,f,0\n")
+    (tmp_path / "others.csv").write_text("one,two,alike\nx,y,1\n")
+    data = Csv(path="pairs.csv", training="others.csv", text="one", other="two", score="alike").load(tmp_path)
+    assert data.evaluation.texts == ["a", "b", "c", "d", "e", "f"]
+    assert data.evaluation.targets[0, 1] == data.evaluation.targets[1, 0] == 0.5
+    assert data.evaluation.units.tolist() == [0, 0, 1, 1, 2, 2]
+    # Where every pair shares a text with another, the texts are what was sampled.
+    (tmp_path / "pairs.csv").write_text("one,two,alike\na,b,0.5\nb,c,1\n")
+    chained = Csv(path="pairs.csv", training="others.csv", text="one", other="two", score="alike").load(tmp_path)
+    assert chained.evaluation.units.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"text": "a"}\n', "mine.jsonl, line 1: nothing under 'label'"),
+        ('{"text": "a", "lable": "x"}\n', "did you mean 'lable'"),
+        ('{"text": "a", "label": "x"}\n{"text": \n', "mine.jsonl, line 2: no JSON"),
+        ("[1]\n", "line 1: a JSON object was expected"),
+        ("\n", "holds no record"),
+    ],
+)
+def test_a_malformed_table_is_refused_with_its_line(tmp_path, text, sentence):
+    (tmp_path / "mine.jsonl").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        Jsonl(path="mine.jsonl", label="label").load(tmp_path)
+
+
+def test_a_score_that_is_no_number_is_refused_with_its_line(tmp_path):
+    (tmp_path / "pairs.csv").write_text("a,b,s\nx,y,0.5\nu,v,much\n")
+    with pytest.raises(DataError, match="line 3: the score 'much' is no number"):
+        Csv(path="pairs.csv", training="pairs.csv", text="a", other="b", score="s").load(tmp_path)
+
+
+def test_a_table_says_what_it_is_for():
+    with pytest.raises(ValueError, match="give `label`, or `other` and `score`"):
+        Csv(path="a.csv")

@@ -1,0 +1,64 @@
+"""Weights in 8 and 4 bits, on a graph whose rounding can be worked out by hand."""
+
+import pytest
+import torch
+
+from harness.artifacts.openvino import import_openvino
+from harness.forms import Form, Subject
+from harness.lowering import lower
+from harness.methods.quantization.weight_only import WeightOnly
+from harness.runtimes.openvino import OpenVino
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+
+@pytest.fixture
+def subject():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(256, 128), torch.nn.ReLU(), torch.nn.Linear(128, 64))
+    return Subject(Form.TORCH, model.eval(), (torch.randn(2, 256, generator=torch.Generator().manual_seed(1)),))
+
+
+def evidence(subject, folder):
+    folder.mkdir()
+    OpenVino().save(subject, folder)
+    return OpenVino().load(folder, 1).evidence()
+
+
+def outputs(subject):
+    compiled = import_openvino().compile_model(subject.model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return torch.from_numpy(next(iter(compiled([subject.example[0].numpy()]).values())))
+
+
+def test_eight_bits_leave_outputs_within_the_rounding_of_a_row(subject, tmp_path):
+    lowered = lower(subject, Form.OPENVINO)
+    before, expected = evidence(lowered, tmp_path / "float"), outputs(lowered)
+    method = WeightOnly()
+    compressed = method.apply(lowered, None)
+    after = evidence(compressed, tmp_path / "int8")
+    assert method.contradictions(before, after) == []
+    assert after.share("uint8", "int8") == 1.0
+    weight = subject.model[2].weight.detach()
+    # Half a step of the last layer's rows, times what enters it, bounds the error from that layer alone.
+    step = (weight.max(1).values - weight.min(1).values) / 255
+    hidden = torch.relu(subject.model[0](subject.example[0])).detach().abs().sum(1)
+    bound = 0.5 * step[None] * hidden[:, None]
+    assert ((outputs(compressed) - expected).abs() <= 2 * bound).all()
+
+
+def test_four_bits_are_stored_where_asked_for_and_eight_do_not_claim_them(subject, tmp_path):
+    lowered = lower(subject, Form.OPENVINO)
+    before = evidence(lowered, tmp_path / "float")
+    method = WeightOnly(bits=4, group_size=64, all_layers=True)
+    after = evidence(method.apply(lowered, None), tmp_path / "int4")
+    assert after.share("uint4", "int4") == 1.0
+    assert method.contradictions(before, after) == []
+    assert method.contradictions(before, before) == [
+        f"none of the {256 * 128 + 128 * 64:,} weight elements is stored in 4 bits"
+    ]
+
+
+def test_groups_are_for_four_bits():
+    with pytest.raises(ValueError, match="group_size and all_layers are for 4 bits"):
+        WeightOnly(bits=8, group_size=64)
