@@ -147,7 +147,7 @@ def test_another_order_for_the_other_model_is_refused(bench: LocalBench) -> None
         (lambda out, call: out[:-1], "left 7[58] rows of 'ranked' for 80 samples"),
         (lambda out, call: out / 0, "the float model answers with NaN or infinity after 0 of 80 samples"),
         (lambda out, call: out * (1 + call / 100), "the reloaded float model answers the same input otherwise"),
-        (lambda out, call: out[:, 0], r"image classification needs logits of shape \(batch, classes\)"),
+        (lambda out, call: out[:, 0], r"image-classification needs logits of shape \(batch, classes\)"),
     ],
     ids=["fewer outputs", "not a number", "drifting", "no logits"],
 )
