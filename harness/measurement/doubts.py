@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -111,20 +112,28 @@ def noise_floor(timings: Timings, confidence: float) -> float:
     return max(control.upper, 1 / control.lower if control.lower > 0 else math.inf) - 1
 
 
-def undecided(timings: Timings, limits: Iterable[float], confidence: float) -> bool:
-    """Whether any limit on the ratio of times lies within the interval, or within reach of a doubt.
+def undecided(timings: Timings, limits: Iterable[float], confidence: float) -> Literal["", "noise", "outside"]:
+    """What keeps a limit on the ratio of times from being decided; empty where all of them are.
 
     Args:
         timings: what was timed so far.
         limits: on compressed ÷ float of times, whatever the figure is.
         confidence: of each bound.
+
+    Returns:
+        ``noise`` where a limit lies within the interval or the reach of this run's own noise, which more blocks may
+        settle; ``outside`` where only what others did stands between.
     """
     sought = [1 / limit if timings.rate else limit for limit in limits]
     if not sought:
-        return False
+        return ""
     ratio, doubts = timings.ratio(confidence), found(timings, confidence)
-    return any(
-        ratio.lower <= limit <= ratio.upper
-        or any(doubt.covers(ratio.lower, ratio.estimate, ratio.upper, limit) for doubt in doubts)
-        for limit in sought
-    )
+
+    def reached(limit: float, *, whole: bool) -> bool:
+        return any(
+            doubt.covers(ratio.lower, ratio.estimate, ratio.upper, limit) for doubt in doubts if doubt.whole is whole
+        )
+
+    if any(ratio.lower <= limit <= ratio.upper or reached(limit, whole=False) for limit in sought):
+        return "noise"
+    return "outside" if any(reached(limit, whole=True) for limit in sought) else ""

@@ -26,6 +26,8 @@ MOST_READINGS = 200
 # One reading of the clock spans so much: as many calls as it takes, and so many steps of the clock at least.
 READING_NS, READING_TICKS = 100_000, 1000
 FIRST_BLOCKS, MAX_LOOKS = 10, 8
+# Looks after which a verdict that only load from outside keeps back is given up.
+PATIENCE = 3
 # A reading during which the process lost its processor is taken again, this many readings for each that is wanted.
 ATTEMPTS = 4
 WARM_UP_S = 0.3
@@ -90,7 +92,10 @@ def sample(
                 overhead=empty + step / min(side.repeats for side in plan), level=level,
             )  # fmt: skip
             _require_work(timings, empty)
-            if not doubts.undecided(timings, limits, measure.confidence) or end.wall - start.wall > measure.latency_s:
+            open_for = doubts.undecided(timings, limits, measure.confidence)
+            # A burst of load is soon outweighed; what is still there after some looks will not be gone after more.
+            given_up = open_for == "outside" and planned >= PATIENCE * FIRST_BLOCKS
+            if not open_for or given_up or end.wall - start.wall > measure.latency_s:
                 break
     assert timings is not None
     return timings

@@ -130,7 +130,7 @@ def test_no_doubt_ever_turns_fail_into_pass_when_the_limit_is_tightened(
     assert order.index(states[1]) >= order.index(states[0])
     # And the sampler goes on exactly where the judge cannot say.
     bound = 1 / (1 / limit) if rate else limit
-    assert doubts.undecided(measured, [bound], 0.95) is (states[0] is State.INCONCLUSIVE)
+    assert bool(doubts.undecided(measured, [bound], 0.95)) is (states[0] is State.INCONCLUSIVE)
 
 
 def test_noise_without_bound_leaves_everything_open() -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,10 +234,31 @@ def test_the_load_of_others_is_measured_while_sampling() -> None:
     machine = Machine()
     calls = machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000))
     assert sampled(machine, *calls).load == 0
-    machine.others = 0.5
-    import os
+    machine.others = 0.5 * (os.cpu_count() or 1)
+    assert sampled(machine, *calls).load == pytest.approx(0.5)
 
-    assert sampled(machine, *calls).load == pytest.approx(0.5 / (os.cpu_count() or 1))
+
+def test_load_that_stays_is_not_waited_for_until_the_cap_and_a_burst_is_outweighed() -> None:
+    machine, cores = Machine(), os.cpu_count() or 1
+    calls = machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000))
+    # Others who take half of all may move 0.5 up to 0.5875.
+    machine.others = 0.5 * cores
+    stayed = sampled(machine, *calls, (0.55,))
+    assert stayed.n == timing.PATIENCE * timing.FIRST_BLOCKS
+    assert doubts.undecided(stayed, [0.55], 0.95) == "outside"
+    burst = Machine()
+    calls = burst.work("A", steady(4_000_000)), burst.work("B", steady(2_000_000))
+    others = itertools.chain([0.0, 0.08], itertools.repeat(0.08))
+    counted = burst.read
+
+    def read() -> Reading:
+        # Others worked for 0.08 s of all cores before the first look, and not since: 28 % of 0.28 s.
+        return replace(counted(), busy=counted().wall + next(others) * cores)
+
+    burst.read = read  # type: ignore[method-assign]
+    outweighed = sampled(burst, *calls, (0.54,))
+    assert outweighed.n == 2 * timing.FIRST_BLOCKS
+    assert doubts.undecided(outweighed, [0.54], 0.95) == ""
 
 
 def test_the_garbage_collector_is_left_as_it_was() -> None:
