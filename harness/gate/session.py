@@ -133,10 +133,13 @@ class GateSession:
                 continue
             known = set(items[0].known)
             candidate = _joined([left.candidate for left in items if left.candidate is not None])
-            if candidate.portable or candidate.machine:
-                updated[Path(root)][spec] = accepted(
-                    old, spec, case, candidate, known, reason, commit, set(items[0].cases)
-                )
+            if not candidate.portable and not candidate.machine:
+                continue
+            new = accepted(old, spec, case, candidate, known, reason, commit, set(items[0].cases))
+            if old is not None and new.model_dump(mode="json") == old.model_dump(mode="json"):
+                self._notes.append(f"baseline of {name}: nothing changed")
+            else:
+                updated[Path(root)][spec] = new
         for folder in sorted(updated):
             for path in baselines.write_all(folder, updated[folder]):
                 self._notes.append(f"baseline accepted: {path.relative_to(folder)}")

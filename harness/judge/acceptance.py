@@ -8,6 +8,14 @@ from datetime import date
 from typing import Any
 
 from harness.judge.baseline import Accepted, Baseline, CaseBaseline, Change, Machine
+from harness.judge.case import FLOAT_DRIFT
+from harness.judge.match import same_machine
+from harness.metrics.base import METRICS
+
+# So many sections of one machine are kept: a matrix of library versions fits in, every upgrade of the past does not.
+SECTIONS = 3
+# A time that is known this much more finely than the accepted one replaces it, even where both agree.
+FINER = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,11 @@ def accepted(
     commit: str,
     cases: set[str] | None = None,
 ) -> Baseline:
-    """A baseline with the candidate merged in: labels that were not run keep what they had.
+    """A baseline with the candidate merged in: labels that were not run, or are the same, keep what they had.
+
+    A count or an outcome is the same where nothing of it changed; a time, where both intervals overlap and the float
+    model is as fast as it was; other figures of a machine, within their metric's tolerance. What only noise moved is
+    not written, so that repeated updates neither pile up history nor creep away from what was once looked at.
 
     Args:
         old: the file's content; None where there is none yet.
@@ -55,28 +67,32 @@ def accepted(
     baseline = old or Baseline(spec=spec)
     before = baseline.cases.get(case, CaseBaseline())
     here = before.machines.get(candidate.fingerprint)
-    portable = {**before.portable, **candidate.portable}
-    machine = {**(here.labels if here is not None else {}), **candidate.machine}
+    held = here.labels if here is not None else {}
+    fresh = {label: new for label, new in candidate.portable.items() if not _same(before.portable.get(label), new)}
+    timed = {label: new for label, new in candidate.machine.items() if not _same(held.get(label), new, machine=True)}
+    portable, machine = {**before.portable, **fresh}, {**held, **timed}
     moved = {
-        label: (_value({**before.portable, **(here.labels if here is not None else {})}, label), new.value)
-        for label, new in sorted({**candidate.portable, **candidate.machine}.items())
+        label: (_value({**before.portable, **held}, label), new.value)
+        for label, new in sorted({**fresh, **timed}.items())
     }
+    today = date.today().isoformat()  # noqa: DTZ011 - the reviewer's day
     machines = {
         fingerprint: held.model_copy(update={"labels": _kept(held.labels, known)})
         for fingerprint, held in before.machines.items()
     }
-    if machine:
+    if timed:
         machines[candidate.fingerprint] = Machine(
-            environment=dict(candidate.environment), threads=candidate.threads, labels=_kept(machine, known)
+            environment=dict(candidate.environment),
+            threads=candidate.threads,
+            accepted=today,
+            labels=_kept(machine, known),
         )
+    change = Change(date=today, commit=commit, reason=reason, values=moved)
     case_baseline = CaseBaseline(
         portable=_kept(portable, known),
-        machines=machines,
+        machines=_newest(machines, candidate),
         evidence=dict(candidate.evidence) or before.evidence,
-        history=(
-            *before.history,
-            Change(date=date.today().isoformat(), commit=commit, reason=reason, values=moved),  # noqa: DTZ011 - the reviewer's day
-        ),
+        history=(*before.history, change) if moved else before.history,
     )
     kept = {name: entry for name, entry in baseline.cases.items() if cases is None or name in cases}
     return baseline.model_copy(update={"cases": {**kept, case: case_baseline}})
@@ -84,6 +100,34 @@ def accepted(
 
 def _kept(labels: Mapping[str, Accepted], known: set[str]) -> dict[str, Accepted]:
     return {label: entry for label, entry in sorted(labels.items()) if label in known}
+
+
+def _same(old: Accepted | None, new: Accepted, *, machine: bool = False) -> bool:
+    """Whether a figure is the one that was accepted, or differs from it by noise alone."""
+    if old is None or old.model_dump(mode="json") == new.model_dump(mode="json"):
+        return old is not None
+    if (old.metric, old.metric_version, old.kernels) != (new.metric, new.metric_version, new.kernels):
+        return False
+    if old.ratio is not None and new.ratio is not None:
+        (low, _, high), (lower, _, upper) = old.ratio, new.ratio
+        overlap = lower <= high and low <= upper
+        drift = abs((new.reference or 0.0) - (old.reference or 0.0)) > FLOAT_DRIFT * abs(old.reference or 0.0)
+        return overlap and not drift and upper - lower >= FINER * (high - low)
+    if machine and old.metric in set(METRICS):
+        return abs(new.value - old.value) <= METRICS[old.metric].tolerance * abs(old.value)
+    return False
+
+
+def _newest(machines: Mapping[str, Machine], candidate: Candidate) -> dict[str, Machine]:
+    """Without empty sections, and of this machine without all but the newest: its libraries are never those again."""
+    full = {fingerprint: held for fingerprint, held in machines.items() if held.labels}
+    ours = [
+        fingerprint
+        for fingerprint, held in full.items()
+        if same_machine(held.environment, held.threads, candidate.environment, candidate.threads)
+    ]
+    ours.sort(key=lambda one: (one == candidate.fingerprint, full[one].accepted), reverse=True)
+    return {fingerprint: held for fingerprint, held in full.items() if fingerprint not in ours[SECTIONS:]}
 
 
 def _value(labels: Mapping[str, Accepted], label: str) -> float | None:

@@ -66,6 +66,7 @@ class Machine(_Model):
 
     environment: dict[str, Any] = Field(description="for the reader: the fingerprint is what is compared")
     threads: int
+    accepted: str = Field(default="", description="day of the latest acceptance here; empty where it was not kept yet")
     labels: dict[str, Accepted]
 
 

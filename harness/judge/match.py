@@ -79,9 +79,15 @@ def held(baseline: CaseBaseline | None, label: str, fingerprint: str, here: Sett
 
 
 def _compatible(machine: Machine, accepted: Accepted, here: Setting) -> bool:
-    there, ours = machine.environment, here.environment.model_dump(mode="json")
-    same = all(there.get(name) == ours[name] for name in ("cpu", "instruction_sets", "system"))
-    return same and machine.threads == here.threads and accepted.kernels == here.kernels
+    ours = here.environment.model_dump(mode="json")
+    same = same_machine(machine.environment, machine.threads, ours, here.threads)
+    return same and accepted.kernels == here.kernels
+
+
+def same_machine(there: Mapping[str, Any], threads_there: int, here: Mapping[str, Any], threads_here: int) -> bool:
+    """Whether two environments differ in no more than versions and cores."""
+    alike = all(there.get(name) == here.get(name) for name in ("cpu", "instruction_sets", "system"))
+    return alike and threads_there == threads_here
 
 
 def differing(there: Mapping[str, Any], here: Environment) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -171,24 +173,78 @@ def test_an_update_under_xdist_equals_a_serial_one(life: Project, accepted: Run,
 def test_a_killed_update_leaves_whole_files_and_a_later_one_goes_through(life: Project, accepted: Run) -> None:
     """Killed between two renames: one baseline is the new one, the other still the old one, and both are whole."""
     names, old = ("life/good", "life/other"), stored(life)
+    sizes = {name: baseline(life, name)["portable"]["size_mb"]["value"] for name in names}
+    for name in names:
+        # Accepted once with another size: an update that changes nothing would write nothing.
+        path = life.root / "baselines" / f"{name}.json"
+        path.write_text(path.read_text().replace(f'"value": {sizes[name]}', f'"value": {2 * sizes[name]}'))
+    doubled = stored(life)
     selected = [f"specs/{name}.yaml::size_mb" for name in names]
     try:
         killed = life.run(*selected, *ACCEPT, "killed", env={"KILL_AT": "2"})
         assert killed.code == -signal.SIGKILL
         reasons = {name: [change["reason"] for change in baseline(life, name)["history"]] for name in names}
         assert reasons == {"life/good": ["the first ones", "killed"], "life/other": ["the first ones"]}
-        assert stored(life)["life/other.json"] == old["life/other.json"]
+        assert stored(life)["life/other.json"] == doubled["life/other.json"]
 
         # A partial selection merges: what was not run keeps what it had.
         again = life.run(*selected, *ACCEPT, "once more")
         assert again.code == 0
         before, after = json.loads(old["life/other.json"])["cases"][""], baseline(life, "life/other")
         assert after["portable"]["top1"] == before["portable"]["top1"]
-        size = before["portable"]["size_mb"]["value"]
-        assert after["history"][1]["values"] == {"size_mb": [size, size]}
+        size = sizes["life/other"]
+        assert after["history"][1]["values"] == {"size_mb": [2 * size, size]}
+        # The other one was written before the kill, and has nothing new.
+        assert "baseline of life/good: nothing changed" in again.out
+        assert [change["reason"] for change in baseline(life, "life/good")["history"]] == ["the first ones", "killed"]
         assert again.report["orphaned_baselines"] == ["life/renamed"]
     finally:
         for name in stored(life).keys() - old.keys():
             (life.root / "baselines" / name).unlink()
         for name, content in old.items():
             (life.root / "baselines" / name).write_bytes(content)
+
+
+def test_an_update_that_changes_nothing_writes_nothing(life: Project, accepted: Run) -> None:
+    files = stored(life)
+    again = life.run("specs/life/good.yaml", *ACCEPT, "once more")
+    assert again.code == 0
+    assert "baseline of life/good: nothing changed" in again.out
+    assert stored(life) == files
+
+
+def test_an_improvement_offers_the_command_that_holds_it(life: Project, accepted: Run) -> None:
+    path = life.root / "baselines" / "life" / "good.json"
+    old, size = path.read_bytes(), baseline(life, "life/good")["portable"]["size_mb"]["value"]
+    try:
+        path.write_text(path.read_text().replace(f'"value": {size}', f'"value": {2 * size}'))
+        better = life.run("specs/life/good.yaml")
+        assert better.code == 0
+        assert "better than the baseline: life/good: size_mb" in better.out
+        assert [row["label"] for row in better.report["rows"] if row["improved"]] == ["size_mb"]
+        assert "can be tightened" in (life.root / "report" / "report.html").read_text()
+        offered = next(line for line in better.out.splitlines() if "to hold what was gained: pytest " in line)
+        _, *arguments = shlex.split(offered.partition(": ")[2])
+        assert arguments == ["specs/life/good.yaml::size_mb", *ACCEPT, "…"]
+        held = life.run(*arguments)
+        assert held.code == 0
+        assert baseline(life, "life/good")["portable"]["size_mb"]["value"] == size
+        assert baseline(life, "life/good")["history"][-1]["values"] == {"size_mb": [2 * size, size]}
+    finally:
+        path.write_bytes(old)
+
+
+def test_without_the_template_engine_the_run_says_which_extra_brings_it(life: Project, accepted: Run) -> None:
+    hidden = life.root / "hidden"
+    hidden.mkdir()
+    # An import hook before all others: as if the package were not there.
+    (hidden / "sitecustomize.py").write_text(
+        "import sys\nclass Hidden:\n    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'jinja2':\n            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Hidden())\n"
+    )
+    path = os.pathsep.join(filter(None, (str(hidden), os.environ.get("PYTHONPATH"))))
+    run = life.run("specs/life/good.yaml::evidence", env={"PYTHONPATH": path})
+    assert "no HTML page, which needs jinja2: pip install 'weighin[report]'" in run.out
+    assert run.out.count("report: ") == 1
+    assert run.report["rows"]

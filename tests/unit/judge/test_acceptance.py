@@ -2,7 +2,9 @@
 
 from datetime import date
 
-from harness.judge.acceptance import Candidate, accepted
+import pytest
+
+from harness.judge.acceptance import SECTIONS, Candidate, accepted
 from harness.judge.baseline import Accepted, Baseline
 
 
@@ -94,3 +96,74 @@ def test_a_case_that_the_spec_no_longer_has_is_dropped():
     new = accepted(old, "task/mine", "stays", candidate({"size_mb": 2.0}), {"size_mb"}, "second", "def", {"stays"})
     assert set(old.cases) == {"gone"}
     assert set(new.cases) == {"stays"}
+
+
+def timed(low: float, estimate: float, high: float, reference: float = 10.0) -> Accepted:
+    return Accepted(
+        metric="latency_ms", metric_version=1, value=estimate * reference, reference=reference, kernels="x86",
+        ratio=(low, estimate, high),
+    )  # fmt: skip
+
+
+def on(fingerprint: str, held: Accepted, **environment: object) -> Candidate:
+    given = {"cpu": "any", "instruction_sets": ["avx2"], "system": "Linux", **environment}
+    return Candidate({}, {"speed": held}, fingerprint, given, 1, {})
+
+
+def test_what_did_not_change_adds_nothing():
+    first = taken(None, candidate({"size": 2.0, "top1": 0.9}), ["size", "top1"])
+    assert taken(first, candidate({"size": 2.0, "top1": 0.9}), ["size", "top1"], reason="again") == first
+    some = taken(first, candidate({"size": 1.5, "top1": 0.9}), ["size", "top1"], reason="smaller").cases[""]
+    assert some.history[-1].values == {"size": (2.0, 1.5)}
+
+
+@pytest.mark.parametrize(
+    ("new", "kept"),
+    [
+        (timed(0.49, 0.51, 0.53), True),
+        # The intervals touch no more.
+        (timed(0.53, 0.54, 0.55), False),
+        (timed(0.40, 0.42, 0.44), False),
+        # Known four times as finely.
+        (timed(0.505, 0.51, 0.515), False),
+        # The machine itself became faster: its milliseconds hold no more.
+        (timed(0.49, 0.51, 0.53, reference=8.0), False),
+    ],
+)
+def test_a_time_that_only_noise_moved_is_the_one_that_was_accepted(new, kept):
+    first = taken(None, on("here", timed(0.48, 0.50, 0.52)), ["speed"])
+    again = taken(first, on("here", new), ["speed"], reason="again")
+    assert (again == first) is kept
+    assert len(again.cases[""].history) == (1 if kept else 2)
+
+
+def test_no_creep_however_often_noise_is_accepted():
+    baseline = taken(None, on("here", timed(0.48, 0.50, 0.52)), ["speed"])
+    for step in range(20):
+        worse = 0.50 + 0.005 * step
+        baseline = taken(baseline, on("here", timed(worse - 0.02, worse, worse + 0.02)), ["speed"])
+    # Each step is within noise of the last; what is accepted moved only where it was beyond noise of what stood there.
+    assert len(baseline.cases[""].history) == 3
+
+
+def test_memory_within_its_tolerance_is_the_same():
+    held = Accepted(metric="peak_memory_mb", metric_version=1, value=100.0, reference=200.0, kernels="x86")
+    first = taken(None, on("here", held), ["speed"])
+    assert taken(first, on("here", held.model_copy(update={"value": 100.5})), ["speed"]) == first
+    assert taken(first, on("here", held.model_copy(update={"value": 150.0})), ["speed"]) != first
+
+
+def test_of_one_machine_only_the_newest_sections_stay():
+    baseline = taken(None, on("elsewhere", timed(0.4, 0.5, 0.6), cpu="another"), ["speed"])
+    for version in range(SECTIONS + 3):
+        held = on(f"v{version}", timed(0.4, 0.5, 0.6), libraries={"torch": f"2.{version}"})
+        baseline = taken(baseline, held, ["speed"])
+        # Sections of one day are told apart by the one at hand alone; put the others back by a day each.
+        machines = {
+            name: one.model_copy(update={"accepted": f"2026-01-{int(name[1:]) + 1:02}"}) if name[0] == "v" else one
+            for name, one in baseline.cases[""].machines.items()
+        }
+        baseline = baseline.model_copy(
+            update={"cases": {"": baseline.cases[""].model_copy(update={"machines": machines})}}
+        )
+    assert set(baseline.cases[""].machines) == {"elsewhere", "v3", "v4", "v5"}
