@@ -82,6 +82,11 @@ class Metric(Options):
         ge=0,
         description="how far from the stored baseline is still no regression; the metric's default otherwise",
     )
+    because: str | None = Field(
+        default=None,
+        pattern=r"\S",
+        description="why the bounds are these: `audit` asks for a new one where they loosen",
+    )
 
     unit: ClassVar[str] = ""
     better: ClassVar[Better]

@@ -46,7 +46,7 @@ def editor_schema() -> Node:
             defs[f"{registry.family}.{name}"] = _part(defs[f"{registry.family}.{name}"], registry, name, part)
     # A bound means the same for every metric: said once, and referred to.
     first = _tidy(Metric.model_json_schema())["properties"]
-    defs |= {f"bounds.{name}": first[name] for name in (*BOUNDS, "regress")}
+    defs |= {f"bounds.{name}": first[name] for name in (*BOUNDS, "regress", "because")}
     defs |= {f"budgets.{name}": _metric(name) for name in METRICS}
     body = _tidy(raw)["properties"]
     body["budgets"] = _budgets(body["budgets"])
@@ -143,7 +143,7 @@ def _part(node: Node, registry: Registry[Any], name: str, part: type[Any]) -> No
         node["required"].remove("metric")
         for bound in senseless(part.better):
             del properties[bound]
-        for bound in (*BOUNDS, "regress"):
+        for bound in (*BOUNDS, "regress", "because"):
             if bound in properties:
                 properties[bound] = {"$ref": _ref(f"bounds.{bound}")}
     return node

@@ -88,12 +88,12 @@ def load(path: Path) -> SpecFile:
     _refuse_foreign(layers[0])
     merged = _body(layers[-1])
     for layer in reversed(layers[:-1]):
-        merged = _merge(merged, _body(layer))
+        merged = merge(merged, _body(layer))
     overrides = _named_cases(merged.pop("cases"), layers) if "cases" in merged else {"": {}}
     loaded: list[Case] = []
     found: dict[str, list[Placed]] = {}
     for name, changes in overrides.items():
-        spec, faults = _validated(_merge(merged, changes) if changes else merged, root)
+        spec, faults = _validated(merge(merged, changes) if changes else merged, root)
         found[name] = [_placed(layers, name, fault) for fault in faults]
         if spec is not None:
             loaded.append(Case(name, spec))
@@ -212,13 +212,13 @@ def _told(found: Mapping[str, Sequence[Placed]]) -> list[Problem]:
     ]
 
 
-def _merge(base: dict[str, Value], over: dict[str, Value]) -> dict[str, Value]:
+def merge(base: dict[str, Value], over: dict[str, Value]) -> dict[str, Value]:
     """Maps merge, null takes a key away, lists and plain values replace (RFC 7396, JSON merge patch)."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         if isinstance(value, dict) and isinstance(below, dict):
-            merged[key] = _merge(below, value)
+            merged[key] = merge(below, value)
         elif value is None and key in merged:
             del merged[key]
         else:
@@ -264,4 +264,4 @@ def shown(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-__all__ = ["MUST_FAIL", "SUFFIXES", "Case", "SpecFile", "id_of", "load", "root_of", "shown"]
+__all__ = ["MUST_FAIL", "SUFFIXES", "Case", "SpecFile", "id_of", "load", "merge", "root_of", "shown"]

@@ -52,7 +52,7 @@ def reference() -> str:
         "## Metrics (`budgets:`)",
         _metrics(),
         *(
-            _options(f"metrics.{name}", defs, f"### `{name}`: further options", (*BOUNDS, "regress"))
+            _options(f"metrics.{name}", defs, f"### `{name}`: further options", (*BOUNDS, "regress", "because"))
             for name in METRICS
         ),
         "## Bounds",

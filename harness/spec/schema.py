@@ -80,6 +80,11 @@ class Spec(Options):
     requires: Annotated[tuple[Annotated[str, NameOf(CAPABILITIES)], ...], Field(strict=False)] = Field(
         default=(), description="what a machine must have; elsewhere the spec is NOT RUN"
     )
+    because: str | None = Field(
+        default=None,
+        pattern=r"\S",
+        description="why the spec says what it says: `audit` asks for a new one where more than a bound loosens",
+    )
     expect_fail: Annotated[tuple[ExpectFail, ...], BeforeValidator(one_or_several), Field(strict=False)] = Field(
         default=(), description="failures that are borne until a day; one entry, or a list"
     )

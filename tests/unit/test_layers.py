@@ -19,6 +19,7 @@ LAYERS = {
     "judge": "judge",
     "proof": "mutants prove",
     "report": "report",
+    "audit": "audit",
     "gate": "gate",
     "entries": "plugin __main__ commands",
 }

@@ -1,0 +1,176 @@
+"""Two states of one case of a spec: what the newer one allows that the older one did not. Pure, on merged YAML.
+
+The values are compared as they were written, for a spec that an earlier version accepted need not be one to this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from harness.audit.finding import Loosened
+from harness.metrics.base import BOUNDS, METRICS
+from harness.spec.reader import Value, shorten
+from harness.spec.schema import Measure
+from harness.spec.tiers import TIERS
+
+Body = Mapping[str, Value]
+CEILINGS = ("max", "max_ratio", "max_drop", "max_rise", "reference_max")
+FLOORS = tuple(name for name in BOUNDS if name not in CEILINGS)
+# What decides which figures are compared with the bounds. `compress` does not: it is what is being judged.
+_MEASURED = ("task", "model", "data", "deploy")
+_DEFAULT: Body = {"deploy": {"runtime": "torch"}}
+_SAMPLED = ("seed", "threads", "batch")
+# Options of data that the evaluation does not see.
+_UNSEEN = ("calibration",)
+
+
+def loosened(old: Body, new: Body) -> Iterator[Loosened]:
+    """Everything that got looser in one case, each with the reason that its spec records for it."""
+    for change in _changes(old, new):
+        yield Loosened("", change.what, change.old, change.new, "", change.label, change.reason or said(old, new))
+
+
+def said(old: Body, new: Body) -> str | None:
+    """The reason that stands in the newer state, where the older one did not have it already."""
+    reason = new.get("because")
+    return reason if isinstance(reason, str) and reason.strip() and reason != old.get("because") else None
+
+
+def _changes(old: Body, new: Body) -> Iterator[Loosened]:
+    before, now = _budgets(old), _budgets(new)
+    renamed = _renamed(before, now)
+    for label, budget in before.items():
+        if renamed.get(label, label) in now:
+            yield from _budget(label, budget, now[renamed.get(label, label)])
+        else:
+            yield Loosened("", "budget", _bounds(budget), None, label=label)
+    for name in _MEASURED:
+        yield from _differing(name, old.get(name, _DEFAULT.get(name)), new.get(name, _DEFAULT.get(name)))
+    yield from _measure(_map(old.get("measure")), _map(new.get("measure")))
+    if _tier(new) > _tier(old):
+        yield Loosened("", "tier", TIERS[_tier(old)], TIERS[_tier(new)])
+    required = [name for name in _list(new.get("requires")) if name not in _list(old.get("requires"))]
+    if required:
+        yield Loosened("", "requires", _list(old.get("requires")), _list(new.get("requires")))
+    yield from _expected(old, new)
+
+
+def _budget(label: str, old: Body, new: Body) -> Iterator[Loosened]:
+    reason = said(old, new)
+    if old["metric"] != new["metric"]:
+        yield Loosened("", "metric", old["metric"], new["metric"], label=label, reason=reason)
+        return
+    for name in (*BOUNDS, "regress"):
+        was, now = (_tolerance(each) if name == "regress" else each.get(name) for each in (old, new))
+        if looser(name, was, now):
+            yield Loosened("", name, was, now, label=label, reason=reason)
+    for name in sorted({*old, *new} - {*BOUNDS, "regress", "metric", "because"}):
+        if old.get(name) != new.get(name):
+            yield Loosened("", name, old.get(name), new.get(name), label=label, reason=reason)
+
+
+def looser(name: str, old: Value, new: Value) -> bool:
+    """Whether a bound allows more than it did."""
+    if old is None or old == new:
+        return False
+    if not _number(old) or not _number(new):
+        return True
+    assert isinstance(old, (int, float))
+    assert isinstance(new, (int, float))
+    return new < old if name in FLOORS else new > old
+
+
+def _number(value: Value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _tolerance(budget: Body) -> Value:
+    """What `regress` is where it is not given; None, which nothing loosens, for a metric that is not installed."""
+    name = budget["metric"]
+    known = METRICS[name].tolerance if isinstance(name, str) and name in set(METRICS) else None
+    return budget.get("regress", known)
+
+
+def _renamed(before: Mapping[str, Body], now: Mapping[str, Body]) -> dict[str, str]:
+    """Labels that are gone, with a new label of the same metric; compared as one budget."""
+    found: dict[str, str] = {}
+    for label, budget in before.items():
+        fresh = [one for one in now if one not in before and one not in found.values()]
+        same = [one for one in fresh if now[one]["metric"] == budget["metric"]]
+        if label not in now and same:
+            # The one that loosens least.
+            found[label] = min(same, key=lambda one: len(list(_budget(label, budget, now[one]))))
+    return found
+
+
+def _differing(name: str, old: Value, new: Value) -> Iterator[Loosened]:
+    if not isinstance(old, dict) or not isinstance(new, dict) or old.get("source") != new.get("source"):
+        if old != new:
+            yield Loosened("", name, _short(old), _short(new))
+        return
+    for key in sorted({*old, *new} - set(_UNSEEN)):
+        if old.get(key) != new.get(key):
+            yield Loosened("", f"{name}.{key}", old.get(key), new.get(key))
+
+
+def _measure(old: Body, new: Body) -> Iterator[Loosened]:
+    was, now = (each.get("confidence", Measure().confidence) for each in (old, new))
+    if looser("min", was, now):
+        yield Loosened("", "measure.confidence", was, now)
+    for name in _SAMPLED:
+        default = Measure.model_fields[name].default
+        if old.get(name, default) != new.get(name, default):
+            yield Loosened("", f"measure.{name}", old.get(name, default), new.get(name, default))
+
+
+def _expected(old: Body, new: Body) -> Iterator[Loosened]:
+    before = {_foreseen(entry): entry for entry in _entries(old)}
+    for entry in _entries(new):
+        known = before.get(_foreseen(entry))
+        label, reason = str(entry.get("metric")), said(known or {}, entry)
+        if known is None:
+            yield Loosened("", "expect_fail", None, _short(entry), label=label, reason=reason)
+        elif str(entry.get("until")) > str(known.get("until")):
+            yield Loosened("", "expect_fail.until", known.get("until"), entry.get("until"), label=label, reason=reason)
+
+
+def _foreseen(entry: Body) -> tuple[str, ...]:
+    return tuple(str(entry.get(name)) for name in ("metric", "verdict", "bound", "says"))
+
+
+def _entries(body: Body) -> list[Body]:
+    given = body.get("expect_fail")
+    return [one for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)]
+
+
+def _budgets(body: Body) -> dict[str, dict[str, Value]]:
+    """Budgets by label, the metric named in each."""
+    return {
+        label: {"metric": label, **{key: value for key, value in budget.items() if value is not None}}
+        for label, budget in _map(body.get("budgets")).items()
+        if isinstance(budget, dict)
+    }
+
+
+def _bounds(budget: Body) -> Value:
+    return _short({name: budget[name] for name in BOUNDS if name in budget})
+
+
+def _tier(body: Body) -> int:
+    tier = body.get("tier", TIERS[0])
+    return TIERS.index(tier) if tier in TIERS else 0
+
+
+def _map(value: Value) -> dict[str, Value]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Value) -> list[Value]:
+    return value if isinstance(value, list) else []
+
+
+def _short(value: Value | Body) -> Value:
+    """A mapping as one line of text; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    return ", ".join(f"{key} {one if isinstance(one, str) else shorten(one)}" for key, one in value.items())

@@ -1,0 +1,44 @@
+"""One thing that got looser."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from harness.spec.reader import Value, shorten
+
+
+@dataclass(frozen=True)
+class Loosened:
+    """One thing that got looser.
+
+    Attributes:
+        spec: its id now; the one it had where it is gone.
+        what: the key that loosened (``max_ratio``, ``tier``), or what is gone; baselines say so first.
+        old, new: the two values; None where there was, or is, nothing.
+        case, label: empty where the whole spec, or the whole case, is meant.
+        reason: as it is recorded since the revision; None where none is.
+    """
+
+    spec: str
+    what: str
+    old: Value
+    new: Value
+    case: str = ""
+    label: str = ""
+    reason: str | None = None
+
+    def of(self, spec: str, case: str) -> Loosened:
+        """The same, said of a spec and a case."""
+        return replace(self, spec=spec, case=case)
+
+    def __str__(self) -> str:
+        item = f"{self.spec}{f'::{self.label}' if self.label else ''}{f'[{self.case}]' if self.case else ''}"
+        return f"{item}: {self.what} {_shown(self.old)} → {_shown(self.new)}"
+
+    def document(self) -> dict[str, Value]:
+        """As JSON."""
+        return asdict(self)
+
+
+def _shown(value: Value) -> str:
+    return "none" if value is None else value if isinstance(value, str) else shorten(value)

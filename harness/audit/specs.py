@@ -1,0 +1,88 @@
+"""The cases of a spec on one side of the comparison: stems resolved there, cases merged, nothing validated."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from harness.audit.revision import Side
+from harness.errors import SpecError
+from harness.spec.load import MUST_FAIL, SUFFIXES, merge
+from harness.spec.reader import Value, parse
+
+Body = dict[str, Value]
+
+
+@dataclass
+class Specs:
+    """Reads the specs of one side; each stem once."""
+
+    side: Side
+    _bodies: dict[str, Body | None] = field(default_factory=dict)
+
+    def paths(self) -> dict[str, str]:
+        """Id → path of every spec that gates: neither a stem nor there to fail."""
+        return {spec_id(path): path for path in sorted(self.side.files()) if gates(path)}
+
+    def chain(self, path: str) -> tuple[bytes | None, ...]:
+        """The contents of a spec and of every stem that it extends, nearest first."""
+        found: list[bytes | None] = []
+        for at in self._chain(path):
+            found.append(self.side.read(at))
+        return tuple(found)
+
+    def cases(self, path: str) -> dict[str, Body]:
+        """Each case as it is after stems and cases are merged; a file without cases is one of no name.
+
+        Nothing where the file, or one that it extends, is no YAML that a spec is written in.
+        """
+        merged = self.file(path)
+        named = merged.pop("cases", None)
+        if not isinstance(named, dict):
+            return {"": merged} if merged else {}
+        return {name: merge(merged, changes if isinstance(changes, dict) else {}) for name, changes in named.items()}
+
+    def file(self, path: str) -> Body:
+        """What all cases of a file share, with its `cases`; empty where it cannot be read."""
+        merged: Body = {}
+        for at in reversed(self._chain(path)):
+            body = self._body(at)
+            if body is None:
+                return {}
+            merged = merge(merged, {key: value for key, value in body.items() if key != "extends"})
+        return merged
+
+    def _chain(self, path: str) -> list[str]:
+        chain = [path]
+        while isinstance(stem := (self._body(chain[-1]) or {}).get("extends"), str):
+            at = posixpath.normpath(posixpath.join(posixpath.dirname(chain[-1]), stem))
+            if at in chain:
+                break
+            chain.append(at)
+        return chain
+
+    def _body(self, path: str) -> Body | None:
+        if path not in self._bodies:
+            content = self.side.read(path)
+            try:
+                self._bodies[path] = None if content is None else parse(content.decode(), path).value
+            except (SpecError, UnicodeDecodeError):
+                self._bodies[path] = None
+        return self._bodies[path]
+
+
+def gates(path: str) -> bool:
+    """Whether a file is a spec that a run collects without being told its name."""
+    parts = PurePosixPath(path)
+    return (
+        parts.parts[0] == "specs"
+        and parts.suffix in SUFFIXES
+        and not parts.name.startswith(("_", "."))
+        and MUST_FAIL not in parts.parts
+    )
+
+
+def spec_id(path: str) -> str:
+    """The id of a spec, by its path from the project root."""
+    return PurePosixPath(path).relative_to("specs").with_suffix("").as_posix()

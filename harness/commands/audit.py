@@ -1,0 +1,71 @@
+"""`audit`: what got looser since a revision."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from harness.errors import SpecError
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "audit",
+        help="list what got looser since a git revision",
+        description="List every budget and baseline that got looser since a git revision, with old and new value and "
+        "the reason that is recorded. Exits 1 where a reason is missing, and 2 where there is nothing to compare with.",
+    )
+    parser.add_argument("revision", metavar="REV", help="a commit, a branch or a tag, for example origin/main")
+    parser.add_argument(
+        "--project",
+        metavar="DIR",
+        type=Path,
+        default=Path(),
+        help="the directory that holds specs/; this one by default",
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write what was found there too")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what loosened, one line each; the exit code."""
+    from harness.audit.compare import audit
+    from harness.audit.revision import AuditError
+
+    root = arguments.project.resolve()
+    if not (root / "specs").is_dir() and not (root / "baselines").is_dir():
+        print(f"{arguments.project} holds neither specs/ nor baselines/", file=sys.stderr)
+        return 2
+    try:
+        found = audit(root, arguments.revision)
+    except (AuditError, SpecError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    for one in found.loosened:
+        print(f"{one}\n    {one.reason or 'NO REASON IS RECORDED'}")
+    missing, total = len(found.unexplained), len(found.loosened)
+    if arguments.json is not None:
+        document = {
+            "version": 1,
+            "revision": arguments.revision,
+            "commit": found.commit,
+            "loosened": [one.document() for one in found.loosened],
+            "unexplained": missing,
+        }
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    since = f"since {arguments.revision} ({found.commit[:12]})"
+    if not total:
+        print(f"nothing is looser {since}")
+        return 0
+    print(f"{total} looser {since}, {missing or 'none'} without a reason")
+    if missing:
+        print(
+            "say why: `because:` in the budget, or in the spec; --reason when a baseline is accepted; where a file is "
+            "gone, `Budget-Reason: …` in the message of the commit that removed it",
+            file=sys.stderr,
+        )
+    return 1 if missing else 0
