@@ -368,7 +368,7 @@ def targets(found: Sequence[Cell]) -> list[str]:
         moved = max(busy, key=lambda cell: abs(cell.truth / cell.truth_idle - 1) / max(load_bias(cell.others), 1e-9))
         said.append(
             f"load moved the ratio of {moved.workload} ({moved.load}) by {moved.truth / moved.truth_idle - 1:+.1%}, "
-            f"the most beside what is allowed for it: {load_bias(moved.others):.1%} where others took {moved.others:.0%}"
+            f"most beside what is allowed for it: {load_bias(moved.others):.1%} where others took {moved.others:.0%}"
         )
     said.append(f"median time to a verdict: at most {max(cell.median_seconds for cell in found):.1f} s (target 10 s)")
     return said

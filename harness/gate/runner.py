@@ -32,6 +32,8 @@ from harness.run.pipeline import Pipeline, Run
 Key = tuple[str, str]
 # Of the log that a failed worker leaves, so much is shown at the failure; the report has more.
 LOG_LINES = 6
+# Seconds of waiting for the machine past which the end of a run says so.
+LONG_S = 2.0
 
 
 class CaseRunner:
@@ -76,7 +78,7 @@ class CaseRunner:
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
             told=_told(run, self._seen[key]),
-            notes=(*self._loaded(item, run, row), *self._finish(item, run)),
+            notes=(*(_waited(run, row) if first else ()), *self._loaded(item, run, row), *self._finish(item, run)),
         )
 
     def close(self) -> None:
@@ -154,6 +156,14 @@ def told(rows: Sequence[Verdict]) -> str:
     """Labels by verdict, as a clause: ``size_mb, top1 FAIL``."""
     states = dict.fromkeys(row.verdict for row in rows)
     return "; ".join(f"{', '.join(row.label for row in rows if row.verdict is state)} {state}" for state in states)
+
+
+def _waited(run: Run, row: Verdict) -> tuple[str, ...]:
+    """A run under xdist, or one on a plain log, has had no line that says so while it waited."""
+    seconds = run.result.waited
+    return (
+        (f"{name_of(row)} waited {seconds:.0f} s for other measurements of this machine",) if seconds >= LONG_S else ()
+    )
 
 
 def _busy(measured: Measurement | None) -> bool:

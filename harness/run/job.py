@@ -52,6 +52,9 @@ class Measured(BaseModel):
     contradictions: tuple[str, ...]
     kernels: str
     names: tuple[str, ...] = Field(default=(), description="what a report calls each evaluation sample")
+    waited: float = Field(
+        default=0.0, description="seconds for which other measurements of this machine were waited for"
+    )
 
 
 class Outcome(BaseModel):

@@ -68,6 +68,7 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
         contradictions=tuple(contradictions),
         kernels=spec.deploy.kernels(),
         names=tuple(evaluated.names) if evaluated is not None else (),
+        waited=bench.waited,
     )
     return mutation(job.mutant).document(measured)
 
@@ -80,7 +81,7 @@ def peak_bytes(job: Job, progress: Callable[[str], None]) -> int:
     spec.deploy.kernels()
     batch, _ = probe.read(folder)
     inputs = _repeated(batch, spec.measure.batch)
-    with machine(alone=False):
+    with machine(alone=False, waiting=lambda seconds: progress("waiting for a latency measurement to end")):
         progress(f"measuring the memory of the {job.side} artifact")
         before = _resident("VmRSS")
         # Forgets the peak so far, where the kernel lets us; else the peak of the imports stays in it.
@@ -114,6 +115,7 @@ class LocalBench(Bench):
         self.reference = self._side("reference")
         self.compressed = self._side("compressed")
         self.evaluated: Evaluation | None = None
+        self.waited = 0.0
 
     @property
     def _spec(self) -> Spec:
@@ -191,7 +193,10 @@ class LocalBench(Bench):
                 "the data changed after the model was compressed, so that the splits may overlap now: run it again"
             )
         require_named(split)
-        with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
+        with machine(
+            alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")
+        ) as waited:
+            self.waited += waited
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         require_paired(reference, compressed, split)
         require_resolution(spec, self._dataset)
@@ -262,7 +267,8 @@ class LocalBench(Bench):
         )
         with machine(
             alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")
-        ):
+        ) as waited:
+            self.waited += waited
             return sample(
                 reference, self._fault.call(compressed), _time_limits(limits, rate), self._spec.measure,
                 batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,

@@ -36,6 +36,9 @@ class Result(BaseModel):
     contradictions: tuple[str, ...] = ()
     kernels: str = ""
     names: tuple[str, ...] = ()
+    waited: float = Field(
+        default=0.0, description="seconds for which other measurements of this machine were waited for"
+    )
     artifact: dict[str, str] = Field(default_factory=dict)
     environment: Environment
     seconds: dict[str, float] = Field(default_factory=dict, description="seconds spent a stage; 0 where cached")

@@ -1,0 +1,70 @@
+"""A latency budget while another process holds the machine: it waits, says so, and goes on once the holder is gone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from project import Project
+
+from harness.run import lock
+
+fcntl = pytest.importorskip("fcntl")
+
+HOLDER = """
+import fcntl, sys, time
+lock = open(sys.argv[1], "a")
+fcntl.flock(lock, fcntl.LOCK_SH)
+print(flush=True)
+time.sleep(600)
+"""
+WAITS_S = 3.0
+
+
+def kill_once_someone_waits(holder: subprocess.Popen[str], path: Path) -> None:
+    """A process that waits for the machine to itself holds the gate meanwhile."""
+    with path.with_suffix(".gate").open("a") as gate:
+        while holder.poll() is None:
+            try:
+                fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(WAITS_S)
+                # Taken for an instant by everyone; held as long as this only by one that waits.
+                try:
+                    fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    holder.kill()
+                    return
+            fcntl.flock(gate, fcntl.LOCK_UN)
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")])
+def test_a_latency_budget_waits_for_the_machine_and_says_so(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    path = lock.lock_path()
+    assert path.parent == tmp_path
+    project.spec("fast", "compress: [{method: float16}]\nbudgets:\n  latency_ms: {max_ratio: 90.0}\n")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    watcher = threading.Thread(target=kill_once_someone_waits, args=(holder, path))
+    watcher.start()
+    try:
+        run = project.run(*arguments)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+        watcher.join(10)
+    assert run.verdicts()["fast::latency_ms"] == "PASS"
+    said = [line for line in run.out.splitlines() if line.startswith("fast waited ")]
+    assert len(said) == 1
+    assert int(said[0].split()[2]) >= WAITS_S - 1
