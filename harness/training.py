@@ -45,6 +45,10 @@ class Training(Options):
         default="none", description="affine: images are shifted by up to 1/16 and turned by up to 10 degrees"
     )
 
+    def steps(self, samples: int) -> int:
+        """Steps over a split of so many samples, all epochs together."""
+        return self.epochs * math.ceil(samples / self.batch)
+
     def rate(self, step: int, steps: int) -> float:
         """Learning rate at a step, as a share of its peak.
 
@@ -95,7 +99,7 @@ def train(
     with _trainable(model) as parameters, torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         optimizer = _optimizer(parameters, training)
-        steps = training.epochs * math.ceil(len(split) / training.batch)
+        steps = training.steps(len(split))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: training.rate(step, steps))
         generator = torch.Generator().manual_seed(seed)
         try:

@@ -61,3 +61,24 @@ class DropoutLeftOn(Method):
                 return self.model(torch.nn.functional.dropout(first, 0.1, training=True), *others)
 
         return replace(subject, model=Dropping(subject.model).eval())
+
+
+@METHODS.register
+class RegrownZeros(Method):
+    """Fault injection: put a weight too small to matter wherever one is zero, as training without the mask would.
+
+    Size, shapes and accuracy stay as they are, so only the evidence of the step before tells.
+    """
+
+    method: Literal["regrown-zeros"] = "regrown-zeros"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Replace zeros in every weight matrix."""
+        import torch
+
+        with torch.no_grad():
+            for part, name in weighted(subject.model).values():
+                weight = getattr(part, name)
+                weight.masked_fill_(weight == 0, 1e-9)
+        return replace(subject, model=subject.model)

@@ -15,7 +15,7 @@ from harness.report.document import Report
 ROOT = Path(__file__).parents[2]
 SPECS = sorted(path for path in (ROOT / "specs" / "must-fail").glob("*.yaml") if not path.name.startswith("_"))
 
-# spec → label, verdict, what its sentence says
+# spec, and its case where it has some → label, verdict, what its sentence says
 REASONS = {
     "does-nothing": ("evidence", "INVALID", "the compressed artifact equals the float one: nothing was compressed"),
     "identity-claims-speed": ("latency_ms", "FAIL", "limit 0.500"),
@@ -28,6 +28,11 @@ REASONS = {
     "float-at-chance": ("top1", "INVALID", "the float model is not proven better than chance"),
     "outputs-without-classes": ("size_mb", "INVALID", "has 11 outputs, and the data has 10 classes"),
     "draws-at-random": ("evidence", "INVALID", "the compressed model answers the same input otherwise"),
+    "zeros-regrown[optimal-brain-damage]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
+    "zeros-regrown[taylor]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
+    "zeros-regrown[gradual]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
+    "zeros-regrown[ticket]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
+    "zeros-regrown[n-m]": ("evidence", "INVALID", "0 of 48,000 weights in fc1.weight are zero"),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }
 
@@ -41,11 +46,15 @@ def rows(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[tuple[st
     )  # fmt: skip
     assert done.returncode == 1, done.stdout
     report = Report.model_validate_json((folder / "report.json").read_text())
-    return {(row.spec.removeprefix("must-fail/"), row.label): row for row in report.rows}
+    return {(_name(row.spec.removeprefix("must-fail/"), row.case), row.label): row for row in report.rows}
+
+
+def _name(spec: str, case: str | None) -> str:
+    return f"{spec}[{case}]" if case else spec
 
 
 def test_every_spec_states_its_reason() -> None:
-    assert {path.stem for path in SPECS} == set(REASONS)
+    assert {path.stem for path in SPECS} == {name.partition("[")[0] for name in REASONS}
 
 
 @pytest.mark.parametrize("spec", sorted(REASONS))

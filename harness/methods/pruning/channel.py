@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.layers import Names, chosen, weighted
+from harness.methods.pruning.structural import Criterion, importance, remove
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 
@@ -27,16 +26,21 @@ class ChannelPruning(Method):
 
     Layers that must keep equal widths (residual connections, depthwise convolutions) are pruned together. The layers
     that make the model's output are never pruned.
-    G. Fang et al., "DepGraph: Towards Any Structural Pruning", 2023, by its library torch-pruning; importance by norm:
-    H. Li et al., "Pruning Filters for Efficient ConvNets", 2017.
+    G. Fang et al., "DepGraph: Towards Any Structural Pruning", 2023, by its library torch-pruning. Importance by norm:
+    H. Li et al., "Pruning Filters for Efficient ConvNets", 2017; by first-order effect on the loss: P. Molchanov et
+    al., "Importance Estimation for Neural Network Pruning", 2019; by second-order effect: as optimal-brain-damage,
+    summed over a channel.
     """
 
     method: Literal["channel-pruning"] = "channel-pruning"
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     ratio: float = Field(gt=0, lt=1, description="share of channels to remove")
-    importance: Literal["l1", "l2", "random"] = Field(
-        default="l2", description="what a channel is worth: the norm of its weights, or nothing (the control)"
+    importance: Criterion = Field(
+        default="l2",
+        description="what a channel is worth: the norm of its weights, its first-order (taylor) or second-order "
+        "(hessian) effect on the loss, or nothing (the control)",
     )
+    samples: int = Field(default=512, ge=1, description="training samples that derivatives are taken on")
     scope: Literal["global", "layer"] = Field(
         default="layer", description="the share holds in each layer, or over all layers together"
     )
@@ -56,40 +60,13 @@ class ChannelPruning(Method):
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Prune, check that the outputs have their shapes, and train if asked to."""
-        import torch
-        import torch_pruning
-
         model: nn.Module = subject.model.eval()
-        shapes = _shapes(model, subject.example)
         layers = weighted(model)
-        ignored = _last(model, subject.example) | {layers[name][0] for name in chosen("keep", self.keep, layers)}
-        # Random importance draws from the global generator.
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(workshop.seed)
-            torch_pruning.BasePruner(
-                model,
-                subject.example,
-                importance=torch_pruning.importance.RandomImportance()
-                if self.importance == "random"
-                else torch_pruning.importance.MagnitudeImportance(p=int(self.importance[1:])),
-                global_pruning=self.scope == "global",
-                pruning_ratio=self.ratio,
-                max_pruning_ratio=self.most if self.scope == "global" else 1.0,
-                ignored_layers=list(ignored),
-                round_to=self.round_to,
-                # The library's defaults are dictionaries that all its pruners share.
-                in_channel_groups={},
-                out_channel_groups={},
-                num_heads={},
-            ).step()
-        try:
-            now = _shapes(model, subject.example)
-        except RuntimeError as error:
-            raise MethodError(f"channel-pruning left layers that do not fit together: {error}") from error
-        if now != shapes:
-            raise MethodError(
-                f"channel-pruning changed the outputs from {shapes} to {now}: name the layers that make them in `keep`"
-            )
+        kept = [layers[name][0] for name in chosen("keep", self.keep, layers)]
+        remove(
+            subject, importance(self.importance, model, workshop, self.samples), self.ratio, method=self.method,
+            seed=workshop.seed, scope=self.scope, most=self.most, round_to=self.round_to, keep=kept,
+        )  # fmt: skip
         if self.finetune is not None:
             finetune(model, self.finetune, workshop)
         return replace(subject, model=model.eval())
@@ -105,40 +82,3 @@ class ChannelPruning(Method):
                 f"({before.parameters:,} to {after.parameters:,})"
             ]
         return []
-
-
-def _shapes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> list[tuple[int, ...]]:
-    import torch
-
-    with torch.no_grad():
-        return [tuple(output.shape) for output in _tensors(model(*example))]
-
-
-def _last(model: nn.Module, example: tuple[torch.Tensor, ...]) -> set[nn.Module]:
-    """The layers whose results the model gives out, and the one that ran last."""
-    import torch
-
-    made: list[tuple[nn.Module, torch.Tensor]] = []
-    hooks = [
-        layer.register_forward_hook(lambda layer, _, output: made.append((layer, output)))
-        for layer in {layer for layer, name in weighted(model).values() if name == "weight"}
-    ]
-    try:
-        with torch.no_grad():
-            outputs = {output.untyped_storage().data_ptr() for output in _tensors(model(*example))}
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not made:
-        raise MethodError("channel-pruning: the model has no linear or convolution layer")
-    return {layer for layer, output in made if output.untyped_storage().data_ptr() in outputs} | {made[-1][0]}
-
-
-def _tensors(outputs: object) -> list[torch.Tensor]:
-    import torch
-
-    if isinstance(outputs, torch.Tensor):
-        return [outputs]
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    return [tensor for part in outputs for tensor in _tensors(part)] if isinstance(outputs, list | tuple) else []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from harness.methods.base import METHODS
+from harness.methods.base import METHODS, Workshop
 from harness.methods.pruning.unstructured import Unstructured
 
 if TYPE_CHECKING:
-    from torch.nn.utils.prune import BasePruningMethod
+    import torch
+    from torch import nn
 
 
 @METHODS.register
@@ -20,8 +22,8 @@ class MagnitudePruning(Unstructured):
 
     method: Literal["magnitude-pruning"] = "magnitude-pruning"
 
-    def pruning(self) -> type[BasePruningMethod]:
-        """By absolute value."""
-        from torch.nn.utils.prune import L1Unstructured
-
-        return L1Unstructured
+    def scores(
+        self, model: nn.Module, weights: Mapping[str, nn.Parameter], workshop: Workshop
+    ) -> dict[str, torch.Tensor]:
+        """Absolute values."""
+        return {name: weight.detach().abs() for name, weight in weights.items()}

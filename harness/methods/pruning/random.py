@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from harness.methods.base import METHODS
+from harness.methods.base import METHODS, Workshop
 from harness.methods.pruning.unstructured import Unstructured
 
 if TYPE_CHECKING:
-    from torch.nn.utils.prune import BasePruningMethod
+    import torch
+    from torch import nn
 
 
 @METHODS.register
@@ -20,8 +22,13 @@ class RandomPruning(Unstructured):
 
     method: Literal["random-pruning"] = "random-pruning"
 
-    def pruning(self) -> type[BasePruningMethod]:
-        """By chance."""
-        from torch.nn.utils.prune import RandomUnstructured
+    def scores(
+        self, model: nn.Module, weights: Mapping[str, nn.Parameter], workshop: Workshop
+    ) -> dict[str, torch.Tensor]:
+        """Chance."""
+        import torch
 
-        return RandomUnstructured
+        sizes = [weight.numel() for weight in weights.values()]
+        drawn = -torch.rand(sum(sizes), generator=torch.Generator().manual_seed(workshop.seed))
+        parts = zip(weights.items(), torch.split(drawn, sizes), strict=True)
+        return {name: part.view_as(weight) for (name, weight), part in parts}

@@ -1,25 +1,26 @@
-"""What pruning single weights has in common, whatever picks them."""
+"""What pruning single weights has in common, whatever scores them: one shot, or rounds with training between them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import Method, Trait, Workshop
-from harness.methods.layers import Names, below, chosen, multiplied, weighted
+from harness.methods.layers import Names
+from harness.methods.pruning.masks import Scope, missing_zeros, prunable, prune
+from harness.methods.pruning.schedules import Course, rounds
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
 
 if TYPE_CHECKING:
     import torch
-    from torch.nn.utils.prune import BasePruningMethod
+    from torch import nn
 
 
 class Unstructured(Method):
@@ -27,11 +28,15 @@ class Unstructured(Method):
 
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     sparsity: float = Field(gt=0, lt=1, description="share of weights to set to zero")
-    scope: Literal["global", "layer"] = Field(
-        default="global", description="the share holds over all layers together, or in each layer"
+    scope: Scope = Field(default="global", description="the share holds over all layers together, or in each layer")
+    rounds: int = Field(default=1, ge=1, le=100, description="prune in so many rounds, scoring anew in each")
+    course: Course = Field(
+        default="geometric",
+        description="how sparsity grows over the rounds: each takes the same share of what is left (geometric), the "
+        "same number (linear), or ever fewer (cubic)",
     )
     keep: Names = Field(default=(), description="layers, or modules with all their layers, to leave alone")
-    finetune: Training | None = Field(default=None, description="train afterwards; zeros stay zero")
+    finetune: Training | None = Field(default=None, description="train after each round; zeros stay zero")
 
     @property
     def leaves(self) -> frozenset[Trait]:
@@ -44,56 +49,23 @@ class Unstructured(Method):
         return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
 
     @abstractmethod
-    def pruning(self) -> type[BasePruningMethod]:
-        """What picks the weights: torch's own method, made with the number to prune."""
+    def scores(
+        self, model: nn.Module, weights: Mapping[str, nn.Parameter], workshop: Workshop
+    ) -> dict[str, torch.Tensor]:
+        """What each weight is worth: tensors of the weights' shapes; the least are pruned."""
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
-        """Prune, then train if asked to. The file does not shrink: zeros are stored like any other number."""
-        import torch
-
-        layers = weighted(subject.model)
-        kept = chosen("keep", self.keep, layers)
-        weights = [getattr(layer, parameter) for name, (layer, parameter) in layers.items() if name not in kept]
-        if not weights:
-            raise MethodError(f"{self.method}: no linear or convolution layer is left to prune")
-        # Torch's random pruning draws from the global generator.
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(workshop.seed)
-            for group in [weights] if self.scope == "global" else [[one] for one in weights]:
-                self._prune(group)
-        if self.finetune is not None:
-            finetune(subject.model, self.finetune, workshop)
+        """Prune and train in turn. The file does not shrink: zeros are stored like any other number."""
+        weights = prunable(subject.model, self.keep, self.method)
+        for index, sparsity in enumerate(rounds(self.sparsity, self.rounds, self.course)):
+            turn = replace(workshop, seed=workshop.seed * self.rounds + index)
+            if self.rounds > 1:
+                workshop.progress(f"round {index + 1} of {self.rounds}: {sparsity:.1%} zeros")
+            prune(weights, self.scores(subject.model, weights, turn), sparsity, self.scope)
+            if self.finetune is not None:
+                finetune(subject.model, self.finetune, turn)
         return replace(subject, model=subject.model.eval())
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """Fewer zeros than were asked for, over all layers or in one of them."""
-        held = [one for one in multiplied(after.tensors) if not below(one.name, self.keep)]
-        groups = [held] if self.scope == "global" else [[one] for one in held]
-        shapes = {one.name: one.shape for one in before.tensors}
-        smaller = any(shapes.get(one.name, one.shape) != one.shape for one in held)
-        hint = ". Channels were removed too, and zeros with them: remove channels first" if smaller else ""
-        sentences = []
-        for group in groups:
-            zeros, elements = sum(one.zeros for one in group), sum(one.elements for one in group)
-            if zeros < round(self.sparsity * elements):
-                where = "the pruned layers" if self.scope == "global" else group[0].name
-                sentences.append(
-                    f"{zeros:,} of {elements:,} weights in {where} are zero ({zeros / elements:.2%}), "
-                    f"and {self.sparsity:.2%} was asked for{hint}"
-                )
-        return sentences
-
-    def _prune(self, weights: list[torch.Tensor]) -> None:
-        """Zero the share of these weights, taken together, in place.
-
-        Only torch's criterion is used: its parametrization would keep the dense weights, and reorder the parameters.
-        """
-        import torch
-
-        flat = torch.cat([one.flatten() for one in weights])
-        pruning = self.pruning()(amount=round(self.sparsity * flat.numel()))  # type: ignore[call-arg]
-        mask: torch.Tensor = pruning.compute_mask(flat, torch.ones_like(flat))  # type: ignore[no-untyped-call]
-        parts = torch.split(mask, [one.numel() for one in weights])
-        for weight, part in zip(weights, parts, strict=True):
-            # A product would leave negative zeros, which are no zero bytes.
-            weight.masked_fill_(part.view_as(weight) == 0, 0)
+        return missing_zeros(before, after, self.sparsity, self.scope, self.keep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.data.base import Split
 from harness.errors import MethodError
 from harness.methods.batch_norm import reestimate
 from harness.training import Training, train
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from harness.methods.base import Workshop
+    from harness.training import Loss
 
 
 def kept_zero(model: nn.Module) -> Callable[[nn.Module], None]:
@@ -33,17 +35,43 @@ def kept_zero(model: nn.Module) -> Callable[[nn.Module], None]:
     return reset
 
 
-def finetune(model: nn.Module, training: Training, workshop: Workshop) -> None:
+def training_split(workshop: Workshop, asked: str) -> Split:
+    """The samples to train on.
+
+    Raises:
+        MethodError: the data has no training split; the sentence says what `asked` for it.
+    """
+    if workshop.data is None or workshop.data.train is None:
+        raise MethodError(f"{asked} needs data with a training split")
+    return workshop.data.train
+
+
+def finetune(
+    model: nn.Module,
+    training: Training,
+    workshop: Workshop,
+    *,
+    asked: str = "`finetune:`",
+    after_step: Callable[[nn.Module], None] | None = None,
+    loss: Loss | None = None,
+) -> None:
     """Train a pruned model further; its zeros stay, and its batch normalization is fitted to what it has become.
+
+    Args:
+        model: what to train.
+        training: options.
+        workshop: data, task, seed and progress.
+        asked: what asked for it, as a sentence names it.
+        after_step: replaces what keeps zeros: what is called after each step of the training.
+        loss: replaces the task's loss.
 
     Raises:
         MethodError: the data has no training split, or training fails.
     """
-    if workshop.data is None or workshop.data.train is None:
-        raise MethodError("`finetune:` needs data with a training split")
+    split = training_split(workshop, asked)
     train(
-        model, workshop.data.train, workshop.task, training,
-        seed=workshop.seed, progress=workshop.progress, after_step=kept_zero(model),
+        model, split, workshop.task, training, seed=workshop.seed, progress=workshop.progress,
+        after_step=after_step or kept_zero(model), loss=loss,
     )  # fmt: skip
     workshop.progress("averaging the statistics of batch normalization")
-    reestimate(model, workshop.data.train, batch=training.batch, seed=workshop.seed)
+    reestimate(model, split, batch=training.batch, seed=workshop.seed)

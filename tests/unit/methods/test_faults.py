@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from harness.errors import MethodError
-from harness.methods.faults import ShuffledWeights
+from harness.methods.faults import RegrownZeros, ShuffledWeights
+from harness.methods.pruning.magnitude import MagnitudePruning
 
 
 def changed(one: nn.Module, other: nn.Module) -> list[str]:
@@ -33,3 +34,13 @@ def test_unknown_layer_and_empty_model_are_refused(subject: Any, workshop: Any) 
         ShuffledWeights(layer="cov2").apply(subject(), workshop)
     with pytest.raises(MethodError, match="no linear or convolution layer"):
         ShuffledWeights().apply(subject(nn.ReLU()), workshop)
+
+
+def test_regrown_zeros_change_nothing_but_their_count(subject: Any, workshop: Any, weigh: Any, digits: Any) -> None:
+    sparse = MagnitudePruning(sparsity=0.5)
+    pruned = weigh(sparse.apply(subject(), workshop))
+    regrown = weigh(RegrownZeros().apply(sparse.apply(subject(), workshop), workshop))
+    assert (pruned.evidence.sparsity, regrown.evidence.sparsity) == (0.5, 0.0)
+    assert regrown.accuracy(digits) == pruned.accuracy(digits)
+    assert sparse.contradictions(pruned.evidence, pruned.evidence) == []
+    assert len(sparse.contradictions(pruned.evidence, regrown.evidence)) == 1

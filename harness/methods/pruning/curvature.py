@@ -1,0 +1,157 @@
+"""First and second derivatives of the loss by single weights, and the samples that they are taken on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+from harness.data.base import Batch, Split
+from harness.errors import MethodError
+from harness.methods.pruning.layer_calls import Call, matrix_layers, recorded
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from harness.methods.base import Workshop
+
+    Weights = Mapping[str, nn.Parameter]
+
+BATCH = 64
+# The exact diagonal takes one pass backwards an output.
+MOST_OUTPUTS = 1000
+LABELLED = ("image-classification", "text-classification")
+
+
+def samples(workshop: Workshop, count: int, size: int = BATCH) -> Iterator[Batch]:
+    """Batches of the first samples of the training split, in its order; of the calibration split where there is none.
+
+    Raises:
+        MethodError: the spec has no data.
+    """
+    if workshop.data is None:
+        raise MethodError("the derivatives of the loss are taken on data, and there is none")
+    split: Split = workshop.data.calibration if workshop.data.train is None else workshop.data.train
+    return islice(split.batches(min(size, count)), max(1, count // size))
+
+
+def squared_effects(model: nn.Module, weights: Weights, workshop: Workshop, count: int) -> dict[str, torch.Tensor]:
+    """What the loss would change by if a weight were zero, to first order, squared: ``(g w)^2``, the mean over batches.
+
+    P. Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019, eq. 8.
+    """
+    import torch
+
+    total, batches = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
+    with differentiable(weights.values()), torch.enable_grad():
+        for batch in samples(workshop, count):
+            batches += 1
+            gradients = torch.autograd.grad(workshop.task.loss(model, batch), list(weights.values()))
+            for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
+                total[name] += (gradient * weight.detach()) ** 2
+    return {name: one.detach() / batches for name, one in total.items()}
+
+
+def gauss_newton(
+    model: nn.Module, weights: Weights, workshop: Workshop, count: int, of: Literal["outputs", "loss"]
+) -> dict[str, torch.Tensor]:
+    """Diagonal of the Gauss-Newton matrix, with nothing drawn at random and nothing neglected in it; never negative.
+
+    Of the outputs: ``h_k = mean_n sum_c (d z_nc / d w_k)^2``, the Hessian of half the squared distance to the outputs
+    that the model gives now. It is that Hessian exactly, whatever the layers: the residuals are zero there.
+    Of the loss: ``h_k = mean_n sum_c p_nc (d log p_nc / d w_k)^2``, for the mean cross-entropy. It is the diagonal of
+    its Hessian wherever the outputs are piecewise linear in each single weight: networks of linear, convolution, ReLU,
+    max-pooling and (in evaluation) batch normalisation layers.
+
+    Raises:
+        MethodError: a layer is of an unknown kind, the outputs are too many, or the loss is no cross-entropy.
+    """
+    import torch
+
+    if of == "loss" and workshop.task.task not in LABELLED:
+        raise MethodError(
+            f"`curvature: loss` is that of a cross-entropy, and the task is {workshop.task.task}: use `outputs`"
+        )
+    layers = matrix_layers(model, weights, "the exact curvature")
+    total, seen = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
+    with differentiable(weights.values()), torch.enable_grad():
+        for batch in samples(workshop, count):
+            with recorded(layers) as calls:
+                values = _outputs(model, batch.inputs)
+            if of == "loss":
+                values = values.log_softmax(1) * (values.detach().softmax(1)).sqrt()
+            made = [call.output for some in calls.values() for call in some]
+            for output in range(values.shape[1]):
+                slopes = iter(
+                    torch.autograd.grad(values[:, output].sum(), made, retain_graph=True, materialize_grads=True)
+                )
+                for name, some in calls.items():
+                    total[name] += _squares(weights[name], [(call, next(slopes)) for call in some])
+            seen += len(values)
+    return {name: one.detach() / seen for name, one in total.items()}
+
+
+def hutchinson(model: nn.Module, weights: Weights, workshop: Workshop, count: int) -> dict[str, torch.Tensor]:
+    """Unbiased estimate of the diagonal of the Hessian of the task's loss: mean of ``z * (H z)``, z of random signs.
+
+    C. Bekas, E. Kokiopoulou, Y. Saad, "An estimator for the diagonal of a matrix", 2007, eq. 2. It serves any task, and
+    is noisy: its variance is the sum of the squared entries of a row beside the diagonal.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(workshop.seed)
+    chosen = list(weights.values())
+    total, batches = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
+    with differentiable(chosen), torch.enable_grad():
+        for batch in samples(workshop, count):
+            batches += 1
+            slopes = torch.autograd.grad(workshop.task.loss(model, batch), chosen, create_graph=True)
+            signs = [torch.randint(0, 2, one.shape, generator=generator).to(one.dtype) * 2 - 1 for one in chosen]
+            products = torch.autograd.grad(slopes, chosen, signs)
+            for name, sign, product in zip(weights, signs, products, strict=True):
+                total[name] += sign * product
+    return {name: one.detach() / batches for name, one in total.items()}
+
+
+@contextmanager
+def differentiable(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Lets parameters have gradients for a while: a model that was loaded for inference may ask for none."""
+    asked = [(one, one.requires_grad) for one in parameters]
+    try:
+        for one, _ in asked:
+            one.requires_grad_(True)
+        yield
+    finally:
+        for one, before in asked:
+            one.requires_grad_(before)
+
+
+def _outputs(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Everything that the model answers, shape (batch, outputs)."""
+    import torch
+
+    given = model(*inputs)
+    tensors = [given] if isinstance(given, torch.Tensor) else list(given.values() if isinstance(given, dict) else given)
+    joined = torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
+    if joined.shape[1] > MOST_OUTPUTS:
+        raise MethodError(
+            f"the model has {joined.shape[1]:,} outputs, and the exact curvature takes a pass backwards for each: "
+            "use `curvature: hutchinson`"
+        )
+    return joined
+
+
+def _squares(weight: torch.Tensor, calls: list[tuple[Call, torch.Tensor]]) -> torch.Tensor:
+    """Squared gradient of each sample by a layer's weight, summed over the samples."""
+    import torch
+
+    if len(calls) == 1 and calls[0][1].ndim == 2:
+        # A linear layer on one vector: the gradient is an outer product, and so is its square.
+        call, slope = calls[0]
+        return slope.square().T @ call.input.square()
+    gradient = torch.zeros(())
+    for call, slope in calls:
+        gradient = gradient + call.rows(slope) @ call.columns().transpose(2, 3)
+    return gradient.square().sum(0).reshape(weight.shape) if calls else torch.zeros_like(weight)

@@ -1,0 +1,100 @@
+"""N:M sparsity: of every M neighbouring weights, N are left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from harness.errors import MethodError
+from harness.evidence import Evidence, TensorFact
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.layers import Names, below, multiplied
+from harness.methods.pruning.masks import prunable
+from harness.methods.pruning.zeros import finetune
+from harness.training import Training
+
+if TYPE_CHECKING:
+    import torch
+
+
+@METHODS.register
+class NMSparsity(Method):
+    """Leave the N weights of greatest magnitude in every M neighbours along a layer's inputs, and set the rest to zero.
+
+    Layers whose number of inputs is no multiple of M stay dense. A. Mishra et al., "Accelerating Sparse Deep Neural
+    Networks", 2021, sections 3 and 4 (2:4, by magnitude, then trained again); A. Zhou et al., "Learning N:M
+    Fine-grained Structured Sparse Neural Networks From Scratch", 2021. Only hardware with kernels for the pattern gains
+    time by it: the runtimes here multiply the zeros.
+    """
+
+    method: Literal["n-m-sparsity"] = "n-m-sparsity"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    n: int = Field(default=2, ge=1, le=64, description="weights that are left of every `m`")
+    m: int = Field(default=4, ge=2, le=64, description="neighbours along the inputs (of a convolution: its channels)")
+    keep: Names = Field(default=(), description="layers, or modules with all their layers, to leave alone")
+    finetune: Training | None = Field(default=None, description="train afterwards; zeros stay zero")
+
+    @model_validator(mode="after")
+    def _fewer_than_all(self) -> NMSparsity:
+        if self.n >= self.m:
+            raise ValueError(f"n {self.n} leaves every one of m {self.m} weights; it must be less")
+        return self
+
+    @property
+    def leaves(self) -> frozenset[Trait]:
+        """Zeros among the weights."""
+        return frozenset({Trait.WORK, Trait.ZEROS})
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Values that weights share, where it trains."""
+        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Prune, then train if asked to."""
+        import torch
+
+        weights = prunable(subject.model, self.keep, self.method)
+        fitting = [one for one in weights.values() if one.shape[1] % self.m == 0]
+        if not fitting:
+            raise MethodError(f"{self.method}: no layer has a number of inputs that {self.m} divides")
+        workshop.progress(f"{self.n}:{self.m} in {len(fitting)} of {len(weights)} layers")
+        with torch.no_grad():
+            for weight in fitting:
+                weight.masked_fill_(pattern(weight.abs(), self.n, self.m), 0)
+        if self.finetune is not None:
+            finetune(subject.model, self.finetune, workshop)
+        return replace(subject, model=subject.model.eval())
+
+    def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
+        """Fewer zeros in a layer than the pattern has, or no layer that could bear it."""
+        held = [one for one in multiplied(after.tensors) if not below(one.name, self.keep)]
+        return missing_pattern(held, self.n, self.m)
+
+
+def pattern(scores: torch.Tensor, n: int, m: int) -> torch.Tensor:
+    """True on the `m` - `n` least scores of every `m` neighbours along the second axis, which `m` divides."""
+    import torch
+
+    moved = scores.movedim(1, -1)
+    groups = moved.reshape(*moved.shape[:-1], -1, m)
+    least = torch.sort(groups, dim=-1, stable=True).indices[..., : m - n]
+    gone = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, least, True)
+    return gone.flatten(-2).movedim(-1, 1)
+
+
+def missing_pattern(tensors: Sequence[TensorFact], n: int, m: int) -> list[str]:
+    """Sentences on layers that the pattern fits and that hold fewer zeros than it has."""
+    fitting = [one for one in tensors if one.shape[1] % m == 0]
+    if not fitting:
+        return [f"no layer has a number of inputs that {m} divides, so none can be {n}:{m} sparse"]
+    return [
+        f"{one.zeros:,} of {one.elements:,} weights in {one.name} are zero, "
+        f"and {n}:{m} sparsity leaves {one.elements * n // m:,} others"
+        for one in fitting
+        if one.zeros < one.elements * (m - n) // m
+    ]

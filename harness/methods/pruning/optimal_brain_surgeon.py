@@ -1,0 +1,205 @@
+"""Optimal Brain Surgeon, a layer at a time: what is left makes up for what goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from harness.errors import MethodError
+from harness.evidence import Evidence
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.layers import Names, below, multiplied
+from harness.methods.pruning.layer_calls import matrix_layers, recorded
+from harness.methods.pruning.masks import missing_zeros, prunable
+from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern
+from harness.methods.pruning.zeros import finetune
+from harness.training import Training
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from harness.data.base import Split
+
+BATCH = 64
+
+
+@METHODS.register
+class OptimalBrainSurgeon(Method):
+    """Prune each layer so that its answers to calibration data change least, and let its other weights make up for it.
+
+    Layer by layer, on the inputs that it gets from the layers pruned before it: ``H = sum x x^T``, the weights of least
+    ``w_q^2 / [H^-1]_qq`` go, and for each the others move by ``-w_q / [H^-1]_qq * H^-1 e_q``. Biases take part.
+    B. Hassibi, D. Stork, "Second Order Derivatives for Network Pruning: Optimal Brain Surgeon", 1993, eq. 5; layer by
+    layer: E. Frantar, S. P. Singh, D. Alistarh, "Optimal Brain Compression", 2022, section 4; a column at a time, with
+    one Hessian for all rows: E. Frantar, D. Alistarh, "SparseGPT", 2023, algorithm 1.
+    """
+
+    method: Literal["optimal-brain-surgeon"] = "optimal-brain-surgeon"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    needs_data: ClassVar[bool] = True
+    sparsity: float | None = Field(default=None, gt=0, lt=1, description="share of each layer's weights that goes")
+    n: int | None = Field(default=None, ge=1, le=64, description="instead: so many weights are left of every `m`")
+    m: int | None = Field(default=None, ge=2, le=64, description="neighbours along the inputs, of which `n` are left")
+    block: int = Field(default=128, ge=1, description="columns of a layer whose weights are chosen among at a time")
+    damping: float = Field(default=0.01, gt=0, le=1, description="added to H's diagonal, as a share of its mean")
+    keep: Names = Field(default=(), description="layers, or modules with all their layers, to leave alone")
+    finetune: Training | None = Field(default=None, description="train afterwards; zeros stay zero")
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> OptimalBrainSurgeon:
+        if (self.sparsity is None) == (self.n is None) or (self.n is None) != (self.m is None):
+            raise ValueError("give either `sparsity`, or `n` and `m`")
+        if self.n is not None and self.m is not None and (self.n >= self.m or self.block % self.m):
+            raise ValueError(f"n {self.n} must be less than m {self.m}, and m must divide block {self.block}")
+        return self
+
+    @property
+    def leaves(self) -> frozenset[Trait]:
+        """Zeros among the weights."""
+        return frozenset({Trait.WORK, Trait.ZEROS})
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Zeros that were made before: what is left makes up for what goes, the zeros too. And shared values."""
+        return frozenset({Trait.ZEROS, Trait.CODEBOOKS})
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Prune the layers in the order in which they run, then train if asked to."""
+        import torch
+
+        model: nn.Module = subject.model.eval()
+        if workshop.data is None:
+            raise MethodError(f"{self.method} calibrates on data, and there is none")
+        weights = prunable(model, self.keep, self.method)
+        layers = matrix_layers(model, weights, self.method)
+        with torch.no_grad():
+            order = _order(model, layers, subject.example)
+            for number, name in enumerate(order, 1):
+                workshop.progress(f"layer {number} of {len(order)}: {name}")
+                moments = second_moments(model, layers[name], workshop.data.calibration)
+                self._prune(layers[name], weights[name], moments)
+        if self.finetune is not None:
+            finetune(model, self.finetune, workshop)
+        return replace(subject, model=model.eval())
+
+    def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
+        """Fewer zeros in a layer than were asked for."""
+        if self.sparsity is not None:
+            return missing_zeros(before, after, self.sparsity, "layer", self.keep)
+        assert self.n is not None
+        assert self.m is not None
+        held = [one for one in multiplied(after.tensors) if not below(one.name, self.keep)]
+        return missing_pattern(held, self.n, self.m)
+
+    def _prune(self, layer: nn.Module, weight: nn.Parameter, moments: torch.Tensor) -> None:
+        """Prune one layer of (groups * rows, columns) weights, given its inputs' (groups, columns + 1, columns + 1)."""
+        import torch
+
+        if self.m is not None and weight.shape[1] % self.m:
+            return  # dense, as n-m-sparsity leaves it
+        bias: torch.Tensor | None = getattr(layer, "bias", None)
+        groups = len(moments)
+        # An N:M pattern runs along a convolution's channels, so these are made the neighbours.
+        matrices = weight.movedim(1, -1).reshape(groups, len(weight) // groups, -1)
+        taps = matrices.shape[-1] // weight.shape[1]
+        index = torch.arange(matrices.shape[-1]).view(weight.shape[1], taps).T.flatten()
+        for group, matrix in enumerate(matrices):
+            places = torch.cat([index, torch.tensor([len(index)])]) if bias is not None else index
+            hessian = moments[group][places][:, places]
+            rows = slice(group * len(matrix), (group + 1) * len(matrix))
+            start = matrix if bias is None else torch.cat([matrix, bias[rows, None]], dim=1)
+            done = surgery(start.double(), hessian, len(index), self._gone, self.block, self.damping)
+            shape = (len(matrix), *weight.movedim(1, -1).shape[1:])
+            weight[rows] = done[:, : len(index)].reshape(shape).movedim(-1, 1).to(weight.dtype)
+            if bias is not None:
+                bias[rows] = done[:, -1].to(bias.dtype)
+
+    def _gone(self, scores: torch.Tensor, past: int) -> torch.Tensor:
+        """Which weights of a block go, by their scores; `past` columns are done."""
+        import torch
+
+        if self.n is not None and self.m is not None:
+            return pattern(scores, self.n, self.m)
+        assert self.sparsity is not None
+        # Rounded over all columns up to the end of this block, so that the layer's share is exact.
+        rows, columns = scores.shape
+        done, before = round(self.sparsity * rows * (past + columns)), round(self.sparsity * rows * past)
+        gone = torch.zeros(rows * columns, dtype=torch.bool)
+        gone[torch.sort(scores.flatten(), stable=True).indices[: done - before]] = True
+        return gone.view(rows, columns)
+
+
+def second_moments(model: nn.Module, layer: nn.Module, split: Split) -> torch.Tensor:
+    """Sum of ``x x^T`` over all that a layer multiplies, with a last x of 1, shape (groups, columns + 1, columns + 1).
+
+    A convolution's columns run channel by channel, and within each over the window. In float64.
+    """
+    import torch
+
+    total: torch.Tensor | None = None
+    for batch in split.batches(BATCH):
+        with recorded({"": layer}) as calls:
+            model(*batch.inputs)
+        for call in calls[""]:
+            columns = call.columns().double()
+            ones = torch.ones_like(columns[:, :, :1])
+            flat = torch.cat([columns, ones], dim=2).permute(1, 2, 0, 3).flatten(2)
+            product = flat @ flat.transpose(1, 2)
+            total = product if total is None else total + product
+    if total is None:
+        raise MethodError("optimal-brain-surgeon: a layer never ran on the calibration data")
+    return total
+
+
+def surgery(
+    matrix: torch.Tensor,
+    hessian: torch.Tensor,
+    prunable_columns: int,
+    choose: Callable[[torch.Tensor, int], torch.Tensor],
+    block: int,
+    damping: float,
+) -> torch.Tensor:
+    """Prune a matrix column by column; whatever stands to the right of a weight that goes makes up for it.
+
+    SparseGPT's algorithm 1. Where what goes are the first columns, nothing is approximate: the rest is then the least
+    squares solution without them.
+
+    Args:
+        matrix: weights, shape (rows, columns), float64.
+        hessian: second moments of the inputs, shape (columns, columns), float64.
+        prunable_columns: the columns after these, such as a bias, are never pruned.
+        choose: told the scores of a block and how many columns are before it, says which weights go.
+        block: columns that are chosen among at a time.
+        damping: added to the Hessian's diagonal, as a share of its mean.
+    """
+    import torch
+
+    left = matrix.clone()
+    damped = hessian + damping * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=hessian.dtype)
+    # Row j holds, right of the diagonal, column j of the inverse once all columns before j are gone, up to a factor.
+    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    for start in range(0, prunable_columns, block):
+        stop = min(start + block, prunable_columns)
+        gone = choose((left[:, start:stop] / factor.diagonal()[start:stop]) ** 2, start)
+        for column in range(start, stop):
+            lost = torch.where(gone[:, column - start], left[:, column], 0.0) / factor[column, column]
+            left[:, column:] -= lost[:, None] * factor[column, column:]
+            left[:, column].masked_fill_(gone[:, column - start], 0.0)
+    return left
+
+
+def _order(model: nn.Module, layers: Mapping[str, nn.Module], example: tuple[torch.Tensor, ...]) -> list[str]:
+    """The layers that run, in the order in which they first do."""
+    ran: list[str] = []
+    hooks = [layer.register_forward_hook(lambda *_, name=name: ran.append(name)) for name, layer in layers.items()]
+    try:
+        model(*example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(dict.fromkeys(ran))

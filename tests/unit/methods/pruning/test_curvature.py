@@ -1,0 +1,137 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from harness.data.base import Batch, Dataset, TensorSplit
+from harness.errors import MethodError
+from harness.methods.base import Workshop
+from harness.methods.pruning import curvature
+from harness.methods.pruning.masks import prunable
+from harness.tasks.base import Task
+
+
+def small() -> nn.Sequential:
+    """A network with every kind of layer that the exact diagonal knows: 8x8 images, four classes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3, stride=2, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Conv2d(4, 4, 3, padding=1, groups=2, bias=False),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16, 6),
+            nn.ReLU(),
+            nn.Linear(6, 4),
+        )
+        return model.double().eval()
+
+
+@pytest.fixture
+def some(workshop: Any) -> Workshop:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(40, 1, 8, 8, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 4, (40,), generator=generator)
+    split = TensorSplit(images, labels)
+    return replace(workshop, data=Dataset(calibration=split, evaluation=None, train=split))
+
+
+def hessian_diagonal(model: nn.Module, loss: Any) -> dict[str, torch.Tensor]:
+    """By autograd, one weight after another."""
+    weights = {name: one.detach() for name, one in prunable(model, (), "test").items()}
+    found = {}
+    for name, weight in weights.items():
+
+        def of(one: torch.Tensor, name: str = name) -> torch.Tensor:
+            return loss(lambda *inputs: functional_call(model, {**weights, name: one}, inputs))
+
+        whole = torch.autograd.functional.hessian(of, weight)
+        found[name] = whole.reshape(weight.numel(), weight.numel()).diagonal().view_as(weight)
+    return found
+
+
+def test_exact_diagonal_of_the_loss_is_autograds_hessian(some: Workshop) -> None:
+    model = small()
+    assert some.data is not None
+    batch = Batch((some.data.calibration.inputs,), some.data.calibration.targets)  # type: ignore[attr-defined]
+    expected = hessian_diagonal(model, lambda run: some.task.loss(run, batch))
+    found = curvature.gauss_newton(model, prunable(model, (), "test"), some, 40, "loss")
+    assert found.keys() == expected.keys()
+    for name, diagonal in expected.items():
+        torch.testing.assert_close(found[name], diagonal, rtol=1e-9, atol=1e-12)
+        assert (found[name] >= 0).all()
+    assert max(float(one.max()) for one in found.values()) > 1e-3
+
+
+def test_exact_diagonal_of_the_outputs_is_autograds_hessian_in_a_smooth_network(some: Workshop) -> None:
+    """With tanh the loss's Gauss-Newton diagonal is no Hessian any more; that of the outputs still is."""
+    model = nn.Sequential(*(nn.Tanh() if isinstance(part, nn.ReLU) else part for part in small()))
+    assert some.data is not None
+    inputs: torch.Tensor = some.data.calibration.inputs  # type: ignore[attr-defined]
+    answers = model(inputs).detach()
+    expected = hessian_diagonal(model, lambda run: 0.5 * (run(inputs) - answers).square().sum(1).mean())
+    found = curvature.gauss_newton(model, prunable(model, (), "test"), some, 40, "outputs")
+    for name, diagonal in expected.items():
+        torch.testing.assert_close(found[name], diagonal, rtol=1e-9, atol=1e-12)
+
+
+def test_hutchinson_is_unbiased_with_the_variance_that_theory_gives(some: Workshop) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).double()
+    assert some.data is not None
+    batch = Batch((some.data.calibration.inputs,), some.data.calibration.targets % 2)  # type: ignore[attr-defined]
+    some = replace(some, data=Dataset(calibration=TensorSplit(batch.inputs[0], batch.targets), evaluation=None))
+    weights = prunable(model, (), "test")
+    whole = torch.autograd.functional.hessian(
+        lambda one: some.task.loss(lambda x: functional_call(model, {"1.weight": one}, (x,)), batch),  # type: ignore[arg-type]
+        weights["1.weight"].detach(),
+    ).reshape(128, 128)
+    draws = 400
+    found = [curvature.hutchinson(model, weights, replace(some, seed=seed), 40)["1.weight"] for seed in range(draws)]
+    variance = whole.square().sum(1) - whole.diagonal().square()
+    errors = (torch.stack(found).mean(0).flatten() - whole.diagonal()) / (variance / draws).sqrt()
+    assert float(errors.abs().max()) < 5
+    assert float(errors.square().mean()) == pytest.approx(1, abs=0.4)
+    assert not found[0].requires_grad
+
+
+def test_first_order_effects_are_squared_gradients_times_weights(some: Workshop) -> None:
+    model = small()
+    assert some.data is not None
+    batch = Batch((some.data.calibration.inputs,), some.data.calibration.targets)  # type: ignore[attr-defined]
+    weights = prunable(model, (), "test")
+    gradients = torch.autograd.grad(some.task.loss(model, batch), list(weights.values()))
+    found = curvature.squared_effects(model, weights, some, 40)
+    for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
+        torch.testing.assert_close(found[name], (gradient * weight.detach()) ** 2)
+
+
+class Detection(Task):
+    """A task whose loss is no cross-entropy."""
+
+    task: str = "object-detection"
+
+    def answers(self, outputs: Any) -> Any:
+        raise NotImplementedError
+
+    def loss(self, model: Any, batch: Any, label_smoothing: float = 0.0) -> Any:
+        raise NotImplementedError
+
+
+def test_what_has_no_exact_curvature_is_refused(some: Workshop) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model, wide = small(), nn.Sequential(nn.Flatten(), nn.Linear(64, 1001).double())
+        attention = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
+    with pytest.raises(MethodError, match="the task is object-detection: use `outputs`"):
+        curvature.gauss_newton(model, prunable(model, (), "test"), replace(some, task=Detection()), 40, "loss")
+    with pytest.raises(MethodError, match=r"in_proj_weight belongs to a MultiheadAttention: name it in `keep`"):
+        curvature.gauss_newton(attention, prunable(attention, (), "test"), some, 40, "outputs")
+    with pytest.raises(MethodError, match="the model has 1,001 outputs"):
+        curvature.gauss_newton(wide, prunable(wide, (), "test"), some, 40, "outputs")
