@@ -26,6 +26,8 @@ GIVEN: dict[str, list[dict[str, Any]]] = {
     "svd": [{"energy": 0.9}],
     "tucker": [{"energy": 0.9}],
     "cp": [{"energy": 0.9}],
+    "layer-dropping": [{"count": 1}],
+    "optimal-brain-surgeon": [{"sparsity": 0.5}, {"n": 2, "m": 4}],
     "distillation": [{}, {"student": Zoo(name="lenet5-digits")}],
     "lora": [{}, {"merge": False}],
 }
@@ -132,6 +134,14 @@ def verdict(first: str, second: str, *runtimes: str) -> str:
         ("svd", "magnitude-pruning", "composes"),
         ("magnitude-pruning", "qat", "composes"),
         ("svd", "qlora", "composes"),
+        ("network-slimming", "int8-static", "composes"),
+        ("head-pruning", "optimal-brain-surgeon", "composes"),
+        (
+            "magnitude-pruning",
+            "optimal-brain-surgeon",
+            "undoes the zeros that were made by step 1",
+        ),
+        ("channel-pruning", "lottery-ticket", "step 2 (lottery-ticket) undoes all that was done by step 1"),
         ("magnitude-pruning", "svd", "step 2 (svd) undoes the zeros that were made by step 1 (magnitude-pruning)"),
         ("int8-static", "svd", "step 2 (svd) takes torch module, but step 1 (int8-static) gives a quantized torch"),
         ("int8-static", "lora", "step 2 (lora) takes torch module, but step 1 (int8-static) gives a quantized torch"),
