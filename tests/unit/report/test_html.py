@@ -9,6 +9,7 @@ from harness.judge.verdict import Range, State, Verdict
 from harness.report.document import MAX_FLIPS, Blocks, CaseRecord, Flips, Report
 from harness.report.html import grouped, headline, machines, render, words, write
 from harness.run.environment import Environment
+from harness.spec.expectation import ExpectFail
 
 HOSTILE = '<script>alert("x")</script>'
 MACHINE = Environment(
@@ -255,3 +256,40 @@ def test_importing_the_module_imports_no_template_engine():
     code = "import sys, harness.report.html; print(sorted({'jinja2', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_missing_baseline_is_told_from_a_broken_budget():
+    rows = [row("s", "a", State.FAIL, unaccepted=True), row("s", "b", State.FAIL), row("s", "c", State.PASS)]
+    page = Page(render(report(rows, [])))
+    assert "1 of 3 checks pass: 2 fail (1 of them only for want of a baseline)." in page.text
+    assert page.text.count("FAIL no baseline") == 1
+    alone = Page(render(report(rows[:1], [])))
+    assert "0 of 1 checks pass: 1 fail (only for want of a baseline)." in alone.text
+
+
+def test_expected_failures_stand_with_their_terms_the_first_to_end_first():
+    def terms(until: str) -> ExpectFail:
+        given = {"metric": "top1", "verdict": "FAIL", "because": f"{HOSTILE} why", "owner": "mara", "until": until}
+        return ExpectFail.model_validate(given)
+
+    rows = [
+        row("s", "late", State.EXPECTED, expected=(terms("2027-01-31"),)),
+        row("s", "early", State.EXPECTED, case="w4", expected=(terms("2026-01-31"),)),
+    ]
+    page = Page(render(report(rows, [])))
+    assert f"s[w4] early FAIL 2026-01-31 mara {HOSTILE} why s late FAIL 2027-01-31 mara {HOSTILE} why" in page.text
+    assert page.count("tr", "expected-fail") == 2
+    assert "show-expected-fail" in page.ids
+    assert "Expected failures" not in Page(render(FULL)).text
+
+
+def test_what_can_be_tightened_is_listed_by_case():
+    rows = [
+        row("s", "a", State.PASS, improved=True),
+        row("s", "b", State.PASS),
+        row("s", "c", State.PASS, improved=True),
+    ]
+    page = Page(render(report(rows, [])))
+    assert "Baselines that can be tightened" in page.text
+    assert "s: a, c" in page.text
+    assert page.text.count("can be tightened") == 3

@@ -8,6 +8,7 @@ from _pytest.terminal import TerminalReporter
 
 from harness.judge.verdict import Range, State, Verdict
 from harness.report.terminal import write_table
+from harness.spec.expectation import ExpectFail
 
 
 def ratio(estimate: float) -> Range:
@@ -84,3 +85,16 @@ def test_why_something_was_not_run_is_told_once(pytestconfig: pytest.Config) -> 
     )
     lines = table(pytestconfig, 80, [TOP1, ELSEWHERE, second])
     assert lines[-2:] == ["2 NOT RUN, 1 PASS", "not run: vision/elsewhere[w4]: this machine has no cuda"]
+
+
+def test_an_expected_failure_is_shown_with_its_terms(pytestconfig: pytest.Config) -> None:
+    terms = {"metric": "size_mb", "verdict": "FAIL", "bound": "max_ratio", "because": "why", "owner": "mara"}
+    entry = ExpectFail.model_validate({**terms, "until": "2026-12-31"})
+    borne = SIZE.model_copy(update={"verdict": State.EXPECTED, "expected": (entry,)})
+    lines = table(pytestconfig, 80, [borne, TOP1])
+    assert lines[3].endswith("ratio ≤ 0.350   EXPECTED FAIL")
+    assert max(map(len, lines[:-1])) <= 80
+    assert lines[-2:] == [
+        "1 EXPECTED FAIL, 1 PASS",
+        "expected: vision/mine: size_mb FAIL (max_ratio) until 2026-12-31, mara: why",
+    ]
