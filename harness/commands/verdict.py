@@ -60,10 +60,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for name, text in (
         ("float", "outcomes of the float model"),
         ("compressed", "outcomes of the compressed model"),
+        ("target", "the right label, with --statistic"),
         ("unit", "sampling unit: samples of one unit (crops of a photo) are not independent; `unit` if there is one"),
         ("id", "what each sample is called; `id` if there is one, or else its line"),
     ):
         columns.add_argument(f"--{name}-column", metavar="NAME", help=text)
+    parser.add_argument(
+        "--statistic",
+        choices=("f1", "precision", "recall"),
+        help="judge this average over classes: the columns hold labels, beside the right ones in a column `target`",
+    )
     parser.add_argument("--label", default="outcome", help="what the sentence calls the figure")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON, with all that changed by id")
     parser.set_defaults(run=run)
@@ -77,18 +83,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     given = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in BOUNDS}
     columns = table.Columns(
-        arguments.float_column, arguments.compressed_column, arguments.unit_column, arguments.id_column
-    )
+        arguments.float_column, arguments.compressed_column, arguments.unit_column, arguments.id_column,
+        arguments.target_column,
+    )  # fmt: skip
     found: Table | str
     try:
         metric = budget({name: limit for name, limit in given.items() if limit is not None}, arguments.better)
-        found = table.read(arguments.pairs, columns)
+        found = table.read(arguments.pairs, columns, arguments.statistic)
     except (TableError, ValueError) as error:
         print(error, file=sys.stderr)
         return USAGE
     except DataError as error:
         found = str(error)
-    measured = found if isinstance(found, str) else found.pairs
+    measured = found if isinstance(found, str) else found.measured
     row = verdict(metric, measured, arguments.confidence, arguments.label)
     changed = {} if isinstance(found, str) else found.changed(higher_is_better=metric.better == "higher")
     _print(row, changed, as_json=arguments.json)

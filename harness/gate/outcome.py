@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.judge.acceptance import Candidate
 from harness.judge.verdict import State, Verdict
 from harness.report.document import CaseRecord
+from harness.report.tables import Outcomes
 
 # Exit codes past pytest's own: a measurement means nothing, or cannot tell yet.
 EXIT_BROKEN, EXIT_INVALID, EXIT_INCONCLUSIVE = 1, 10, 11
@@ -33,6 +34,7 @@ class Left(BaseModel):
         verdict: the row.
         nodeid: of the item.
         record: what stands behind the case; on the first item of a case that a process ran.
+        outcomes: every sample's outcomes, where a report is asked for; on the same item.
         candidate: what this label offers to a baseline, when baselines are updated.
         root: the project root.
         known: labels of the case, so that an update drops what the spec no longer has.
@@ -45,6 +47,7 @@ class Left(BaseModel):
     verdict: Verdict
     nodeid: str
     record: CaseRecord | None = None
+    outcomes: Outcomes | None = None
     candidate: Candidate | None = None
     root: str
     known: tuple[str, ...] = Field(default=())

@@ -23,6 +23,7 @@ from harness.measurement import Measurement, Timings
 from harness.measurement.doubts import LOAD_NOTICED
 from harness.report.document import record
 from harness.report.progress import Progress
+from harness.report.tables import outcomes
 from harness.report.terminal import name_of
 from harness.run.cache import Cache, default_folder
 from harness.run.environment import environment
@@ -46,6 +47,7 @@ class CaseRunner:
         fresh = config.getoption("no_cache") or self._strict
         self._pipeline = Pipeline(LocalExecutor(), None if fresh else Cache(default_folder()))
         self._export: Path | None = config.getoption("export")
+        self._reporting = config.getoption("weighin_report") is not None
         self._progress = progress
         self._selected: Mapping[Key, list[str]] = {}
         self._run: tuple[Key, Run] | None = None
@@ -69,10 +71,12 @@ class CaseRunner:
         self._seen.setdefault(key, []).append(row)
         first = key not in self._recorded
         self._recorded.add(key)
+        kept = outcomes(run.result) if first and self._reporting else None
         return Left(
             verdict=row,
             nodeid=item.nodeid,
-            record=record(run.result) if first else None,
+            record=record(run.result, kept) if first else None,
+            outcomes=kept,
             candidate=self._candidate(item, run, standing, row) if self._updating else None,
             root=str(item.file.root),
             known=tuple(item.case.spec.budgets),

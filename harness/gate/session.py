@@ -19,7 +19,7 @@ from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate, accepted
 from harness.judge.case import HOW_TO_ACCEPT
 from harness.judge.verdict import State
-from harness.report import document, html, summary
+from harness.report import document, html, summary, tables
 from harness.report.document import CaseRecord, Report
 from harness.report.terminal import name_of, write_table
 from harness.spec.load import SUFFIXES, id_of
@@ -107,6 +107,7 @@ class GateSession:
         folder: Path | None = self._config.getoption("weighin_report")
         if folder is not None:
             document.write(report, folder)
+            tables.write((left.outcomes for left in self._left if left.outcomes is not None), folder)
             page = html.write(report, folder)
             self._notes.append(f"report: {page or folder / 'report.json'}")
             if page is None:

@@ -50,6 +50,16 @@ class Labels(Base):
         """Sampling units."""
         return int(np.unique(self.units).size)
 
+    @property
+    def lost(self) -> np.ndarray[Any, Any]:
+        """Indices of samples that the float model named right and the compressed one wrong."""
+        return np.flatnonzero((self.labels_reference == self.targets) & (self.labels != self.targets))
+
+    @property
+    def won(self) -> np.ndarray[Any, Any]:
+        """Indices of samples that the compressed model named right and the float one wrong."""
+        return np.flatnonzero((self.labels_reference != self.targets) & (self.labels == self.targets))
+
     def against(self, earlier: Base) -> Labels | None:
         """Both runs' labels of the same samples."""
         if not isinstance(earlier, Labels) or earlier.data != self.data or earlier.labels.shape != self.labels.shape:

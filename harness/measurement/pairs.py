@@ -42,13 +42,20 @@ class Pairs(Base):
 
     @property
     def lost(self) -> np.ndarray[Any, Any]:
-        """Indices of samples that the float model got right and the compressed one wrong."""
-        return np.flatnonzero(self.outcomes_reference > self.outcomes)
+        """Indices of samples that the float model got right and the compressed one wrong; of scores, the most first."""
+        return self._changed(self.outcomes_reference, self.outcomes)
 
     @property
     def won(self) -> np.ndarray[Any, Any]:
-        """Indices of samples that the compressed model got right and the float one wrong."""
-        return np.flatnonzero(self.outcomes_reference < self.outcomes)
+        """Indices of samples that the compressed model got right and the float one wrong; of scores, the most first."""
+        return self._changed(self.outcomes, self.outcomes_reference)
+
+    @staticmethod
+    def _changed(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        found = np.flatnonzero(above > below)
+        if above.dtype == np.bool_:
+            return found
+        return found[np.argsort(below[found] - above[found], kind="stable")]
 
     @property
     def independent(self) -> bool:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from harness.errors import DataError, TableError, closest
+from harness.measurement.labels import Labels, Statistic
 from harness.measurement.pairs import Pairs
 
 # The columns of a table that this module writes, and what it looks for in one that names its columns.
-ID, UNIT, FLOAT, COMPRESSED = COLUMNS = ("id", "unit", "float", "compressed")
+ID, UNIT, TARGET, FLOAT, COMPRESSED = "id", "unit", "target", "float", "compressed"
 _WORDS = {"true": 1.0, "false": 0.0}
 _SEPARATORS = ",;\t"
 
@@ -30,32 +31,34 @@ class Columns:
             taken otherwise.
         unit: the sampling unit of each line; ``unit`` where there is such a column, or else each line is its own.
         id: what the sample is called; ``id`` where there is such a column, or else its line.
+        target: of labels, the right one; ``target`` where there is such a column.
     """
 
     reference: str | None = None
     compressed: str | None = None
     unit: str | None = None
     id: str | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True)
 class Table:
     """What a table holds: paired outcomes, and the name of each sample."""
 
-    pairs: Pairs
+    measured: Pairs | Labels
     names: tuple[str, ...]
 
     def changed(self, *, higher_is_better: bool = True) -> dict[str, list[str]]:
         """The samples on which the compressed model is worse than the float one (lost) and better (won), by name."""
-        worse, better = (self.pairs.lost, self.pairs.won)[:: 1 if higher_is_better else -1]
+        worse, better = (self.measured.lost, self.measured.won)[:: 1 if higher_is_better else -1]
         return {what: [self.names[index] for index in indices] for what, indices in (("lost", worse), ("won", better))}
 
 
-def read(path: Path, columns: Columns | None = None) -> Table:
+def read(path: Path, columns: Columns | None = None, statistic: Statistic | None = None) -> Table:
     """Read a table. Its first line names the columns where none of its cells is a number.
 
     Outcomes are right or wrong (bool) where both columns hold nothing but 0, 1, true and false, and scores (float64)
-    otherwise.
+    otherwise. With a statistic they are labels, which are compared with a third column.
 
     Raises:
         TableError: it is no table of outcomes: no such file or column, a line that is too short, text for a number.
@@ -70,7 +73,7 @@ def read(path: Path, columns: Columns | None = None) -> Table:
     if not rows:
         raise DataError(f"{path} is empty: nothing was measured")
     header = None if any(_number(cell) is not None for cell in rows[0][1]) else rows[0][1]
-    places = _places(path, header, len(rows[0][1]), columns or Columns())
+    places = _places(path, header, len(rows[0][1]), columns or Columns(), labels=statistic is not None)
     samples = rows[1:] if header is not None else rows
     if not samples:
         raise DataError(f"{path} names its columns and holds no sample: nothing was measured")
@@ -78,13 +81,7 @@ def read(path: Path, columns: Columns | None = None) -> Table:
     for line, row in samples:
         if len(row) <= widest:
             raise TableError(f"{path}:{line}: has {len(row)} of the {widest + 1} columns that are needed")
-    reference_at, compressed_at, unit_at, id_at = places
-    outcomes = [
-        np.array([_outcome(path, line, row[place], _title(header, place)) for line, row in samples])
-        for place in (reference_at, compressed_at)
-    ]
-    if np.isin(np.concatenate(outcomes), (0.0, 1.0)).all():
-        outcomes = [column.astype(bool) for column in outcomes]
+    reference_at, compressed_at, unit_at, id_at, target_at = places
     units = np.arange(len(samples))
     if unit_at is not None:
         # Numbered as they come up.
@@ -92,20 +89,43 @@ def read(path: Path, columns: Columns | None = None) -> Table:
         units = np.array([numbers.setdefault(row[unit_at], len(numbers)) for _, row in samples])
     names = tuple(row[id_at] if id_at is not None else f"line {line}" for line, row in samples)
     _require_single(path, [line for line, _ in samples], names)
-    pairs = Pairs(outcomes_reference=outcomes[0], outcomes=outcomes[1], units=units, data=str(path))
-    return Table(pairs, names)
+    if statistic is not None:
+        cells = np.array(
+            [[row[place or 0] for place in (target_at, reference_at, compressed_at)] for _, row in samples]
+        )
+        _, labels = np.unique(cells, return_inverse=True)
+        target, before, after = labels.reshape(cells.shape).T
+        return Table(
+            Labels(
+                statistic=statistic, targets=target, labels_reference=before, labels=after, units=units, data=str(path)
+            ),
+            names,
+        )
+    outcomes = [
+        np.array([_outcome(path, line, row[place], _title(header, place)) for line, row in samples])
+        for place in (reference_at, compressed_at)
+    ]
+    if np.isin(np.concatenate(outcomes), (0.0, 1.0)).all():
+        outcomes = [column.astype(bool) for column in outcomes]
+    return Table(Pairs(outcomes_reference=outcomes[0], outcomes=outcomes[1], units=units, data=str(path)), names)
 
 
-def write(path: Path, pairs: Pairs, names: Sequence[str]) -> None:
-    """Write outcomes as a table that `read` takes back: the columns ``id, unit, float, compressed``."""
-    plain = pairs.outcomes.dtype == np.bool_
-    sides = [(side.astype(int) if plain else side).tolist() for side in (pairs.outcomes_reference, pairs.outcomes)]
+def write(path: Path, measured: Pairs | Labels, names: Sequence[str]) -> None:
+    """Write a table that `read` takes back: ``id, unit, float, compressed``; of labels, ``target`` before the two."""
+    columns: dict[str, Sequence[object]] = {ID: names, UNIT: measured.units.tolist()}
+    if isinstance(measured, Labels):
+        sides = {TARGET: measured.targets, FLOAT: measured.labels_reference, COMPRESSED: measured.labels}
+    else:
+        plain = measured.outcomes.dtype == np.bool_
+        sides = {FLOAT: measured.outcomes_reference, COMPRESSED: measured.outcomes}
+        sides = {name: side.astype(int) if plain else side for name, side in sides.items()}
+    columns |= {name: side.tolist() for name, side in sides.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(zip(names, pairs.units.tolist(), *sides, strict=True))
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
     temporary.replace(path)
 
 
@@ -155,9 +175,9 @@ def _require_single(path: Path, lines: Iterable[int], names: Sequence[str]) -> N
 
 
 def _places(
-    path: Path, header: list[str] | None, width: int, asked: Columns
-) -> tuple[int, int, int | None, int | None]:
-    """Indices of the two outcomes, the unit and the id."""
+    path: Path, header: list[str] | None, width: int, asked: Columns, *, labels: bool
+) -> tuple[int, int, int | None, int | None, int | None]:
+    """Indices of the two outcomes, the unit, the id and the target."""
     if width < 2:
         raise TableError(f"{path}:1: has one column, and two are needed: an outcome of each model")
 
@@ -176,16 +196,20 @@ def _places(
         hint = f" Did you mean {near!r}?" if near else ""
         raise TableError(f"{path} has no column {name!r}; it has {', '.join(map(repr, header))}.{hint}")
 
-    unit, identity = place(asked.unit, UNIT), place(asked.id, ID)
+    unit, identity, target = place(asked.unit, UNIT), place(asked.id, ID), place(asked.target, TARGET)
+    if labels and target is None:
+        raise TableError(f"{path} has no column `target`, which labels are compared with: name it with --target-column")
+    if target is not None and not labels:
+        raise TableError(f"{path} holds labels beside their target: say with --statistic what is made of them")
     reference, compressed = place(asked.reference, FLOAT), place(asked.compressed, COMPRESSED)
-    left = [one for one in range(width) if one not in (unit, identity, reference, compressed)]
+    left = [one for one in range(width) if one not in (unit, identity, target, reference, compressed)]
     sides = [side if side is not None else (left.pop(0) if left else None) for side in (reference, compressed)]
     if sides[0] is None or sides[1] is None:
         raise TableError(f"{path} has one column of outcomes, and two are needed: float and compressed")
-    taken: list[Any] = [one for one in (*sides, unit, identity) if one is not None]
+    taken: list[Any] = [one for one in (*sides, unit, identity, target) if one is not None]
     if sides[0] == sides[1] or len(set(taken)) < len(taken):
         raise TableError(f"{path}: one column cannot serve for two: {', '.join(_title(header, one) for one in taken)}")
-    return sides[0], sides[1], unit, identity
+    return sides[0], sides[1], unit, identity, target
 
 
-__all__ = ["COLUMNS", "Columns", "Table", "read", "write"]
+__all__ = ["Columns", "Table", "read", "write"]

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.evidence import Evidence
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Pairs, Timings, doubts
+from harness.measurement import Labels, Pairs, Timings, doubts
+from harness.report.tables import Outcomes, place
 from harness.run.environment import Environment
 from harness.run.result import Result
 
@@ -72,6 +73,9 @@ class CaseRecord(_Model):
     log: str = ""
     flips: dict[str, Flips] = Field(default_factory=dict)
     blocks: dict[str, Blocks] = Field(default_factory=dict)
+    tables: dict[str, str] = Field(
+        default_factory=dict, description="label → table of every sample's outcomes, from where the report lies"
+    )
 
 
 class Report(_Model):
@@ -97,11 +101,11 @@ def wanting(rows: Sequence[Verdict]) -> str:
     return f" ({'' if unaccepted == failed else f'{unaccepted} of them '}only for want of a baseline)"
 
 
-def record(result: Result) -> CaseRecord:
-    """What the report keeps of a case's result."""
+def record(result: Result, kept: Outcomes | None = None) -> CaseRecord:
+    """What the report keeps of a case's result; the tables of what is kept besides are named."""
     flips, blocks = {}, {}
     for label, measured in result.measurements.items():
-        if isinstance(measured, Pairs) and result.names:
+        if isinstance(measured, (Pairs, Labels)) and result.names:
             flips[label] = Flips(
                 lost=tuple(result.names[index] for index in measured.lost[:MAX_FLIPS]),
                 won=tuple(result.names[index] for index in measured.won[:MAX_FLIPS]),
@@ -112,7 +116,8 @@ def record(result: Result) -> CaseRecord:
             blocks[label] = _blocks(measured)
     shared = {name: getattr(result, name) for name in CaseRecord.model_fields if name in Result.model_fields}
     log = result.failure.log if result.failure is not None else ""
-    return CaseRecord(**shared, flips=flips, blocks=blocks, log=log)
+    tables = {label: place(kept.spec, kept.case, label) for label in kept.measured} if kept is not None else {}
+    return CaseRecord(**shared, flips=flips, blocks=blocks, tables=tables, log=log)
 
 
 def _blocks(measured: Timings) -> Blocks:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from harness.__main__ import main
 from harness.judge.bounds import head, judge
@@ -92,6 +93,20 @@ def test_scores_and_units_are_judged_as_means_over_units(tmp_path, capsys):
     # Without the column, five times as many units are claimed.
     run(path, "--max-drop", 0.05, "--json")
     assert json.loads(capsys.readouterr().out)["n"] == 200
+
+
+def test_labels_are_judged_as_an_average_over_classes(tmp_path, capsys):
+    target = np.arange(600) % 3
+    value = np.where(np.arange(600) < 6, (target + 1) % 3, target)
+    path = tmp_path / "labels.csv"
+    rows = "\n".join(f"{a},{a},{b}" for a, b in zip(target, value, strict=True))
+    path.write_text(f"target,float,compressed\n{rows}\n")
+    assert run(path, "--max-drop", 0.05, "--statistic", "f1", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["value"] == pytest.approx(f1_score(target, value, average="macro"))
+    assert len(found["lost"]) == 6
+    assert run(path, "--max-drop", 0.05) == 2
+    assert "say with --statistic" in capsys.readouterr().err
 
 
 def test_lost_is_what_became_worse_whichever_way_is_better(tmp_path, capsys):

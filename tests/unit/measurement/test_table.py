@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from harness.errors import DataError, TableError
-from harness.measurement import Pairs
+from harness.measurement import Labels, Pairs
 from harness.measurement.table import Columns, read, write
 
 
@@ -24,7 +24,7 @@ def table(tmp_path: Path):
 
 
 def sides(found) -> tuple[list, list]:
-    return found.pairs.outcomes_reference.tolist(), found.pairs.outcomes.tolist()
+    return found.measured.outcomes_reference.tolist(), found.measured.outcomes.tolist()
 
 
 @pytest.mark.parametrize(
@@ -41,25 +41,25 @@ def sides(found) -> tuple[list, list]:
 def test_zeros_and_ones_are_right_or_wrong_however_they_are_written(table, text):
     found = table(text)
     assert sides(found) == ([True, True, False], [False, True, True])
-    assert found.pairs.outcomes.dtype == np.bool_
-    assert found.pairs.independent
+    assert found.measured.outcomes.dtype == np.bool_
+    assert found.measured.independent
     assert found.changed() == {"lost": [found.names[0]], "won": [found.names[2]]}
     assert found.changed(higher_is_better=False) == {"lost": [found.names[2]], "won": [found.names[0]]}
 
 
 def test_anything_else_is_a_score(table):
     found = table("a,b\n0.5,1\n1,0\n")
-    assert found.pairs.outcomes.dtype == np.float64
+    assert found.measured.outcomes.dtype == np.float64
     assert sides(found) == ([0.5, 1.0], [1.0, 0.0])
     # One side of zeros and ones alone makes no proportion.
-    assert table("1,0.25\n0,1e-3\n").pairs.outcomes_reference.dtype == np.float64
+    assert table("1,0.25\n0,1e-3\n").measured.outcomes_reference.dtype == np.float64
 
 
 def test_columns_are_chosen_by_name_or_number(table):
     text = "photo,right,old,new\np,1,0,1\nq,0,1,1\np,1,1,0\n"
     found = table(text, reference="old", compressed="new", unit="photo")
     assert sides(found) == ([False, True, True], [True, True, False])
-    assert (found.pairs.units.tolist(), found.pairs.n) == ([0, 1, 0], 2)
+    assert (found.measured.units.tolist(), found.measured.n) == ([0, 1, 0], 2)
     assert sides(table(text, reference="3", compressed="4")) == sides(found)
     assert sides(table("1,0,1\n0,1,1\n1,1,0\n", reference="2", compressed="3")) == sides(found)
 
@@ -120,8 +120,39 @@ def test_what_is_written_comes_back_bit_for_bit(tmp_path, data, n):
     write(tmp_path / "x.csv", sent, names)
     found = read(tmp_path / "x.csv")
     assert found.names == tuple(names)
-    assert found.pairs.units.tolist() == units.tolist()
+    assert found.measured.units.tolist() == units.tolist()
     plain = np.isin(columns, (0, 1)).all()
-    for one, other in zip(columns, (found.pairs.outcomes_reference, found.pairs.outcomes), strict=True):
+    for one, other in zip(columns, (found.measured.outcomes_reference, found.measured.outcomes), strict=True):
         assert other.dtype == (np.bool_ if plain else np.float64)
         assert one.astype(float).tolist() == other.astype(float).tolist()
+
+
+def test_labels_are_read_beside_their_target(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,target,float,compressed\na,cat,cat,dog\nb,dog,dog,dog\nc,dog,cat,dog\nd,10,10,9\n")
+    found = read(path, statistic="f1")
+    both = found.measured
+    assert isinstance(both, Labels)
+    expected = [["cat", "dog", "dog", "10"], ["cat", "dog", "cat", "10"], ["dog", "dog", "dog", "9"]]
+    names = sorted({one for column in expected for one in column})
+    for column, ours in zip(expected, (both.targets, both.labels_reference, both.labels), strict=True):
+        assert [names[index] for index in ours] == column
+    assert found.changed() == {"lost": ["a", "d"], "won": ["c"]}
+    # What was written comes back as the same figure.
+    write(tmp_path / "again.csv", both, found.names)
+    again = read(tmp_path / "again.csv", statistic="f1")
+    assert again.measured.drop(0.95) == both.drop(0.95)
+    assert again.names == found.names
+
+
+def test_labels_are_never_taken_for_scores_nor_scores_for_labels(table, tmp_path):
+    with pytest.raises(TableError, match="holds labels beside their target: say with --statistic"):
+        table("target,float,compressed\n1,1,2\n2,2,2\n")
+    (tmp_path / "plain.csv").write_text("float,compressed\n1,0\n")
+    with pytest.raises(TableError, match="no column `target`, which labels are compared with"):
+        read(tmp_path / "plain.csv", statistic="f1")
+
+
+def test_the_scores_that_changed_most_come_first(table):
+    found = table("id,float,compressed\na,0.5,0.4\nb,0.5,0.1\nc,0.5,0.9\nd,0.5,0.5\ne,0.5,0.6\n")
+    assert found.changed() == {"lost": ["b", "a"], "won": ["c", "e"]}

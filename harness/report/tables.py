@@ -1,0 +1,45 @@
+"""Every sample's outcomes as tables beside the report, which `weighin verdict` judges again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.measurement import Labels, Pairs, table
+from harness.run.result import Result
+
+FOLDER = "outcomes"
+
+
+class Outcomes(BaseModel):
+    """What both models made of every sample of one case's evaluation split, label by label."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    spec: str
+    case: str
+    names: tuple[str, ...]
+    measured: dict[str, Pairs | Labels]
+
+
+def outcomes(result: Result) -> Outcomes | None:
+    """What the tables of a case are written from; None where no sample was measured."""
+    measured = {
+        label: one
+        for label, one in result.measurements.items()
+        if isinstance(one, (Pairs, Labels)) and len(one.units) == len(result.names)
+    }
+    return Outcomes(spec=result.spec, case=result.case, names=result.names, measured=measured) if measured else None
+
+
+def place(spec: str, case: str, label: str) -> str:
+    """Where a table lies, from where the report does."""
+    return f"{FOLDER}/{spec}{f'[{case}]' if case else ''}/{label}.csv"
+
+
+def write(found: Iterable[Outcomes], folder: Path) -> None:
+    """Write one table a label, each whole or not at all."""
+    for one in found:
+        for label, measured in one.measured.items():
+            table.write(folder / place(one.spec, one.case, label), measured, one.names)

@@ -1,0 +1,93 @@
+"""Tables beside the report: what `weighin verdict` makes of them is what the gate said."""
+
+import json
+
+import numpy as np
+import pytest
+
+from harness.__main__ import main
+from harness.evidence import Evidence
+from harness.judge.case import Standing, verdict
+from harness.measurement import Exact, Labels, Pairs
+from harness.report import tables
+from harness.report.document import record
+from harness.run.environment import environment
+from harness.run.result import Result
+from harness.spec.schema import Spec
+
+N = 300
+BUDGETS = {
+    "top1": {"max_drop": 0.05},
+    "crops": {"metric": "top5", "max_drop": 0.3},
+    "f1": {"max_drop": 0.05},
+    "size_mb": {"max_ratio": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    random = np.random.default_rng(0)
+    reference, compressed = random.random((2, N)) > 0.05
+    targets = np.arange(N) % 3
+    labels = np.where(compressed, targets, (targets + 1) % 3)
+    units = np.arange(N)
+    return Result(
+        spec="task/mine",
+        case="w8",
+        environment=environment(),
+        kernels="x86",
+        compressed=Evidence(operators={}, tensors=()),
+        names=tuple(f"photo {index}" for index in range(N)),
+        measurements={
+            "top1": Pairs(outcomes_reference=reference, outcomes=compressed, units=units, data="d"),
+            "crops": Pairs(outcomes_reference=reference, outcomes=compressed, units=units // 5, data="d"),
+            "f1": Labels(
+                statistic="f1", targets=targets, labels_reference=targets, labels=labels, units=units, data="d"
+            ),
+            "size_mb": Exact(measured=1, measured_reference=4),
+        },
+    )
+
+
+@pytest.mark.parametrize(("label", "more"), [("top1", []), ("crops", []), ("f1", ["--statistic", "f1"])])
+def test_the_gates_own_verdict_comes_out_of_its_table(result, tmp_path, capsys, label, more):
+    kept = tables.outcomes(result)
+    tables.write([kept], tmp_path)
+    spec = Spec.model_validate(
+        {
+            "version": 1,
+            "task": "image-classification",
+            "model": {"source": "zoo", "name": "resnet20-digits"},
+            "data": {"source": "digits"},
+            "compress": [{"method": "float16"}],
+            "budgets": BUDGETS,
+        }
+    )
+    row = verdict(spec, result, label, Standing(None, "here", updating=True))
+    path = tmp_path / record(result, kept).tables[label]
+    assert path == tmp_path / "outcomes" / "task" / "mine[w8]" / f"{label}.csv"
+    limit = BUDGETS[label]["max_drop"]
+    main(["verdict", "--pairs", str(path), "--max-drop", str(limit), "--label", label, "--json", *more])
+    again = json.loads(capsys.readouterr().out)
+    assert again["sentence"] == row.sentence
+    assert again["interval"] == row.interval.model_dump()
+    flips = record(result, kept).flips[label]
+    assert (again["lost"], again["won"]) == (list(flips.lost), list(flips.won))
+    assert len(again["lost"]) == flips.lost_total
+
+
+def test_only_what_was_measured_on_samples_has_a_table(result):
+    kept = tables.outcomes(result)
+    assert set(kept.measured) == {"top1", "crops", "f1"}
+    assert set(record(result, kept).tables) == {"top1", "crops", "f1"}
+    assert record(result).tables == {}
+    nothing = result.model_copy(update={"measurements": {"size_mb": result.measurements["size_mb"]}})
+    assert tables.outcomes(nothing) is None
+
+
+def test_outcomes_travel_to_the_process_that_writes(result):
+    kept = tables.outcomes(result)
+    back = tables.Outcomes.model_validate(json.loads(kept.model_dump_json()))
+    assert back.names == kept.names
+    for label, one in kept.measured.items():
+        assert back.measured[label].drop(0.95) == one.drop(0.95)
