@@ -61,6 +61,9 @@ def _figure(case: str, label: str, old: Body, new: Body | None, fresh: list[Body
     then, since = ((one.get("outcomes") or {}).get("data") for one in (old, new))
     if then != since:
         yield Loosened("", "baseline samples", then, since, case, label, reason)
+    if old.get("reference") is not None and _worse(old, old["reference"], new.get("reference")):
+        # The float model is what relative bounds are held to.
+        yield Loosened("", "baseline float figure", old["reference"], new.get("reference"), case, label, reason)
     if _worse(old, old.get("value"), new.get("value")):
         yield Loosened("", "baseline value", old["value"], new["value"], case, label, reason)
 

@@ -12,7 +12,7 @@ from typing import Any
 from harness.audit import baselines, budgets
 from harness.audit.finding import Loosened
 from harness.audit.revision import AuditError, Revision, Worktree
-from harness.audit.specs import Specs
+from harness.audit.specs import Body, Specs
 from harness.judge.baseline import FOLDER
 from harness.spec.load import load
 
@@ -87,11 +87,12 @@ class _Comparison:
         load(self._now.root / new)
         before, after = self._old.cases(old), self._new.cases(new)
         shared = budgets.said(self._old.file(old), self._new.file(new))
+        heirs = _heirs(before, after)
         for name, case in before.items():
-            if name in after:
-                yield from (one.of(spec, name) for one in budgets.loosened(case, after[name]))
+            if name in heirs:
+                yield from (one.of(spec, heirs[name]) for one in budgets.loosened(case, after[heirs[name]]))
             else:
-                yield Loosened(spec, "case" if name else "spec without cases", name or spec, None, name, "", shared)
+                yield Loosened(spec, "case", name or "the whole file", None, name, reason=shared)
 
     def _baseline(self, spec: str, heir: str, path: str) -> Iterator[Loosened]:
         old, new = (f"{FOLDER}/{name}.json" for name in (spec, heir))
@@ -131,6 +132,20 @@ class _Comparison:
     def _likeness(self, old: str, new: str) -> float:
         one, other = ((side.read(path) or b"").splitlines() for side, path in ((self._then, old), (self._now, new)))
         return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
+
+
+def _heirs(before: Mapping[str, Body], after: Mapping[str, Body]) -> dict[str, str]:
+    """Each case with what it is called now: its own name, else a new one's that compresses in the same way.
+
+    So a file may be split into cases, and a case renamed; one whose steps nobody takes any more is gone.
+    """
+    found = {name: name for name in before if name in after}
+    for name, case in before.items():
+        fresh = [one for one in after if one not in before and one not in found.values()]
+        same = [one for one in fresh if after[one].get("compress") == case.get("compress")]
+        if name not in after and same:
+            found[name] = min(same, key=lambda one: len(list(budgets.loosened(case, after[one]))))
+    return found
 
 
 def _budgets(case: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -92,10 +92,10 @@ class Revision:
                 "the clone is shallow"
             )
         self.commit = found.stdout.decode().strip()
+        self._files = self._listed()
         self._objects = subprocess.Popen(
             ["git", "cat-file", "--batch"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._files = self._listed()
 
     def __enter__(self) -> Revision:
         return self

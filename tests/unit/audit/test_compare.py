@@ -81,6 +81,26 @@ def test_cases_are_compared_one_by_one(repository, spec):
     assert [one.reason for one in repository.audit()] == ["w8 is not shipped"]
 
 
+def test_a_case_under_another_name_is_followed_while_it_compresses_in_the_same_way(repository, spec):
+    cases = "cases:\n  w4: {compress: [{method: bfloat16}]}\n  w8: {}\n"
+    repository.write(spec + cases)
+    repository.commit()
+    repository.write(spec + cases.replace("w8", "int8"))
+    assert repository.told() == []
+    repository.write(spec + cases.replace("w8: {}", "int8: {budgets: {size_mb: {max_ratio: 0.6}}}"))
+    assert repository.told() == ["x::size_mb[int8]: max_ratio 0.5 → 0.6"]
+    repository.write(spec + cases.replace("w8: {}", "int8: {compress: [{method: identity}]}"))
+    assert repository.told() == ["x[w8]: case w8 → none"]
+
+
+def test_a_file_that_is_split_into_cases_loses_nothing_that_one_of_them_keeps(repository, spec):
+    cases = "cases:\n  loose: {budgets: {size_mb: {max_ratio: 0.9}}}\n  as-ever: {}\n"
+    repository.write(spec + cases)
+    assert repository.told() == []
+    repository.write(spec + "cases: {other: {compress: [{method: identity}]}}\n")
+    assert repository.told() == ["x: case the whole file → none"]
+
+
 def test_a_spec_that_is_gone_needs_a_reason_in_the_commit(repository):
     (repository.root / "specs/x.yaml").unlink()
     assert repository.told() == ["x: spec specs/x.yaml → none"]
@@ -134,6 +154,15 @@ def test_an_unlike_file_is_another_one(repository):
         (held(size=1.9), []),
         (held(top1=0.95), []),
         (held(top1=0.899), ["x::top1: baseline value 0.9 → 0.899"]),
+        (
+            held(
+                portable={
+                    **held()["cases"][""]["portable"],
+                    "top1": accepted(0.9, "top1", reference=4.9, outcomes={"kind": "pairs", "data": "d"}),
+                }
+            ),
+            ["x::top1: baseline float figure 5.0 → 4.9"],
+        ),
         (held(samples="e"), ["x::top1: baseline samples d → e"]),
         (held(portable={"top1": held()["cases"][""]["portable"]["top1"]}), ["x::size_mb: baseline value 2.0 → none"]),
         ({"cases": {}}, ["x: baseline accepted → none"]),
