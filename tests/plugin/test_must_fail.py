@@ -33,6 +33,14 @@ REASONS = {
     "zeros-regrown[gradual]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
     "zeros-regrown[ticket]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
     "zeros-regrown[n-m]": ("evidence", "INVALID", "0 of 48,000 weights in fc1.weight are zero"),
+    "svd-at-full-rank": ("evidence", "INVALID", "none of 5 layers gets smaller: at energy 0.999999"),
+    "svd-at-too-low-a-rank": ("top1", "FAIL", "limit 0.0200"),
+    "tucker-claims-more": ("macs_g", "FAIL", "limit 0.500"),
+    "cp-without-training": ("top1", "FAIL", "limit 0.0200"),
+    "student-as-large-as-its-teacher": ("evidence", "INVALID", "the student has 61,706 parameters, and its teacher"),
+    "lora-compresses-nothing": ("size_mb", "FAIL", "limit 0.950"),
+    "qlora-below-four-bits": ("size_mb", "FAIL", "limit 0.125"),
+    "four-bits-in-bytes": ("size_mb", "FAIL", "limit 0.200"),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }
 
