@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__
+from harness.artifacts.exported import MANIFEST
 from harness.judge.verdict import Verdict
 from harness.run.cache import sealed_digest
 from harness.run.pipeline import Run
 from harness.spec.load import Case, SpecFile
-
-MANIFEST = "manifest.json"
 
 
 def export(folder: Path, file: SpecFile, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:

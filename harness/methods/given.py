@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from harness.artifacts.exported import exported_files
 from harness.artifacts.torchscript_archive import read
 from harness.errors import ArtifactError, MethodError, SourceError
 from harness.forms import Form, Subject
@@ -28,22 +29,27 @@ FORMS: Mapping[str, Form] = {
 class Given(Method):
     """Gate an artifact that somebody else made: the model is what lies at `path`, and nothing is done to it.
 
-    A TorchScript file is gated byte for byte; the other kinds are written again by the runtime.
+    A TorchScript file is gated byte for byte; the other kinds are written again by the runtime. A folder is one that
+    `--export` wrote: its files must have the sha256 that its manifest gives them.
     """
 
     method: Literal["given"] = "given"
     forms: ClassVar[Mapping[Form, Form]] = {form: form for form in FORMS.values()}
     path: str = Field(
-        description="a TorchScript .pt or .ts, an exported program .pt2, or an OpenVINO .xml beside its .bin"
+        description="a TorchScript .pt or .ts, an exported program .pt2, an OpenVINO .xml beside its .bin, or a folder "
+        "that `--export` wrote (with a `/` at its end where its name has a dot)"
     )
     trust: bool = Field(default=False, description="load an exported program even if that runs code from the file")
 
     @model_validator(mode="after")
     def _known(self) -> Given:
         suffix = Path(self.path).suffix
-        if suffix not in FORMS:
-            raise ValueError(f"{self.path!r} ends in none of {', '.join(FORMS)}, so what it holds is not known")
-        if FORMS[suffix] is Form.EXPORTED and not self.trust:
+        if not self._folder and suffix not in FORMS:
+            raise ValueError(
+                f"{self.path!r} ends in none of {', '.join(FORMS)}, so what it holds is not known; a folder that "
+                "`--export` wrote ends in `/`"
+            )
+        if not self._folder and FORMS[suffix] is Form.EXPORTED and not self.trust:
             raise ValueError(
                 "an exported program cannot be loaded without unpickling parts of it: set `trust: true` if you know "
                 "where it comes from, or give a TorchScript program"
@@ -51,8 +57,18 @@ class Given(Method):
         return self
 
     @property
+    def _folder(self) -> bool:
+        return self.path.endswith("/") or not Path(self.path).suffix
+
+    @property
     def transitions(self) -> Mapping[Form, Form]:
-        """Whatever the float model is, what comes out is what the file holds."""
+        """Whatever the float model is, what comes out is what the file holds.
+
+        What lies in a folder is not looked at before it is needed: it is taken for what the runtime can save, which is
+        a TorchScript program, or an OpenVINO graph where the float model has become one.
+        """
+        if self._folder:
+            return {form: Form.OPENVINO if form is Form.OPENVINO else Form.TORCHSCRIPT for form in Form}
         return dict.fromkeys(Form, FORMS[Path(self.path).suffix])
 
     @property
@@ -63,6 +79,8 @@ class Given(Method):
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Read the file."""
         path = workshop.root / self.path
+        if self._folder:
+            path = self._exported(path, self.transitions[subject.form])
         form = FORMS[path.suffix]
         if not path.is_file():
             raise MethodError(f"given: no file at {path}")
@@ -76,9 +94,28 @@ class Given(Method):
         except (ArtifactError, SourceError, RuntimeError) as error:
             raise MethodError(f"given: {error}") from error
 
+    def _exported(self, folder: Path, form: Form) -> Path:
+        """The one file of the folder that a model of this form is read from."""
+        try:
+            files = exported_files(folder)
+        except ArtifactError as error:
+            raise MethodError(f"given: {error}") from error
+        found = [path for path in files if FORMS.get(path.suffix) is form]
+        if len(found) != 1:
+            names = ", ".join(path.name for path in files)
+            raise MethodError(
+                f"given: {folder} holds {names}, where the spec's runtime takes one {form}: see `deploy:`"
+            )
+        return found[0]
+
     def fingerprint(self, root: Path) -> str:
         """The bytes of the file, and of the weights beside an OpenVINO graph."""
         path = root / self.path
+        if self._folder:
+            try:
+                return "".join(digest_of(part) for part in exported_files(path))
+            except ArtifactError as error:
+                raise MethodError(f"given: {error}") from error
         weights = [path.with_suffix(".bin")] if path.suffix == ".xml" else []
         return "".join(digest_of(part) for part in (path, *weights))
 

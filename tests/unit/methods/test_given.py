@@ -1,3 +1,6 @@
+import hashlib
+import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -113,3 +116,63 @@ def test_pickle_in_torchscript_clothes_is_not_unpickled(subject: Any, workshop: 
     with pytest.raises(MethodError, match="does not load as a TorchScript program"):
         Given(path="trap.pt").apply(subject(), replace(workshop, root=tmp_path))
     assert not (tmp_path / "sprung").exists()
+
+
+def exported(folder: Path, *names: str) -> Path:
+    """A manifest as `--export` writes it, for files that lie there."""
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / "manifest.json").write_text(json.dumps({"version": 1, "files": files, "spec": "a"}))
+    return folder
+
+
+def test_an_exported_folder_is_gated_by_its_manifest(subject: Any, workshop: Any, weigh: Any, tmp_path: Path) -> None:
+    source, out = subject(), tmp_path / "out" / "v1.2"
+    out.mkdir(parents=True)
+    made_elsewhere(source.model, source.example, out / "model.pt")
+    exported(out, "model.pt")
+    (out / "another").mkdir()  # the export of another spec
+    method, here = Given(path="out/v1.2/"), replace(workshop, root=tmp_path)
+    found = method.apply(subject(), here)
+    assert found.form is Form.TORCHSCRIPT
+    assert weigh(found).content == (out / "model.pt").read_bytes()
+    assert method.fingerprint(tmp_path) == Given(path="out/v1.2/model.pt").fingerprint(tmp_path)
+    with (out / "model.pt").open("ab") as stream:
+        stream.write(b" ")
+    for use in (lambda: method.apply(subject(), here), lambda: method.fingerprint(tmp_path)):
+        with pytest.raises(MethodError, match=r"given: .*model\.pt is not the file that was exported: its sha256"):
+            use()
+
+
+def test_a_folder_fits_the_runtime_or_is_refused(subject: Any, workshop: Any, tmp_path: Path) -> None:
+    folder, openvino = Given(path="out"), Stop("the runtime openvino", {Form.OPENVINO: Form.OPENVINO})
+    torch_runtime = Stop("the runtime torch", {form: form for form in (Form.TORCH, Form.TORCHSCRIPT)})
+    stop = Stop("step 1 (given)", folder.transitions)
+    assert route(Form.TORCH, [stop, torch_runtime]) == (Form.TORCH, Form.TORCHSCRIPT)
+    assert route(Form.TORCH, [stop, openvino]) == (Form.OPENVINO, Form.OPENVINO)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.xml").write_text("<net/>")
+    exported(tmp_path / "out", "model.xml")
+    with pytest.raises(MethodError, match=r"holds model\.xml, where the spec's runtime takes one TorchScript program"):
+        folder.apply(subject(), replace(workshop, root=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        (None, "holds no manifest.json: name an artifact's file, or a folder that `--export` wrote"),
+        ("{", "cannot be read"),
+        ("[]", "is no manifest of version 1"),
+        ('{"version": 2, "files": {"model.pt": "0"}}', "is no manifest of version 1"),
+        ('{"version": 1, "files": {}}', "is no manifest of version 1"),
+        ('{"version": 1, "files": {"../model.pt": "0"}}', "is no manifest of version 1"),
+        ('{"version": 1, "files": {"model.pt": "0"}}', "model.pt is gone, which manifest.json names"),
+    ],
+)
+def test_a_folder_without_a_sound_manifest_is_refused(
+    subject: Any, workshop: Any, tmp_path: Path, manifest: str | None, reason: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    if manifest is not None:
+        (tmp_path / "out" / "manifest.json").write_text(manifest)
+    with pytest.raises(MethodError, match=re.escape(reason)):
+        Given(path="out").apply(subject(), replace(workshop, root=tmp_path))
