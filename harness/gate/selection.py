@@ -41,4 +41,12 @@ def scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
             path = nodeid.partition("::")[0]
             return path if path.endswith((".yaml", ".yml")) else nodeid
 
+        def remove_node(self, node: Any) -> str | None:
+            # What a dead worker had finished would be handed out again with nothing in it to run, and waited for.
+            held = self.assigned_work[node]
+            for scope in [scope for scope, items in held.items() if all(items.values())]:
+                del held[scope]
+            crashed: str | None = super().remove_node(node)
+            return crashed
+
     return OneSpecOneWorker(config, log)

@@ -18,11 +18,11 @@ from harness.gate.runner import told
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate, accepted
 from harness.judge.case import HOW_TO_ACCEPT
-from harness.judge.verdict import State
+from harness.judge.verdict import State, Verdict
 from harness.report import document, html, summary, tables
 from harness.report.document import CaseRecord, Report
 from harness.report.terminal import name_of, write_table
-from harness.spec.load import SUFFIXES, id_of
+from harness.spec.load import SUFFIXES, id_of, root_of
 
 
 class GateSession:
@@ -34,6 +34,7 @@ class GateSession:
         self._strict = config.getoption("tier") == "release"
         self._notes: list[str] = []
         self._other_failures = 0
+        self._crashed: list[Left] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what an item left on its report; count failures that are not ours."""
@@ -41,11 +42,16 @@ class GateSession:
         if left:
             self._left.append(Left.model_validate(left))
         elif left is None and report.failed:
-            self._other_failures += 1
+            crashed = _crashed(report, self._config.rootpath)
+            if crashed is None:
+                self._other_failures += 1
+            else:
+                self._crashed.append(crashed)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write everything, once, and set the exit code."""
+        self._left += self._lost()
         if not self._left:
             return
         # Under xdist the cases of several workers come in mixed; a spec's own rows come in order.
@@ -71,7 +77,8 @@ class GateSession:
         if orphaned:
             self._notes.append(f"baselines with no spec: {', '.join(orphaned)}; remove them, or restore their YAML")
         self._write(report)
-        status = exit_status({left.verdict.verdict for left in self._left}, self._strict)
+        states = {left.verdict.verdict for left in (*self._left, *self._crashed)}
+        status = exit_status(states, self._strict)
         if status is not None and not self._other_failures and session.exitstatus in (0, 1):
             session.exitstatus = status
 
@@ -98,6 +105,17 @@ class GateSession:
     def _from_here(self, nodeid: str) -> str:
         path, *names = nodeid.split("::")
         return "::".join((os.path.relpath(self._config.rootpath / path, self._config.invocation_params.dir), *names))
+
+    def _lost(self) -> list[Left]:
+        """What xdist workers died of and no other worker ran again; what was run again is told in a note."""
+        judged = {_key(left) for left in self._left}
+        lost = {_key(left): left for left in self._crashed if _key(left) not in judged}
+        self._notes += [
+            f"run again: {name_of(left.verdict)}::{left.verdict.label}, while which an xdist worker died"
+            for left in self._crashed
+            if _key(left) in judged
+        ]
+        return list(lost.values())
 
     def _records(self) -> tuple[CaseRecord, ...]:
         records = {(left.record.spec, left.record.case): left.record for left in self._left if left.record is not None}
@@ -144,6 +162,25 @@ class GateSession:
         for folder in sorted(updated):
             for path in baselines.write_all(folder, updated[folder]):
                 self._notes.append(f"baseline accepted: {path.relative_to(folder)}")
+
+
+def _key(left: Left) -> tuple[str, str, str, str]:
+    return left.root, left.verdict.spec, left.verdict.case, left.verdict.label
+
+
+def _crashed(report: pytest.TestReport, start: Path) -> Left | None:
+    """The row of an item whose xdist worker died on it; None where the report is of something else."""
+    name, _, item = report.nodeid.partition("::")
+    path = start / name
+    if report.when in ("setup", "call", "teardown") or path.suffix not in SUFFIXES or not item:
+        return None
+    label, _, case = item.removesuffix("]").partition("[")
+    root = root_of(path)
+    row = Verdict(
+        spec=id_of(path, root), case=case, label=label, metric=label, verdict=State.INVALID,
+        sentence=f"{label}: the xdist worker that ran it died, and nothing is known of it → {State.INVALID}",
+    )  # fmt: skip
+    return Left(verdict=row, nodeid=report.nodeid, root=str(root))
 
 
 def _joined(candidates: list[Candidate]) -> Candidate:

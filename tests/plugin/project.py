@@ -16,6 +16,8 @@ import os, signal, time
 import torch
 
 def build(fault: str = ""):
+    if fault == "kill" and os.environ.get("KILL_WORKER"):
+        os.kill(os.getpid(), signal.SIGKILL)
     if fault == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if fault == "hang":

@@ -82,3 +82,9 @@ def test_units_are_what_counts() -> None:
     clustered = evaluation(targets, named, np.arange(20) // 5)
     with pytest.raises(Unmeasurable, match="of 4 units"):
         require_above_classes(clustered, right(clustered), 1)
+
+
+def test_a_hit_that_is_certain_means_nothing() -> None:
+    found = evaluation(np.arange(50) % 7, np.arange(50) % 7)
+    with pytest.raises(Unmeasurable, match="a top-5 hit means nothing where only 1 classes are ranked"):
+        hits(found, 5)

@@ -221,6 +221,23 @@ def test_cached_answers_of_another_address_or_length_are_not_taken(job: Job, tmp
         assert len(evaluated()) == 1
 
 
+@pytest.mark.parametrize(
+    ("side", "blank", "what"),
+    [
+        ("float", {"tensors": ()}, "parameter"),
+        ("compressed", {"tensors": ()}, "parameter"),
+        ("compressed", {"operators": {}}, "operator"),
+    ],
+)
+def test_a_runtime_that_counts_nothing_is_no_evidence(
+    bench: LocalBench, side: str, blank: dict[str, Any], what: str
+) -> None:
+    name = "reference" if side == "float" else side
+    counted = getattr(bench, name)
+    setattr(bench, name, replace(counted, evidence=counted.evidence.model_copy(update=blank)))
+    assert bench.contradictions() == [f"nothing was counted on the {side} artifact: its runtime tells of no {what}"]
+
+
 def test_a_budget_that_cannot_be_measured_leaves_the_others_alone(job: Job) -> None:
     """An untrained network: its size means something, its accuracy nothing."""
     found = measure(job, lambda text: None)
