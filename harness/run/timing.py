@@ -73,6 +73,9 @@ def sample(
     pair_s = sum(one * calls for one, calls in zip(warm, (2 * plan[0].calls, plan[1].calls), strict=True)) / 1e9
     looks = int(min(MAX_LOOKS, max(1, measure.latency_s / (pair_s * FIRST_BLOCKS))))
     rule = SequentialRatio(limits, measure.confidence, looks=looks, first_blocks=FIRST_BLOCKS)
+    # Said where it is so: no tail can be told from readings over several calls.
+    repeats = {"calls_a_reading_reference": plan[0].repeats, "calls_a_reading": plan[1].repeats}
+    details = {name: float(calls) for name, calls in repeats.items() if calls > 1}
     clocks, start = Clocks(clock, host), host.read()
     timings: Timings | None = None
     with _quiet_collector():
@@ -89,7 +92,7 @@ def sample(
                 rate=rate, load=load.others, stolen=load.stolen, waited=load.waited,
                 disturbed=max(side.disturbed for side in (*floats, middle)),
                 calls=(plan[0].repeats, plan[1].repeats),
-                overhead=empty + step / min(side.repeats for side in plan), level=level,
+                overhead=empty + step / min(side.repeats for side in plan), level=level, details=details,
             )  # fmt: skip
             _require_work(timings, empty)
             open_for = doubts.undecided(timings, limits, measure.confidence)

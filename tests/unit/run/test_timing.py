@@ -161,6 +161,7 @@ def test_a_short_call_is_repeated_until_a_reading_spans_enough() -> None:
     found = sampled(machine, machine.work("A", steady(40_000)), machine.work("B", steady(20_000)), (0.8,))
     # A hundred microseconds a reading; the clock's own 20 ns are then shared by 3 and 5 calls.
     assert found.calls == (3, 5)
+    assert found.details == {"calls_a_reading_reference": 3, "calls_a_reading": 5}
     assert found.value == pytest.approx(0.020004)
     assert found.ratio(0.95).estimate == pytest.approx(20_004 / (40_000 + 20 / 3))
 
