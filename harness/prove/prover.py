@@ -14,7 +14,7 @@ from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Timings
-from harness.measurement.doubts import LOAD_NOTICED
+from harness.measurement.doubts import AGAIN, DISTURBED, LOAD_NOTICED
 from harness.mutants.base import Green, Mutant, Reach
 from harness.prove.progress import Live
 from harness.prove.trial import Fate, Proof, Trial
@@ -73,7 +73,13 @@ class _Judged:
     def loaded(self, label: str) -> bool:
         """Whether others were at work while this label was timed."""
         measured = self.result.measurements.get(label)
-        return isinstance(measured, Timings) and measured.load > LOAD_NOTICED
+        return isinstance(measured, Timings) and (
+            max(measured.load, measured.stolen) > LOAD_NOTICED or measured.disturbed > DISTURBED
+        )
+
+    def withheld(self, row: Verdict) -> bool:
+        """Whether a row cannot tell for what came from outside: the gate itself asks for a quieter machine."""
+        return row.verdict is State.INCONCLUSIVE and (self.loaded(row.label) or AGAIN in row.sentence)
 
 
 class _Subject:
@@ -157,9 +163,7 @@ class _Subject:
             row
             for one in judged
             for row in one.rows
-            if row.label in self._passing()
-            and row.verdict is not State.PASS
-            and not (row.verdict is State.INCONCLUSIVE and one.loaded(row.label))
+            if row.label in self._passing() and row.verdict is not State.PASS and not one.withheld(row)
         ]
 
     def _told(self, mutant: Mutant, judged: list[_Judged], not_made: str, seconds: float) -> Trial:
@@ -202,7 +206,7 @@ class _Subject:
                 return f"{row.label} was {row.verdict} without the fault"
         for one in judged:
             for row in one.rows:
-                if one.loaded(row.label):
+                if one.loaded(row.label) or one.withheld(row):
                     return f"others were at work while {row.label} was timed"
         return ""
 
