@@ -8,7 +8,7 @@ the standard error of a share, √(change ÷ n), or twice the width of a time's 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from harness.judge.baseline import Accepted
 from harness.judge.figures import number, ratio_text
@@ -38,7 +38,7 @@ def counted(green: Green, metric: str, factor: float) -> Claim:
     return Claim(owed, _either(missing, f"a budget on {metric}"))
 
 
-def sampled(green: Green, mutated: Result, labels: Iterable[str]) -> Claim:
+def sampled(green: Green, mutated: Result, labels: Collection[str]) -> Claim:
     """Accuracies, by what the mutant made of them."""
     owed, missing = {}, []
     budgets = green.budgets()
@@ -53,7 +53,8 @@ def sampled(green: Green, mutated: Result, labels: Iterable[str]) -> Claim:
             owed[label] = why
         else:
             missing.append(f"{label} max_drop below {number((budget.measured.reference or 0.0) - now.value)}")
-    return Claim(owed, _either(missing, "a budget on what the model answers"))
+    otherwise = "nothing, for it moves no figure of this task" if labels else "a budget on what the model answers"
+    return Claim(owed, _either(missing, otherwise))
 
 
 def timed(green: Green, extra: float) -> Claim:

@@ -80,7 +80,7 @@ def test_a_baseline_of_other_kernels_owes_nothing(green, right, entry):
 def test_a_figure_that_did_not_move_is_owed_by_nobody(green, right):
     case = green({"top1": {"max_drop": 0.0}}, {"top1": right(90, 96, 100)})
     claim = sampled(case, case.result, ["top1"])
-    assert (claim.claimed, claim.missing) == (False, "a budget on what the model answers")
+    assert (claim.claimed, claim.missing) == (False, "nothing, for it moves no figure of this task")
 
 
 # A ratio of 0.500 whose interval is about ± 0.2 %; 10 % more is 0.55.
