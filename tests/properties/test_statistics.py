@@ -3,10 +3,15 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest, multinomial, ttest_rel
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from harness.statistics import (
+    holm_confidence,
     mean_difference,
     median_ratio,
     needed_n,
@@ -76,6 +81,54 @@ def test_a_tighter_limit_never_turns_a_fail_into_a_pass(counts: tuple[int, int, 
 
 
 @quick
+@given(st.integers(2, 9), st.sampled_from([0.8, 0.9, 0.95]), st.floats(0, 1), st.floats(0, 1))
+def test_the_truth_is_missed_in_no_more_samples_than_claimed(
+    n: int, confidence: float, discordance: float, lean: float
+) -> None:
+    lost_rate = discordance * lean
+    truth, chances = 2 * lost_rate - discordance, [discordance - lost_rate, lost_rate, 1 - discordance]
+    points = [(won, lost) for won in range(n + 1) for lost in range(n + 1 - won)]
+    chance = multinomial.pmf([(won, lost, n - won - lost) for won, lost in points], n, chances)
+    intervals = [proportion_difference(won, lost, n, confidence) for won, lost in points]
+    above = sum(one for one, held in zip(chance, intervals, strict=True) if held.upper < truth - 1e-12)
+    below = sum(one for one, held in zip(chance, intervals, strict=True) if held.lower > truth + 1e-12)
+    assert above <= 1 - confidence + 1e-9
+    assert below <= 1 - confidence + 1e-9
+
+
+@quick
+@given(st.integers(1, 2000), CONFIDENCE)
+def test_no_discordant_pair_has_the_bound_of_clopper_and_pearson(n: int, confidence: float) -> None:
+    upper = proportion_difference(0, 0, n, confidence).upper
+    scipys = binomtest(0, n, alternative="less").proportion_ci(confidence).high
+    _, statsmodels = proportion_confint(0, n, 2 * (1 - confidence), method="beta")
+    # A little of the error rate is spent on the nuisance parameter: the bound errs outward.
+    assert scipys <= upper <= scipys * 1.01
+    assert statsmodels <= upper <= statsmodels * 1.01
+
+
+@quick
+@given(pairs(150), st.integers(1, 150))
+def test_more_samples_with_the_same_changes_prove_more(counts: tuple[int, int, int], more: int) -> None:
+    won, lost, n = counts
+    assume(lost >= won)
+    small, large = proportion_difference(won, lost, n), proportion_difference(won, lost, n + more)
+    assert large.upper <= small.upper + 1e-3 * (small.upper - small.lower)
+
+
+@quick
+@given(st.lists(st.floats(0, 1), max_size=12), st.sampled_from([0.9, 0.95, 0.99]))
+def test_several_claims_are_refuted_as_statsmodels_refutes_them(p_values: list[float], confidence: float) -> None:
+    level = holm_confidence([lambda asked, p=p: p < 1 - asked for p in p_values], confidence)
+    assert confidence <= level <= 1 - (1 - confidence) / max(len(p_values), 1)
+    # Not on the edge, where rounding decides.
+    steps = [(1 - confidence) / left for left in range(1, len(p_values) + 1)]
+    assume(all(abs(p - step) > 1e-9 for p in p_values for step in steps))
+    expected = multipletests(p_values, 1 - confidence, method="holm")[0].tolist() if p_values else []
+    assert [p < 1 - level for p in p_values] == expected
+
+
+@quick
 @given(pairs(60), st.integers(0, 60))
 def test_recovery_encloses_its_estimate(counts: tuple[int, int, int], both: int) -> None:
     won, lost, n = counts
@@ -102,6 +155,34 @@ def test_mean_bounds_enclose_the_estimate_and_turn_with_the_models(scores: list[
     one, other = mean_difference(reference, value), mean_difference(value, reference)
     assert one.lower <= one.estimate <= one.upper
     assert np.allclose([one.lower, one.upper], [-other.upper, -other.lower], atol=1e-6)
+
+
+@quick
+@given(st.integers(3, 300), st.integers(0, 2**32 - 1), CONFIDENCE)
+def test_mean_bounds_lie_outside_the_paired_t_test_of_scipy(n: int, seed: int, confidence: float) -> None:
+    reference, value = np.random.default_rng(seed).normal(0, 1, (2, n))
+    ours = mean_difference(reference, value, confidence=confidence)
+    scipys = ttest_rel(reference, value).confidence_interval(2 * confidence - 1)
+    assert ours.lower <= scipys.low + 1e-9
+    assert ours.upper >= scipys.high - 1e-9
+    # Nor far outside, once the units that were seen say enough of one that was not.
+    if n >= 100:
+        width = scipys.high - scipys.low
+        assert ours.upper - scipys.high <= 0.4 * width
+
+
+@quick
+@given(SCORES, st.integers(0, 39), st.floats(0.01, 1))
+def test_a_unit_that_loses_more_never_lowers_the_estimate_nor_pretends_a_gain(
+    scores: list[tuple[float, float]], which: int, more: float
+) -> None:
+    reference, value = np.array(scores).T
+    worse = value.copy()
+    worse[which % len(worse)] -= more
+    before, after = mean_difference(reference, value, reach=3.0), mean_difference(reference, worse, reach=3.0)
+    assert after.estimate > before.estimate
+    assert after.upper >= before.upper - 1e-6
+    assert after.estimate - before.estimate == pytest.approx(more / len(worse))
 
 
 @quick

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from harness.judge.baseline import accept
 from harness.judge.bounds import judge
+from harness.judge.family import proof
 from harness.judge.regression import compare
 from harness.judge.verdict import State, overall
 from harness.measurement import Exact, Labels, Pairs, Timings
@@ -43,6 +44,15 @@ def timings(draw: st.DrawFn, rate: bool = False) -> Timings:
     )
 
 
+@st.composite
+def scores(draw: st.DrawFn) -> Pairs:
+    n, random = draw(st.integers(1, 60)), np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    reference = random.uniform(0.2, 1, n)
+    differs = random.random(n) < draw(st.sampled_from([0, 0.1, 1]))
+    value = reference - differs * draw(st.floats(-0.2, 0.3)) * random.random(n)
+    return Pairs(outcomes_reference=reference, outcomes=value, units=np.arange(n) // draw(st.integers(1, 3)), data="d")
+
+
 positive = st.floats(1e-6, 1e6)
 counts = st.builds(Exact, measured=positive, measured_reference=positive)
 
@@ -60,7 +70,9 @@ def labels(draw: st.DrawFn) -> Labels:
 budgets = st.one_of(
     st.tuples(st.just("top1"), pairs(), st.sampled_from(["min", "min_ratio", "max_drop"])),
     st.tuples(st.just("agreement"), pairs(), st.sampled_from(["min", "max_drop"])),
-    st.tuples(st.just("f1"), labels(), st.sampled_from(["min", "max_drop"])),
+    st.tuples(st.just("agreement"), pairs(), st.sampled_from(["min", "min_ratio"])),
+    st.tuples(st.just("f1"), labels(), st.sampled_from(["min", "min_ratio", "max_drop"])),
+    st.tuples(st.just("top1"), scores(), st.sampled_from(["min", "min_ratio", "max_drop"])),
     st.tuples(st.just("size_mb"), counts, st.sampled_from(["max", "max_ratio", "max_rise"])),
     st.tuples(st.just("sparsity"), counts, st.sampled_from(["min", "min_ratio", "max_drop"])),
     st.tuples(st.just("latency_ms"), timings(), st.sampled_from(["max", "max_ratio", "max_rise"])),
@@ -87,6 +99,30 @@ def test_tightening_a_bound_never_turns_a_worse_verdict_better(budget, limit, fa
     else:
         # Load withholds verdicts near the limit, on both sides of it: green never comes after not green.
         assert after is not State.PASS or before is State.PASS
+
+
+@quick
+@given(
+    one=st.one_of(pairs(), scores()), other=st.one_of(pairs(), scores()), limit=limits, factor=st.floats(1, 3),
+    second=limits,
+)  # fmt: skip
+def test_tightening_one_budget_of_several_never_turns_a_worse_verdict_better(one, other, limit, factor, second):
+    measured = {"mine": one, "other": other}
+
+    def verdict(bound: float) -> State:
+        held = {"mine": METRICS["top1"](max_drop=bound), "other": METRICS["top1"](max_drop=second)}
+        level = proof(held, measured, 0.95)
+        assert 0.95 <= level <= 0.975
+        return overall(judge(held["mine"], one, 0.95, proof=level))
+
+    loose, tight = verdict(limit * factor), verdict(limit)
+    if State.INVALID in (loose, tight):
+        assert loose is State.INVALID
+    else:
+        assert GREEN.index(tight) >= GREEN.index(loose)
+    # What the others have to say moves a verdict between FAIL and INCONCLUSIVE, and to no other.
+    alone = overall(judge(METRICS["top1"](max_drop=limit), one, 0.95))
+    assert tight is alone or (alone is State.FAIL and tight is State.INCONCLUSIVE)
 
 
 @quick

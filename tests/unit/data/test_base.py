@@ -36,7 +36,9 @@ def test_samples_that_differ_in_one_bit_are_different():
     evaluation = split(10, 5)
     inputs = evaluation.inputs.clone()
     inputs[:, 0, 0] = torch.nextafter(inputs[:, 0, 0], torch.tensor(torch.inf))
-    Dataset(calibration=TensorSplit(inputs, evaluation.targets), evaluation=evaluation).checked()
+    dataset = Dataset(calibration=TensorSplit(inputs, evaluation.targets), evaluation=evaluation)
+    assert dataset.checked() is dataset
+    assert not set(dataset.calibration.digests()) & set(evaluation.digests())
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,11 @@ def test_the_example_of_the_manual_gives_the_model_that_was_saved(root, own):
         assert torch.equal(model(x), own(x))
 
 
-def test_an_absolute_path_serves_too(root):
-    Torchvision(name="shufflenet_v2_x0_5", weights=str(root / WEIGHTS), options={"num_classes": 10}).load(Path("/"))
+def test_an_absolute_path_serves_too(root, own):
+    source = Torchvision(name="shufflenet_v2_x0_5", weights=str(root / WEIGHTS), options={"num_classes": 10})
+    loaded, saved = source.load(Path("/")).state_dict(), own.state_dict()
+    assert loaded.keys() == saved.keys()
+    assert all(torch.equal(loaded[name], saved[name]) for name in saved)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,15 @@ def test_an_alias_that_contains_itself_is_refused(text):
 @pytest.mark.parametrize("opener", ["[", "{a: ", "- ", "? "])
 @pytest.mark.parametrize("depth", [500, 200_000])
 def test_deep_nesting_is_refused_and_does_not_end_the_process(opener, depth):
-    refused(f"a:\n  {opener * depth}")
+    reasons = ("is nested deeper than 100 levels", "is larger than a spec can be", "is not YAML", "a key is a word")
+    message = refused(f"a:\n  {opener * depth}")
+    assert message.startswith("x:")
+    assert any(reason in message for reason in reasons)
+
+
+@pytest.mark.parametrize("depth", [101, 4_000])
+def test_deep_nesting_that_is_closed_is_told_as_such(depth):
+    assert "is nested deeper than 100 levels" in refused(f"a: {'[' * depth}{']' * depth}")
 
 
 def test_a_huge_file_is_refused_unread():

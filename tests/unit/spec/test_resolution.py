@@ -134,7 +134,8 @@ def test_images_in_a_folder_are_counted(project):
 
 
 def test_data_that_cannot_tell_its_size_is_left_to_the_run(project):
-    project.load(spec("{source: folder, path: nowhere}", "{top1: {max_drop: 0.0001}}"))
+    loaded = project.load(spec("{source: folder, path: nowhere}", "{top1: {max_drop: 0.0001}}")).cases[0].spec
+    assert loaded.data.evaluated(project.root) is None
 
 
 def test_the_sizes_that_are_known_beforehand_are_those_of_the_splits():

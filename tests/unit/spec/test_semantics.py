@@ -111,7 +111,8 @@ def test_a_band_of_one_point_is_allowed(project):
 def test_every_metric_takes_some_bound(project):
     for name, metric in METRICS.items():
         if metric.tasks is None or "image-classification" in metric.tasks:
-            project.load(budget(name, {"max" if metric.better == "lower" else "min": 0.5}))
+            bound = "max" if metric.better == "lower" else "min"
+            assert project.load(budget(name, {bound: 0.5})).cases[0].spec.budgets[name].bounds() == {bound: 0.5}
 
 
 @pytest.mark.parametrize("label", ["evidence", "spec"])
