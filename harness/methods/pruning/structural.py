@@ -96,7 +96,8 @@ def remove(
         heads: heads that go as a whole; then nothing else does, and `ratio` says nothing.
 
     Raises:
-        MethodError: what is left does not fit together, or answers with other shapes.
+        MethodError: the library cannot follow the model, what is left does not fit together, or answers with other
+            shapes.
     """
     import torch
     import torch_pruning
@@ -106,23 +107,30 @@ def remove(
     # Random importance draws from the global generator.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        torch_pruning.BasePruner(
-            model,
-            subject.example,
-            importance=worth,
-            global_pruning=scope == "global",
-            pruning_ratio=ratio,
-            max_pruning_ratio=most if scope == "global" else 1.0,
-            ignored_layers=list(last(model, subject.example, method) | set(keep)),
-            round_to=round_to,
-            # The library's defaults are dictionaries that all its pruners share.
-            in_channel_groups={},
-            out_channel_groups={},
-            num_heads=dict(heads.counts) if heads else {},
-            prune_num_heads=heads is not None,
-            prune_head_dims=heads is None,
-            head_pruning_ratio=heads.ratio if heads else 0.0,
-        ).step()
+        try:
+            torch_pruning.BasePruner(
+                model,
+                subject.example,
+                importance=worth,
+                global_pruning=scope == "global",
+                pruning_ratio=ratio,
+                max_pruning_ratio=most if scope == "global" else 1.0,
+                ignored_layers=list(last(model, subject.example, method) | set(keep)),
+                round_to=round_to,
+                # The library's defaults are dictionaries that all its pruners share.
+                in_channel_groups={},
+                out_channel_groups={},
+                num_heads=dict(heads.counts) if heads else {},
+                prune_num_heads=heads is not None,
+                prune_head_dims=heads is None,
+                head_pruning_ratio=heads.ratio if heads else 0.0,
+            ).step()
+        except ZeroDivisionError as error:
+            # The library divides two numbers of channels where a view regroups what was split before.
+            raise MethodError(
+                f"{method}: torch-pruning cannot follow how the model splits its channels and regroups them by views "
+                "(as the channel shuffles of ShuffleNet do); prune single weights, or blocks of them, instead"
+            ) from error
     model.zero_grad(set_to_none=True)
     if heads is None:
         hold_shapes(model, subject.example, before, method)

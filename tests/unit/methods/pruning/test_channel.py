@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from harness.errors import MethodError
@@ -184,3 +185,10 @@ def test_output_made_by_arithmetic_is_kept_or_refused(subject: Any, workshop: An
         scores = Scores()
     with pytest.raises(MethodError, match=r"changed the outputs from .* name the layers that make them in `keep`"):
         ChannelPruning(ratio=0.5).apply(subject(scores, torch.ones(1, SIDE)), workshop)
+
+
+def test_a_channel_shuffle_that_the_library_cannot_follow_is_told(subject: Any, workshop: Any) -> None:
+    with torch.random.fork_rng():
+        net = torchvision.models.shufflenet_v2_x0_5(num_classes=3)
+    with pytest.raises(MethodError, match=r"torch-pruning cannot follow how the model splits .* ShuffleNet"):
+        ChannelPruning(ratio=0.3).apply(subject(net, torch.randn(1, 3, 32, 32, generator=torch.Generator())), workshop)
