@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from harness.errors import closest
 from harness.forms import Form, Stop, route
 from harness.methods.base import Trait
 from harness.metrics.base import METRICS, Better, Metric
-from harness.spec.expectation import EVIDENCE, REGRESS, ExpectFail, breakable
+from harness.spec import foresight
+from harness.spec.expectation import EVIDENCE
 from harness.spec.faults import Fault
 from harness.spec.reader import Location
 from harness.spec.resolution import needs_samples, unprovable
@@ -64,14 +64,7 @@ def faults(spec: Spec, root: Path) -> Iterator[Fault]:
     yield from _undone(spec)
     for label, budget in spec.budgets.items():
         yield from _budget(("budgets", label), budget, spec)
-    told: set[tuple[str, str | None, str | None]] = set()
-    for index, entry in enumerate(spec.expect_fail):
-        at: Location = ("expect_fail", index)
-        yield from _expected(at, entry, spec)
-        said = (entry.metric, entry.bound, entry.says)
-        if said in told:
-            yield Fault(at, f"{entry.metric} is expected to break so twice; keep one entry", on_key=True)
-        told.add(said)
+    yield from foresight.faults(spec)
     yield from _resolution(spec, root)
 
 
@@ -220,51 +213,6 @@ def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
     for low, high in _BANDS:
         if low in bounds and high in bounds and bounds[low] > bounds[high]:
             yield Fault((*at, low), f"{low} {bounds[low]:g} is above {high} {bounds[high]:g}: nothing can pass", True)
-
-
-def _expected(at: Location, entry: ExpectFail, spec: Spec) -> Iterator[Fault]:
-    """What an expected failure must name: a budget of this spec, and the one way in which it breaks."""
-    labels = entry.labels(spec.budgets)
-    if len(labels) > 1:
-        yield Fault(
-            (*at, "metric"),
-            f"{entry.metric} is measured by several budgets; name one by its label: {', '.join(labels)}",
-        )
-    elif not labels:
-        names = (*spec.budgets, EVIDENCE)
-        near = closest(entry.metric, names)
-        hint = f". Did you mean {near!r}?" if near else ""
-        yield Fault((*at, "metric"), f"no budget is called {entry.metric!r}; there are: {', '.join(names)}{hint}")
-    elif labels[0] == EVIDENCE:
-        if entry.verdict != "INVALID":
-            yield Fault((*at, "verdict"), f"evidence is never {entry.verdict}: where it contradicts, it is INVALID")
-        if entry.bound is not None:
-            yield Fault((*at, "bound"), "evidence has no bounds; say what its sentence holds with `says`", on_key=True)
-        elif entry.says is None:
-            yield _unsaid(at)
-    else:
-        yield from _breaking(at, entry, spec.budgets[labels[0]], labels[0])
-
-
-def _breaking(at: Location, entry: ExpectFail, budget: Metric, label: str) -> Iterator[Fault]:
-    own = breakable(budget)
-    if entry.bound is not None and entry.bound not in (*budget.bounds(), REGRESS):
-        set_here = ", ".join((*budget.bounds(), REGRESS))
-        near = closest(entry.bound, (*budget.bounds(), REGRESS))
-        hint = f". Did you mean {near!r}?" if near else ""
-        yield Fault((*at, "bound"), f"{label} sets no {entry.bound}; what can break is: {set_here}{hint}")
-    elif entry.bound is not None and entry.bound.startswith("reference_") and entry.verdict != "INVALID":
-        yield Fault((*at, "verdict"), f"{entry.bound} is never {entry.verdict}: where it breaks, it is INVALID")
-    elif entry.bound is None and entry.verdict == "INVALID" and entry.says is None:
-        yield _unsaid(at)
-    elif entry.bound is None and entry.verdict != "INVALID" and len(own) > 1:
-        yield Fault(at, f"{label} has several bounds; say with `bound` which one breaks: {', '.join(own)}", on_key=True)
-
-
-def _unsaid(at: Location) -> Fault:
-    return Fault(
-        at, "INVALID has many causes, and one is expected: say with `says` what stands in the sentence", on_key=True
-    )
 
 
 def _spans(at: Location, budget: Metric, bounds: Mapping[str, float]) -> Iterator[Fault]:
