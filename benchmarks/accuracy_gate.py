@@ -37,7 +37,7 @@ def plans(kind: str, sizes: tuple[int, ...], sets: int) -> Iterable[Plan]:
     if kind == "proportion":
         return proportions(sizes)
     if kind == "ratio":
-        return ratios(tuple(n for n in sizes if n <= 100))
+        return ratios(tuple(n for n in sizes if n <= (100 if sets > QUICK else 20)))
     simulated = {"mean": means, "set": set_statistics, "kid": kids, "family": families}
     return simulated[kind](sizes, sets)
 
@@ -104,10 +104,10 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="keep the cells that FILE holds, and work out the others")
     parser.add_argument("--sets", type=int, help=f"simulated sets a cell (default {FULL}; quick: {QUICK})")
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
-    parser.add_argument("--sizes", nargs="+", type=int, help=f"sampling units (default {SIZES}; quick: {SIZES[:3]})")
+    parser.add_argument("--sizes", nargs="+", type=int, help=f"sampling units (default {SIZES}; quick: {SIZES[:2]})")
     asked = parser.parse_args()
     sets = asked.sets or (QUICK if asked.quick else FULL)
-    sizes = tuple(asked.sizes or (SIZES[:3] if asked.quick else SIZES))
+    sizes = tuple(asked.sizes or (SIZES[:2] if asked.quick else SIZES))
     earlier = known(asked.json) if asked.resume else {}
     print(
         f"{'figure':32s} {'n':>5s} {'discor':>6s} {'limit':>7s}   false   worst falfail   power    best    peer pe.powr"
