@@ -62,6 +62,7 @@ REAL = {
     "resnet20 int8, torch": ("resnet20-digits-int8", ""),
     "resnet20 int8, openvino": ("resnet20-digits-openvino", "int8"),
     "lenet5 int8, torch": ("lenet5-mnist-int8", ""),
+    "resnet18 int8, torch": ("resnet18-digits-int8", ""),
 }
 SYNTHETIC = ("numpy, 6 of 10", "torch, 6 of 10")
 WORKLOADS = (
