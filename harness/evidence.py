@@ -22,6 +22,9 @@ class TensorFact(BaseModel):
     shape: tuple[int, ...]
     zeros: int = Field(description="elements equal to zero (for quantized tensors: to the zero point)")
     weight: bool = Field(default=True, description="a parameter, not a buffer such as a running mean")
+    distinct: int | None = Field(
+        default=None, description="different values other than zero; None where they are many, or were not counted"
+    )
     used_by: tuple[str, ...] = Field(
         default=(), description="the operators that it is an operand of, as `operators` names them; empty where unknown"
     )
@@ -84,6 +87,21 @@ class Evidence(BaseModel):
         """One line for the report."""
         stored = ", ".join(f"{count:,} {dtype}" for dtype, count in sorted(self.dtypes.items(), key=lambda x: -x[1]))
         return f"{self.parameters:,} parameters ({stored}), {self.sparsity:.1%} zeros in weight matrices"
+
+
+# Codebooks hold fewer values than this; of a tensor that has more, how many does not matter.
+MOST_DISTINCT = 4096
+
+
+def count_distinct(array: np.ndarray[Any, Any]) -> int | None:
+    """Different values other than zero; None where there are more than `MOST_DISTINCT`."""
+    values = array[array != 0].ravel()
+    # Sorting every weight of a large float model would take longer than loading it.
+    few = values[:: max(1, len(values) // (4 * MOST_DISTINCT))]
+    if len(np.unique(few)) > MOST_DISTINCT:
+        return None
+    found = len(np.unique(values))
+    return found if found <= MOST_DISTINCT else None
 
 
 def count_zeros(array: np.ndarray[Any, Any]) -> int:

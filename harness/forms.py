@@ -23,6 +23,7 @@ class Form(StrEnum):
     EXPORTED = "exported program"
     TORCHSCRIPT = "TorchScript program"
     OPENVINO = "OpenVINO model"
+    ENCODED = "encoded module"
 
 
 # How one form becomes another where no method does it; `harness.lowering` holds the function of each edge.

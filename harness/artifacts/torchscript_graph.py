@@ -10,7 +10,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unmeasurable
-from harness.evidence import Evidence, TensorFact
+from harness.evidence import Evidence, TensorFact, count_distinct
 
 if TYPE_CHECKING:
     import torch
@@ -199,8 +199,16 @@ def _fact(name: str, value: torch.Tensor, users: dict[str, set[str]], *, weight:
         shape=tuple(value.shape),
         zeros=int(value.numel() - plain.count_nonzero()),
         weight=weight,
+        distinct=_distinct(value),
         used_by=tuple(sorted(users.get(name, ()))),
     )
+
+
+def _distinct(value: torch.Tensor) -> int | None:
+    """Different values of a weight matrix in floating point; of others their number says nothing."""
+    if value.is_quantized or not value.is_floating_point() or value.ndim < 2:
+        return None
+    return count_distinct(value.detach().float().numpy())
 
 
 def _raw(formula: Callable[..., int]) -> Callable[..., int]:

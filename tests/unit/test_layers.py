@@ -25,6 +25,7 @@ LAYERS = {
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS.values()) for name in names.split()}
 HEAVY = """
+    bitarray constriction
     torch torchvision timm openvino nncf sklearn skimage PIL transformers diffusers ultralytics torch_pruning tensorly
     bitsandbytes safetensors optimum onnx onnxruntime jinja2
 """

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from harness.errors import MethodError
-from harness.methods.faults import RegrownZeros, ShuffledWeights
+from harness.methods.faults import RegrownZeros, ShuffledWeights, StrayValues
 from harness.methods.pruning.magnitude import MagnitudePruning
+from harness.methods.weight_sharing.weight_sharing import WeightSharing
 
 
 def changed(one: nn.Module, other: nn.Module) -> list[str]:
@@ -44,3 +45,17 @@ def test_regrown_zeros_change_nothing_but_their_count(subject: Any, workshop: An
     assert regrown.accuracy(digits) == pruned.accuracy(digits)
     assert sparse.contradictions(pruned.evidence, pruned.evidence) == []
     assert len(sparse.contradictions(pruned.evidence, regrown.evidence)) == 1
+
+
+def test_stray_values_are_seen_by_counting_alone(subject: Any, workshop: Any, weigh: Any, digits: Any) -> None:
+    sharing = WeightSharing(bits=4)
+    before, shared = weigh(subject()), sharing.apply(subject(), workshop)
+    plain = weigh(shared)
+    after = weigh(StrayValues(count=40).apply(shared, workshop))
+    assert sharing.contradictions(before.evidence, plain.evidence) == []
+    assert sharing.contradictions(before.evidence, after.evidence) == [
+        "fc1.weight has 56 values other than zero, and 4 bits name at most 16"
+    ]
+    assert (after.bytes, after.accuracy(digits)) == (plain.bytes, plain.accuracy(digits))
+    with pytest.raises(MethodError, match="no linear or convolution layer"):
+        StrayValues().apply(subject(nn.ReLU()), workshop)

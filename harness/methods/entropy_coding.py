@@ -1,0 +1,46 @@
+"""Entropy coding: the last step, after which a model is only written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Workshop
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A model whose tensors are to be coded when it is saved.
+
+    Attributes:
+        module: the torch module, which is what it answers by.
+        coder: how its tensors are coded.
+    """
+
+    module: Any
+    coder: Literal["huffman", "range"]
+
+    def __call__(self, *inputs: Any) -> Any:
+        """What the module answers."""
+        return self.module(*inputs)
+
+
+@METHODS.register
+class EntropyCoding(Method):
+    """Write tensors of few values as codebooks, and code the indices into them and where the weights are not zero.
+
+    `huffman`: S. Han, H. Mao, W. Dally, "Deep Compression", 2016, section 4. `range`: a range coder and a model of
+    which weights are zero and what the others are, given their neighbours. Both decode to the very same bits.
+    """
+
+    method: Literal["entropy-coding"] = "entropy-coding"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.ENCODED}
+    coder: Literal["huffman", "range"] = Field(default="range", description="the code")
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Leave the model as it is and have it encoded."""
+        return replace(subject, form=Form.ENCODED, model=Encoded(subject.model.eval(), self.coder))

@@ -1,0 +1,98 @@
+"""The packed format on the CPU: one documented file, decoded when it is loaded, run by PyTorch's own kernels."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from harness.artifacts import packed_file
+from harness.artifacts.packed_bytes import tensor_of, words_of
+from harness.artifacts.packed_graph import checked, graph_of, module_of
+from harness.errors import ArtifactError
+from harness.forms import Form, Subject
+from harness.methods.entropy_coding import Encoded
+from harness.runtimes.base import RUNTIMES, Runner, Runtime
+from harness.runtimes.torch import TorchRunner, check, traced
+
+if TYPE_CHECKING:
+    import torch
+
+FILE = "model.packed"
+
+
+@RUNTIMES.register
+class Packed(Runtime):
+    """One file with everything that is needed to run: graph, tensors, checksums; see docs/packed-format.md.
+
+    The float model's tensors are written as they are, and so are a compressed model's that no `entropy-coding` step
+    asks to encode. A loaded file runs as under `runtime: torch`: decoding is over before the first answer.
+    """
+
+    runtime: Literal["packed"] = "packed"
+    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.ENCODED})
+
+    def save(self, subject: Subject, folder: Path) -> None:
+        """Trace the model and write ``model.packed``; the file is decoded again and compared bit for bit.
+
+        Raises:
+            ArtifactError: the model cannot be traced, uses an operator that the format does not know, or what was
+                decoded is not what was encoded.
+        """
+        import torch
+
+        model, coding = subject.model, None
+        if isinstance(model, Encoded):
+            model, coding = model.module, model.coder
+        with torch.no_grad():
+            program = traced(model, subject.example)
+            check(program, model, subject.example)
+            graph, tensors = graph_of(program, subject.example)
+            stored = {name: words_of(tensor) for name, tensor in tensors.items()}
+            content = packed_file.pack(graph.model_dump(mode="json"), stored, coding)
+            _, decoded = packed_file.unpack(content)
+            for name, tensor in stored.items():
+                if not np.array_equal(decoded[name].words, tensor.words):
+                    raise ArtifactError(f"decoding {name} does not give what was encoded")
+            (folder / FILE).write_bytes(content)
+            check(_program(folder / FILE), model, subject.example)
+
+    def load(self, folder: Path, threads: int) -> Runner:
+        """The runner of ``model.packed``; sets the number of threads of this process."""
+        import torch
+
+        torch.set_num_threads(threads)
+        return TorchRunner(folder / FILE, _program)
+
+    def kernels(self) -> str:
+        """As under `runtime: torch`, whose kernels run it."""
+        from harness.runtimes.torch import Torch
+
+        return Torch().kernels()
+
+
+def _program(path: Path) -> torch.jit.ScriptModule:
+    """The program of a file, decoded and traced.
+
+    Raises:
+        ArtifactError: no packed file lies there, or it is damaged.
+    """
+    import torch
+
+    if not path.is_file():
+        raise ArtifactError(f"no packed file at {path}")
+    document, stored = packed_file.unpack(path.read_bytes())
+    graph = checked(document, list(stored))
+    module = module_of(graph, {name: tensor_of(tensor) for name, tensor in stored.items()})
+    example = tuple(torch.zeros(shape, dtype=getattr(torch, dtype)) for shape, dtype in graph.inputs)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        # Written and read once more, the program holds plain tensors and nothing of the trace.
+        buffer = BytesIO()
+        torch.jit.save(traced(module, example), buffer)
+        buffer.seek(0)
+        program: torch.jit.ScriptModule = torch.jit.load(buffer)  # type: ignore[no-untyped-call]
+    return program.eval()
