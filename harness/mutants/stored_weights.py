@@ -44,14 +44,14 @@ def permuted(raw: bytes, width: int, seed: int) -> bytes:
 def shuffle_torchscript(artifact: Path, seed: int) -> str:
     """Permute a layer of ``model.pt``; returns the name of its weight."""
     from harness.artifacts.torchscript_archive import read
-    from harness.artifacts.torchscript_graph import multiplies, stored
+    from harness.artifacts.torchscript_graph import stored
 
     path = artifact / "model.pt"
     name, raw, width = inner(
         [
             (fact.elements, (fact.name, *_bytes_of(value)))
             for fact, value in stored(read(path))
-            if fact.matrix and multiplies(fact.used_by)
+            if fact.matrix and not _looked_up(fact.used_by)
         ]
     )
     with zipfile.ZipFile(path) as archive:
@@ -66,6 +66,11 @@ def shuffle_torchscript(artifact: Path, seed: int) -> str:
             archive.writestr(info, permuted(content, width, seed) if info.filename == holding[0] else content)
     os.replace(staged, path)
     return name
+
+
+def _looked_up(operators: Sequence[str]) -> bool:
+    """Whether a matrix is a table of embeddings. Codes that are decoded before they multiply are a layer like any."""
+    return any("embedding" in one for one in operators)
 
 
 def _bytes_of(value: Any) -> tuple[bytes, int]:
@@ -103,7 +108,7 @@ def shuffle_openvino(artifact: Path, seed: int) -> str:
             ),
         )
         for node, weight in layers(model)
-        if node.get_type_name() != "Gather"  # looks its rows up, and multiplies nothing
+        if node.get_type_name() != "Gather"  # a table of embeddings
     ]
     layer: str
     layer, constant, width = inner(found)

@@ -212,11 +212,11 @@ class _Subject:
 
 
 def _broken_down(judged: Iterable[_Judged]) -> str:
-    """Why a worker left nothing, where nobody foresaw it: a crash or a time-out is no verdict on the mutant."""
+    """How a worker ended that was not let finish: a kill, a time-out or want of memory is no verdict on the mutant."""
     for one in judged:
         failure = one.result.failure
-        # What was foreseen is a sentence of its own; the rest names its stage.
-        if failure is not None and re.match(r"the \w+ stage ", failure.sentence):
+        # An exception in a stage (it "failed") is the mutant's doing; the other endings that name their stage are not.
+        if failure is not None and re.match(r"the \w+ stage (?!failed: )", failure.sentence):
             return failure.sentence
     return ""
 

@@ -226,7 +226,8 @@ class LocalBench(Bench):
         require_whole(found, split, _name(side))
         if address(spec, Path(self._job.root)) != data:
             raise DataError("the data changed while the models were evaluated on it: run it again")
-        if cache:
+        # A job with a fault in it takes what sound ones left and leaves nothing.
+        if cache and not self._job.mutant:
             with cache.put(key) as folder:
                 np.savez(folder / "answers.npz", key=np.array(key), **found)  # type: ignore[arg-type]
         return found

@@ -39,12 +39,12 @@ class NotMade(WeighinError):
 
 
 class MutatingPipeline(Pipeline):
-    """A pipeline whose measurements carry a fault. It takes artifacts from the cache and leaves nothing there.
+    """A pipeline whose measurements carry a fault. It takes artifacts and answers from the cache and leaves none there.
 
     Args:
         executor: runs the jobs.
         cache: where the artifacts are; what it lacks is compressed and kept as ever, without the fault.
-        scratch: a folder for mutated artifacts and for what the models answer meanwhile.
+        scratch: a folder for mutated artifacts.
     """
 
     def __init__(self, executor: Executor, cache: Cache | None, scratch: Path) -> None:
@@ -80,5 +80,5 @@ class MutatingPipeline(Pipeline):
 
     def _do(self, job: Job, watch: Watch, seconds: dict[str, float]) -> Outcome:
         if self._mutant and job.stage != "compress":
-            job = job.model_copy(update={"mutant": self._mutant, "cache": str(self._scratch / "answers")})
+            job = job.model_copy(update={"mutant": self._mutant})
         return super()._do(job, watch, seconds)

@@ -112,6 +112,36 @@ def test_packed_int8_convolutions_are_found_whatever_their_layout(tmp_path: Path
         torch.backends.quantized.engine = engine
 
 
+class Decoded(torch.nn.Module):
+    """A table that is looked up, three matrices of which the second is stored in codes, and its small correction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def drawn(*shape: int) -> torch.nn.Parameter:
+            return torch.nn.Parameter(torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape))))
+
+        self.first, self.table, self.small = drawn(6, 6), drawn(100, 6), drawn(6, 2)
+        self.codes = torch.nn.Parameter((drawn(6, 20) * 255).to(torch.uint8), requires_grad=False)
+        self.last = drawn(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        low, high = self.codes & 15, self.codes >> 4
+        inner = (low.float() - high.float())[:, :6] + self.small @ self.small.T
+        return torch.nn.functional.embedding(x.long(), self.table) @ self.first @ inner @ self.last
+
+
+def test_codes_that_are_decoded_are_a_layer_and_embeddings_are_none(tmp_path: Path) -> None:
+    from harness.runtimes.torch import Torch
+
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    Torch().save(Subject(Form.TORCH, Decoded(), (torch.tensor([3.0, 99.0]),)), folder)
+    before = weights(folder)
+    assert shuffle_torchscript(folder, 0) == "codes"
+    only_reordered(before, weights(folder), "codes")
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_one_inner_layer_of_an_openvino_graph_changes_its_order(tmp_path: Path, half: bool) -> None:
     pytest.importorskip("openvino")

@@ -197,8 +197,12 @@ def test_a_mutant_that_was_not_made_or_not_measured_is_no_catch(proven, mutated,
     assert (trial.fate, trial.claimed, trial.sentence) == (Fate.UNTOLD, True, said)
 
 
-def test_what_the_gate_foresaw_is_a_catch(proven):
-    failure = Failure(sentence="the reloaded compressed artifact gives other outputs")
+@pytest.mark.parametrize(
+    "sentence",
+    ["the reloaded compressed artifact gives other outputs", "the measure stage failed: IndexError: out of bounds"],
+)
+def test_a_worker_that_ends_by_itself_with_no_figures_is_a_catch(proven, sentence):
+    failure = Failure(sentence=sentence)
     proof, _ = proven("top1: {max_drop: 0.02}", {"top1": right(392)}, {"failure": failure}, "shuffled-layer")
     assert proof.trials[0].by == {"top1": "INVALID", "evidence": "INVALID"}
     assert fates(proof) == {"shuffled-layer": Fate.CAUGHT}
