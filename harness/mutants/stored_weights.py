@@ -127,5 +127,36 @@ def shuffle_openvino(artifact: Path, seed: int) -> str:
     return layer
 
 
+def shuffle_packed(artifact: Path, seed: int) -> str:
+    """Permute a layer of ``model.packed``; returns the name of its weight.
+
+    The file is decoded and encoded anew by its own coder, so it may grow where the coder had used the order.
+    """
+    from harness.artifacts import packed_file
+    from harness.artifacts.packed_bytes import Tensor
+
+    path = artifact / "model.packed"
+    content = path.read_bytes()
+    graph, tensors = packed_file.unpack(content)
+    name = inner(
+        [
+            (tensor.words.size, name)
+            for name, tensor in tensors.items()
+            if len(tensor.shape) > 1 and name not in graph["buffers"]
+        ]
+    )
+    kept = {encoding for encoding, _ in packed_file.sizes(content).values()} - {"raw"}
+    coding: packed_file.Coding | None = "range" if "range" in kept else "huffman" if kept else None
+    old = tensors[name]
+    order = np.random.default_rng(seed).permutation(old.words.size)
+    changed = {**tensors, name: Tensor(old.dtype, old.shape, old.words[order])}
+    path.write_bytes(packed_file.pack(graph, changed, coding))
+    return name
+
+
 # Runtime → how its artifacts are changed.
-SHUFFLERS: dict[str, Callable[[Path, int], str]] = {"torch": shuffle_torchscript, "openvino": shuffle_openvino}
+SHUFFLERS: dict[str, Callable[[Path, int], str]] = {
+    "torch": shuffle_torchscript,
+    "openvino": shuffle_openvino,
+    "packed": shuffle_packed,
+}

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import Unmeasurable
 from harness.forms import Form, Subject
-from harness.mutants.stored_weights import inner, permuted, shuffle_openvino, shuffle_torchscript
+from harness.mutants.stored_weights import inner, permuted, shuffle_openvino, shuffle_packed, shuffle_torchscript
 
 torch = pytest.importorskip("torch")
 INT8 = Path(__file__).parents[3] / "specs" / "image-classification" / "artifacts" / "lenet5-digits-int8.pt"
@@ -168,6 +168,30 @@ def test_one_inner_layer_of_an_openvino_graph_changes_its_order(tmp_path: Path, 
     assert before[layer].size == 800
     only_reordered(before, held(), layer)
     assert (folder / "model.bin").stat().st_size == size
+
+
+@pytest.mark.parametrize("coding", [None, "huffman", "range"])
+def test_one_inner_layer_of_a_packed_file_changes_its_order(tmp_path: Path, coding: str | None) -> None:
+    from harness.artifacts import packed_file
+    from harness.artifacts.packed_bytes import Tensor
+
+    values = np.array([-0.5, 0.0, 0.25, 1.0], np.float32).view(np.uint32)
+    draw = np.random.default_rng(0)
+    shapes = {"first": (40, 50), "running": (60, 60), "inner": (30, 40), "bias": (30,), "last": (10, 30)}
+    tensors = {
+        name: Tensor("float32", shape, values[draw.integers(0, 4, int(np.prod(shape)))])
+        for name, shape in shapes.items()
+    }
+    path = tmp_path / "model.packed"
+    path.write_bytes(packed_file.pack({"buffers": ["running"]}, tensors, coding))
+    how = {name: encoding for name, (encoding, _) in packed_file.sizes(path.read_bytes()).items()}
+    assert shuffle_packed(tmp_path, 0) == "inner"
+    graph, after = packed_file.unpack(path.read_bytes())
+    assert graph == {"buffers": ["running"]}
+    only_reordered(
+        {name: one.words for name, one in tensors.items()}, {n: one.words for n, one in after.items()}, "inner"
+    )
+    assert {name: encoding for name, (encoding, _) in packed_file.sizes(path.read_bytes()).items()} == how
 
 
 def test_the_order_follows_from_the_seed() -> None:
