@@ -16,6 +16,11 @@ TIGHT = "budgets: {size_mb: {max_ratio: 0.30}}\n"
 def project(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Project:
     project = Project(tmp_path_factory.mktemp("expected") / "project", cache)
     project.spec("foreseen", f"{FP16}{TIGHT}expect_fail: {{{TERMS % ('FAIL', '2999-12-31')}}}\n")
+    project.spec(
+        "beside",
+        f"{FP16}budgets: {{size_mb: {{max_ratio: 0.30}}, params_m: {{max_ratio: 1.0}}}}\n"
+        f"expect_fail: {{{TERMS % ('FAIL', '2999-12-31')}}}\n",
+    )
     project.spec("expired", f"{FP16}{TIGHT}expect_fail: {{{TERMS % ('FAIL', '2020-12-31')}}}\n")
     project.spec("other", f"{FP16}{TIGHT}expect_fail: {{{TERMS % ('INCONCLUSIVE', '2999-12-31')}}}\n")
     project.spec(
@@ -45,16 +50,17 @@ def test_each_has_the_verdict_that_it_deserves(run: Run) -> None:
         # The budget holds: an unexpected pass.
         "cased[late]::size_mb": "FAIL",
         "cased[tight]::size_mb": "EXPECTED FAIL",
+        "beside::size_mb": "EXPECTED FAIL",
     }
     assert run.code == 1
     assert "the exception by mara ran out on 2020-12-31 → FAIL" in run.sentence("expired", "size_mb")
     assert "that is not the INCONCLUSIVE that mara expects → FAIL" in run.sentence("other", "size_mb")
     assert "3 failed" in run.out
-    assert "2 xfailed" in run.out
+    assert "3 xfailed" in run.out
 
 
 def test_it_is_shown_wherever_verdicts_are(project: Project, run: Run) -> None:
-    assert "3 FAIL, 2 EXPECTED FAIL, 7 PASS" in run.out
+    assert "3 FAIL, 3 EXPECTED FAIL, 9 PASS" in run.out
     assert "expected: foreseen: size_mb FAIL until 2999-12-31, mara: a leaner export is on its way" in run.out
     row = next(row for row in run.report["rows"] if row["spec"] == "foreseen" and row["label"] == "size_mb")
     assert row["found"] == {"max_ratio": "FAIL"}
@@ -88,6 +94,13 @@ def test_alone_it_fails_no_run_but_a_release(project: Project) -> None:
     released = project.run("specs/foreseen.yaml", "--tier", "release")
     assert (released.code, released.verdicts()["foreseen::size_mb"]) == (1, "FAIL")
     assert "a release bears no failure → FAIL" in released.out
+
+
+def test_budgets_beside_it_are_accepted_by_name(project: Project, run: Run) -> None:
+    assert "baseline of beside: nothing accepted, for size_mb EXPECTED FAIL" in run.out
+    named = project.run("specs/beside.yaml::params_m", "--update-baselines", "--reason", "this one holds")
+    assert named.code == 0
+    assert '"params_m"' in (project.root / "baselines" / "beside.json").read_text()
 
 
 def test_runxfail_takes_it_for_the_failure_that_it_is(project: Project) -> None:
