@@ -98,7 +98,9 @@ def sample(
             open_for = doubts.undecided(timings, limits, measure.confidence)
             # A burst of load is soon outweighed; what is still there after some looks will not be gone after more.
             given_up = open_for == "outside" and planned >= PATIENCE * FIRST_BLOCKS
-            if not open_for or given_up or end.wall - start.wall > measure.latency_s:
+            # Beside others a look takes longer than was planned.
+            next_ends = (end.wall - start.wall) * (planned + FIRST_BLOCKS) / planned
+            if not open_for or given_up or next_ends > measure.latency_s:
                 break
     assert timings is not None
     return timings

@@ -104,6 +104,19 @@ def test_sampling_ends_at_the_seconds_that_may_be_spent() -> None:
     assert sampled(machine, *same, (1.0,)).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS
 
 
+def test_a_look_that_would_end_past_the_seconds_is_not_begun() -> None:
+    machine = Machine()
+    # Every other reading is lost and taken again, at ten times its length: a look takes 3.1 s, planned as 0.28 s.
+    turns = {name: itertools.cycle([True, False]) for name in "AB"}
+    calls = [
+        machine.work(name, steady(4_000_000), losing=lambda name=name: next(turns[name]), dilated=10) for name in "AB"
+    ]
+    started = machine.now
+    found = sampled(machine, *calls, (1.0,), seconds=10)
+    assert found.n == 3 * timing.FIRST_BLOCKS
+    assert (machine.now - started) / 1e9 < 10 + 5 * timing.WARM_UP_S
+
+
 def test_blocks_alternate_and_the_control_takes_turns_with_float() -> None:
     machine = Machine()
     sides = {name: machine.work(name, steady(20_000_000)) for name in "ABC"}
