@@ -24,6 +24,7 @@ class Form(StrEnum):
     TORCHSCRIPT = "TorchScript program"
     OPENVINO = "OpenVINO model"
     ENCODED = "encoded module"
+    PACKED = "packed file"
 
 
 # How one form becomes another where no method does it; `harness.lowering` holds the function of each edge.

@@ -22,6 +22,7 @@ FORMS: Mapping[str, Form] = {
     ".ts": Form.TORCHSCRIPT,
     ".pt2": Form.EXPORTED,
     ".xml": Form.OPENVINO,
+    ".packed": Form.PACKED,
 }
 
 
@@ -29,15 +30,15 @@ FORMS: Mapping[str, Form] = {
 class Given(Method):
     """Gate an artifact that somebody else made: the model is what lies at `path`, and nothing is done to it.
 
-    A TorchScript file is gated byte for byte; the other kinds are written again by the runtime. A folder is one that
-    `--export` wrote: its files must have the sha256 that its manifest gives them.
+    A TorchScript or packed file is gated byte for byte; the other kinds are written again by the runtime. A folder is
+    one that `--export` wrote: its files must have the sha256 that its manifest gives them.
     """
 
     method: Literal["given"] = "given"
     forms: ClassVar[Mapping[Form, Form]] = {form: form for form in FORMS.values()}
     path: str = Field(
-        description="a TorchScript .pt or .ts, an exported program .pt2, an OpenVINO .xml beside its .bin, or a folder "
-        "that `--export` wrote (with a `/` at its end where its name has a dot)"
+        description="a TorchScript .pt or .ts, an exported program .pt2, an OpenVINO .xml beside its .bin, a "
+        ".packed file, or a folder that `--export` wrote (with a `/` at its end where its name has a dot)"
     )
     trust: bool = Field(default=False, description="load an exported program even if that runs code from the file")
 
@@ -88,6 +89,7 @@ class Given(Method):
             Form.TORCHSCRIPT: read,
             Form.EXPORTED: lambda path: File(path=str(path), trust=self.trust).load(workshop.root),
             Form.OPENVINO: _openvino,
+            Form.PACKED: _packed,
         }
         try:
             return replace(subject, form=form, model=readers[form](path))
@@ -118,6 +120,12 @@ class Given(Method):
                 raise MethodError(f"given: {error}") from error
         weights = [path.with_suffix(".bin")] if path.suffix == ".xml" else []
         return "".join(digest_of(part) for part in (path, *weights))
+
+
+def _packed(path: Path) -> object:
+    from harness.runtimes.packed import program
+
+    return program(path)
 
 
 def _openvino(path: Path) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -33,10 +34,12 @@ class Packed(Runtime):
     """
 
     runtime: Literal["packed"] = "packed"
-    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.ENCODED})
+    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.ENCODED, Form.PACKED})
 
     def save(self, subject: Subject, folder: Path) -> None:
         """Trace the model and write ``model.packed``; the file is decoded again and compared bit for bit.
+
+        A packed file made elsewhere is copied byte for byte.
 
         Raises:
             ArtifactError: the model cannot be traced, uses an operator that the format does not know, or what was
@@ -45,12 +48,15 @@ class Packed(Runtime):
         import torch
 
         model, coding = subject.model, None
+        if subject.form is Form.PACKED:
+            shutil.copyfile(model.weighin_origin, folder / FILE)
+            return
         if isinstance(model, Encoded):
             model, coding = model.module, model.coder
         with torch.no_grad():
-            program = traced(model, subject.example)
-            check(program, model, subject.example)
-            graph, tensors = graph_of(program, subject.example)
+            trace = traced(model, subject.example)
+            check(trace, model, subject.example)
+            graph, tensors = graph_of(trace, subject.example)
             stored = {name: words_of(tensor) for name, tensor in tensors.items()}
             content = packed_file.pack(graph.model_dump(mode="json"), stored, coding)
             _, decoded = packed_file.unpack(content)
@@ -58,14 +64,14 @@ class Packed(Runtime):
                 if not np.array_equal(decoded[name].words, tensor.words):
                     raise ArtifactError(f"decoding {name} does not give what was encoded")
             (folder / FILE).write_bytes(content)
-            check(_program(folder / FILE), model, subject.example)
+            check(program(folder / FILE), model, subject.example)
 
     def load(self, folder: Path, threads: int) -> Runner:
         """The runner of ``model.packed``; sets the number of threads of this process."""
         import torch
 
         torch.set_num_threads(threads)
-        return TorchRunner(folder / FILE, _program)
+        return TorchRunner(folder / FILE, program)
 
     def kernels(self) -> str:
         """As under `runtime: torch`, whose kernels run it."""
@@ -74,8 +80,8 @@ class Packed(Runtime):
         return Torch().kernels()
 
 
-def _program(path: Path) -> torch.jit.ScriptModule:
-    """The program of a file, decoded and traced.
+def program(path: Path) -> torch.jit.ScriptModule:
+    """The program of a file, decoded and traced; remembers where it comes from.
 
     Raises:
         ArtifactError: no packed file lies there, or it is damaged.
@@ -94,5 +100,6 @@ def _program(path: Path) -> torch.jit.ScriptModule:
         buffer = BytesIO()
         torch.jit.save(traced(module, example), buffer)
         buffer.seek(0)
-        program: torch.jit.ScriptModule = torch.jit.load(buffer)  # type: ignore[no-untyped-call]
-    return program.eval()
+        found: torch.jit.ScriptModule = torch.jit.load(buffer)  # type: ignore[no-untyped-call]
+    found.weighin_origin = path
+    return found.eval()

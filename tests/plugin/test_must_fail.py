@@ -41,6 +41,7 @@ REASONS = {
     "lora-compresses-nothing": ("size_mb", "FAIL", "limit 0.950"),
     "qlora-below-four-bits": ("size_mb", "FAIL", "limit 0.125"),
     "four-bits-in-bytes": ("size_mb", "FAIL", "limit 0.200"),
+    "damaged-packed-file": ("size_mb", "INVALID", "the checksum of the tensor 'fc2.weight' (8 of 10) does not match"),
     "too-many-values": ("evidence", "INVALID", "fc1.weight has "),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }

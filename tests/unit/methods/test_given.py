@@ -12,8 +12,11 @@ from pydantic import ValidationError
 
 from harness.errors import MethodError, SourceError
 from harness.forms import Form, Stop, route
+from harness.methods.entropy_coding import EntropyCoding
 from harness.methods.given import Given
 from harness.methods.quantization.int8_static import Int8Static
+from harness.methods.weight_sharing.weight_sharing import WeightSharing
+from harness.runtimes.packed import FILE, Packed
 
 pytestmark = [
     # OpenVINO calls deprecated parts of torch while it imports and converts.
@@ -176,3 +179,25 @@ def test_a_folder_without_a_sound_manifest_is_refused(
         (tmp_path / "out" / "manifest.json").write_text(manifest)
     with pytest.raises(MethodError, match=re.escape(reason)):
         Given(path="out").apply(subject(), replace(workshop, root=tmp_path))
+
+
+def test_a_packed_file_is_gated_byte_for_byte_and_a_damaged_one_is_refused(
+    subject: Any, workshop: Any, tmp_path: Path
+) -> None:
+    source = subject()
+    (tmp_path / "theirs").mkdir()
+    Packed().save(
+        EntropyCoding().apply(WeightSharing(bits=2).apply(subject(), workshop), workshop), tmp_path / "theirs"
+    )
+    path = (tmp_path / "theirs" / FILE).rename(tmp_path / "theirs.packed")
+    there = replace(workshop, root=tmp_path)
+    found = Given(path="theirs.packed").apply(source, there)
+    assert (found.form, set(Given(path="theirs.packed").transitions.values())) == (Form.PACKED, {Form.PACKED})
+    (tmp_path / "ours").mkdir()
+    Packed().save(found, tmp_path / "ours")
+    assert (tmp_path / "ours" / FILE).read_bytes() == path.read_bytes()
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(MethodError, match=r"given: the packed file is damaged: the checksum of the tensor '[\w.]+' "):
+        Given(path="theirs.packed").apply(source, there)
