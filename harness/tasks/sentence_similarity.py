@@ -46,3 +46,14 @@ class SentenceSimilarity(Task):
             MethodError: always.
         """
         raise MethodError("sentence-similarity has no loss to train with: give a step that needs no training")
+
+    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+        """Mean squared difference of the embeddings; they have no temperature and no direction.
+
+        N. Reimers, I. Gurevych, "Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",
+        2020, section 3.
+        """
+        from torch.nn.functional import mse_loss
+
+        ours, theirs = (one if hasattr(one, "ndim") else one[0] for one in (student, teacher))
+        return mse_loss(ours, theirs)

@@ -35,6 +35,7 @@ REASONS = {
     "zeros-regrown[n-m]": ("evidence", "INVALID", "0 of 48,000 weights in fc1.weight are zero"),
     "svd-at-full-rank": ("evidence", "INVALID", "none of 5 layers gets smaller: at energy 0.999999"),
     "svd-at-too-low-a-rank": ("top1", "FAIL", "limit 0.0200"),
+    "svd-fitted-to-weights": ("top1", "FAIL", "limit 0.0300"),
     "tucker-claims-more": ("macs_g", "FAIL", "limit 0.500"),
     "cp-without-training": ("top1", "FAIL", "limit 0.0200"),
     "student-as-large-as-its-teacher": ("evidence", "INVALID", "the student has 61,706 parameters, and its teacher"),

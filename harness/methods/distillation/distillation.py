@@ -156,8 +156,7 @@ def distil(
         pupil = _pupil(student, maps)
 
         def loss(_: nn.Module, batch: Batch) -> torch.Tensor:
-            smoothing = options.train.label_smoothing
-            hard = task.loss(pupil, batch, smoothing) if smoothing else task.loss(pupil, batch)
+            hard = _hard(pupil, batch, task, options)
             with torch.no_grad():
                 answers = teacher(*batch.inputs)
             soft = task.divergence(pupil.outputs, answers, options.temperature, reverse=options.divergence == "reverse")
@@ -175,6 +174,15 @@ def distil(
         reset = kept_zero(student)
         keep = (lambda _: reset(student)) if options.student is None else None
         train(pupil, split, task, options.train, seed=seed, progress=progress, after_step=keep, loss=loss)
+
+
+def _hard(pupil: nn.Module, batch: Batch, task: Task, options: Distillation) -> torch.Tensor | float:
+    """The loss of the labels; with nothing but the teacher to learn from, the labels are not looked at."""
+    if options.mix == 1:
+        pupil(*batch.inputs)
+        return 0.0
+    smoothing = options.train.label_smoothing
+    return task.loss(pupil, batch, smoothing) if smoothing else task.loss(pupil, batch)
 
 
 def _pupil(student: nn.Module, maps: list[nn.Module]) -> Any:

@@ -13,12 +13,13 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
-from harness.methods.distillation.distillation import Distillation
+from harness.methods.distillation.distillation import Distillation, distil
 from harness.methods.distillation.matching import Match
 from harness.methods.pruning.magnitude import MagnitudePruning
 from harness.sources.python import Python
 from harness.sources.zoo import Zoo
 from harness.tasks.image_classification import ImageClassification
+from harness.tasks.sentence_similarity import SentenceSimilarity
 from harness.training import Training, train
 
 SMALL = Python(factory="harness.zoo.lenet:lenet5", arguments={"image_size": 32, "convolutions": [3, 6], "hidden": [24]})
@@ -170,3 +171,26 @@ def test_evidence_of_a_recovery_is_not_bound_to_a_size() -> None:
     counts = Evidence(operators={}, tensors=())
     assert Distillation().contradictions(counts, counts) == []
     assert Zoo(name="lenet5-digits").gives is Form.TORCH
+
+
+def test_embeddings_are_learned_where_there_are_no_labels() -> None:
+    """A task without a loss has a divergence all the same: a student of a linear teacher reaches it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        teacher, student = torch.nn.Linear(6, 4).eval(), torch.nn.Linear(6, 4).eval()
+        inputs = torch.randn(64, 6)
+    split, task = TensorSplit(inputs, torch.zeros(64)), SentenceSimilarity()
+    training = Training(epochs=60, batch=16, optimizer="adamw", learning_rate=0.05, weight_decay=0.0)
+
+    def gap() -> float:
+        with torch.no_grad():
+            return task.divergence(student(inputs), teacher(inputs), 1.0).item()
+
+    with torch.no_grad():
+        expected = (student(inputs) - teacher(inputs)).square().mean().item()
+    assert gap() == pytest.approx(expected)
+    with pytest.raises(MethodError, match="has no loss to train with"):
+        distil(student, teacher, split, task, Distillation(train=training), (inputs[:1],), seed=0, progress=print)
+    options = Distillation(mix=1.0, train=training)
+    distil(student, teacher, split, task, options, (inputs[:1],), seed=0, progress=lambda _: None)
+    assert gap() < 1e-3 * expected
