@@ -23,7 +23,9 @@ class TensorFact(BaseModel):
     zeros: int = Field(description="elements equal to zero (for quantized tensors: to the zero point)")
     weight: bool = Field(default=True, description="a parameter, not a buffer such as a running mean")
     distinct: int | None = Field(
-        default=None, description="different values other than zero; None where they are many, or were not counted"
+        default=None,
+        description="different values other than zero (of quantized tensors: codes); None where they are many, or were "
+        "not counted",
     )
     used_by: tuple[str, ...] = Field(
         default=(), description="the operators that it is an operand of, as `operators` names them; empty where unknown"

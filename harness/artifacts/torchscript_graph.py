@@ -205,9 +205,16 @@ def _fact(name: str, value: torch.Tensor, users: dict[str, set[str]], *, weight:
 
 
 def _distinct(value: torch.Tensor) -> int | None:
-    """Different values of a weight matrix in floating point; of others their number says nothing."""
-    if value.is_quantized or not value.is_floating_point() or value.ndim < 2:
+    """Different values of a weight matrix in floating point, or codes of a quantized one.
+
+    Of other integers their number says nothing.
+    """
+    if value.ndim < 2 or not (value.is_quantized or value.is_floating_point()):
         return None
+    if value.is_quantized:
+        # Values differ from channel to channel by their scales; what takes bits is codes.
+        used = value.int_repr()[value.dequantize() != 0]
+        return len(used.unique())  # type: ignore[no-untyped-call]
     return count_distinct(value.detach().float().numpy())
 
 

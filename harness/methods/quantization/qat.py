@@ -13,7 +13,7 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
-from harness.methods.layers import Names, chosen, in_float32, weighted
+from harness.methods.layers import Names, below, chosen, in_float32, multiplied, weighted
 from harness.methods.pruning.zeros import kept_zero
 from harness.methods.quantization.engine import Engine, active, marked, quiet
 from harness.methods.quantization.int8_static import Int8Static
@@ -100,8 +100,15 @@ class Qat(Method):
         return replace(subject, form=Form.TORCH_INT8, model=converted)
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
-        """Too few weights in int8: none at all, or layers in float that were not to be kept."""
-        return Int8Static(keep_float=self.keep_float).contradictions(before, after)
+        """Too few weights in int8, or layers with more codes than their bits have."""
+        found = Int8Static(keep_float=self.keep_float).contradictions(before, after)
+        most = 2 * _largest(self.bits)
+        for one in multiplied(after.tensors):
+            if "int" in one.dtype and not below(one.name, self.eight_bits) and (one.distinct or 0) > most:
+                found.append(
+                    f"{one.name} has {one.distinct} codes other than zero, and {self.bits} bits have at most {most}"
+                )
+        return found
 
     def _mapping(self, model: nn.Module) -> QConfigMapping:
         from torch.ao.quantization import get_default_qat_qconfig_mapping
@@ -128,7 +135,7 @@ class Qat(Method):
         reduced = self.engine in ("x86", "fbgemm") if self.reduce_range is None else self.reduce_range
         # Symmetric about zero, so that codes after conversion are those of training and none falls outside. A moving
         # average that forgets at once gives the range that the weights have now.
-        largest = 2 ** (bits - 1) - 1
+        largest = _largest(bits)
         weight = FakeQuantize.with_args(  # type: ignore[no-untyped-call]
             observer=MovingAveragePerChannelMinMaxObserver if self.per_channel else MovingAverageMinMaxObserver,
             averaging_constant=1.0, quant_min=-largest, quant_max=largest, dtype=torch.qint8,
@@ -138,6 +145,11 @@ class Qat(Method):
             observer=MovingAverageMinMaxObserver, quant_min=0, quant_max=127 if reduced else 255, dtype=torch.quint8
         )
         return QConfig(activation=activation, weight=weight)  # type: ignore[no-untyped-call]
+
+
+def _largest(bits: int) -> int:
+    """The largest code of so many bits, where codes are as many below zero as above."""
+    return (1 << bits - 1) - 1
 
 
 def _calibrate(prepared: nn.Module, split: Split) -> None:

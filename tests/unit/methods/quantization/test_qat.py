@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +64,10 @@ def test_layers_may_keep_eight_bits_or_float(few: Workshop, subject: Any, weigh:
     assert result.form is Form.TORCH_INT8
     assert method.contradictions(before.evidence, after.evidence) == []
     assert len(Qat(train=None).contradictions(before.evidence, after.evidence)) == 1
+    (wide,) = Qat(bits=3, eight_bits=("conv1",), keep_float=("fc2",)).contradictions(before.evidence, after.evidence)
+    assert re.fullmatch(r"fc3.weight has \d+ codes other than zero, and 3 bits have at most 6", wide)
+    counted = {one.name: one.distinct for one in after.evidence.tensors if "int" in one.dtype and one.matrix}
+    assert counted["fc1.weight"] == len(set(codes(result.model, "fc1").flatten().tolist()) - {0}) == 6
     assert method.contradictions(before.evidence, before.evidence) == ["none of the 61,470 weight elements is int8"]
 
 
