@@ -44,6 +44,12 @@ REASONS = {
     "four-bits-in-bytes": ("size_mb", "FAIL", "limit 0.200"),
     "damaged-packed-file": ("size_mb", "INVALID", "the checksum of the tensor 'fc2.weight' (8 of 10) does not match"),
     "too-many-values": ("evidence", "INVALID", "fc1.weight has "),
+    "zeros-regrown[surgeon]": ("evidence", "INVALID", "0 of 48,000 weights in fc1.weight are zero"),
+    "zeros-regrown[movement]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
+    "removed-too-much[neurons]": ("top1", "FAIL", "limit 0.0200"),
+    "removed-too-much[surgeon]": ("top1", "FAIL", "limit 0.0200"),
+    "removed-too-much[layers]": ("top1", "FAIL", "limit 0.0200"),
+    "removed-too-much[slimming]": ("top1", "FAIL", "limit 0.0200"),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }
 

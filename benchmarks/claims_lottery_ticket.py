@@ -1,6 +1,6 @@
 """Lottery tickets: a sparse network that trains as well as the dense one, from its own initialisation and no other.
 
-    python benchmarks/claims/lottery_ticket.py [--seeds 5] [--sparsity 0.95] [--rounds 3] [--epochs 2] [--json FILE]
+    python benchmarks/claims_lottery_ticket.py [--seeds 5] [--sparsity 0.95] [--rounds 3] [--epochs 2] [--json FILE]
 
 For each seed, LeNet-300-100 is trained on MNIST from its initialisation (dense); the ticket is found in it by
 iterative magnitude pruning, rewound, and trained as long (ticket); and the ticket's mask is trained as long from
