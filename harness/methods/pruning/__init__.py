@@ -1,1 +1,1 @@
-"""Pruning: single weights, and whole channels."""
+"""Pruning: single weights, N of M neighbours, channels, neurons, attention heads and whole blocks."""

@@ -1,9 +1,8 @@
-"""Removing whole channels, neurons and heads with all that reads them: what torch-pruning is asked to do, and how."""
+"""Removing whole channels and neurons with all that reads them: what torch-pruning is asked to do, and how."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import MethodError
@@ -22,20 +21,6 @@ if TYPE_CHECKING:
     Importance = Callable[[Any], torch.Tensor | None]
 
 Criterion = Literal["l1", "l2", "random", "taylor", "hessian"]
-ON_DATA = ("taylor", "hessian")
-
-
-@dataclass(frozen=True)
-class Heads:
-    """Attention heads to remove.
-
-    Attributes:
-        counts: heads of each fused projection of queries, keys and values.
-        ratio: share of the heads to remove.
-    """
-
-    counts: Mapping[nn.Module, int] = field(default_factory=dict)
-    ratio: float = 0.0
 
 
 def importance(criterion: Criterion, model: nn.Module, workshop: Workshop, count: int) -> Importance:
@@ -79,7 +64,6 @@ def remove(
     most: float = 1.0,
     round_to: int | None = None,
     keep: Collection[nn.Module] = (),
-    heads: Heads | None = None,
 ) -> None:
     """Remove the least important outputs of layers, in place, and check that the model's outputs have their shapes.
 
@@ -93,7 +77,6 @@ def remove(
         most: largest share that one layer may lose where the scope is global.
         round_to: keep a multiple of so many outputs in each layer.
         keep: layers whose outputs stay as many, besides those that make the model's outputs.
-        heads: heads that go as a whole; then nothing else does, and `ratio` says nothing.
 
     Raises:
         MethodError: the library cannot follow the model, what is left does not fit together, or answers with other
@@ -120,10 +103,7 @@ def remove(
                 # The library's defaults are dictionaries that all its pruners share.
                 in_channel_groups={},
                 out_channel_groups={},
-                num_heads=dict(heads.counts) if heads else {},
-                prune_num_heads=heads is not None,
-                prune_head_dims=heads is None,
-                head_pruning_ratio=heads.ratio if heads else 0.0,
+                num_heads={},
             ).step()
         except ZeroDivisionError as error:
             # The library divides two numbers of channels where a view regroups what was split before.
@@ -132,8 +112,7 @@ def remove(
                 "(as the channel shuffles of ShuffleNet do); prune single weights, or blocks of them, instead"
             ) from error
     model.zero_grad(set_to_none=True)
-    if heads is None:
-        hold_shapes(model, subject.example, before, method)
+    hold_shapes(model, subject.example, before, method)
 
 
 def hold_shapes(
