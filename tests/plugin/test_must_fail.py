@@ -49,6 +49,7 @@ REASONS = {
     "removed-too-much[neurons]": ("top1", "FAIL", "limit 0.0200"),
     "removed-too-much[surgeon]": ("top1", "FAIL", "limit 0.0200"),
     "removed-too-much[layers]": ("top1", "FAIL", "limit 0.0200"),
+    "removed-too-much[heads]": ("top1", "FAIL", "limit 0.0200"),
     "removed-too-much[slimming]": ("top1", "FAIL", "limit 0.0200"),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }
