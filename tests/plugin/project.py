@@ -105,8 +105,13 @@ class Project:
         done = subprocess.run(
             [*command, f"--junitxml={junit}", *arguments],
             cwd=self.root, capture_output=True, text=True, timeout=400, check=False,
-            env={**os.environ, "WEIGHIN_CACHE": str(self.cache), **(env or {})},
+            env={**_outside(), "WEIGHIN_CACHE": str(self.cache), **(env or {})},
         )  # fmt: skip
         found = json.loads((report / "report.json").read_text()) if (report / "report.json").exists() else {}
         tree = ET.parse(junit).getroot()[0] if junit.exists() else None
         return Run(done.returncode, done.stdout + done.stderr, found, tree)
+
+
+def _outside() -> dict[str, str]:
+    """The environment without what tells a process that it is an xdist worker: the run inside is none of this one's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}

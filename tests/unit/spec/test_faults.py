@@ -11,7 +11,7 @@ REFUSED = [
     ("version: 1", "version: 1.0", "1:10: version: found 1.0; allowed: 1"),
     ("version: 1\n", "", "1:1: version: the key 'version' is required"),
     # Keys at every level.
-    ("title:", "titel:", "2:1: titel: unknown key 'titel'; allowed: budgets, cases, compress, data, deploy, "),
+    ("title:", "titel:", "2:1: titel: unknown key 'titel'; allowed: because, budgets, cases, compress, data, deploy, "),
     ("title:", "titel:", "Did you mean 'title'?"),
     ("calibration:", "calibraton:", "5:24: data.calibraton: unknown key 'calibraton'; allowed: calibration, channels"),
     ("sparsity:", "sparsty:", "Did you mean 'sparsity'?"),
@@ -91,7 +91,7 @@ def test_a_wrong_value_is_named_where_it_stands(project, changed, old, new, expe
         ("measure: {confidence: 95}", "15:23: measure.confidence: found 95; it must be less than 1"),
         ("measure: {thread: 2}", "15:11: measure.thread: unknown key 'thread'; allowed: batch, confidence, "),
         ("measure:\n  threads: 0", "16:12: measure.threads: found 0; it must be at least 1"),
-        ("threads: 2", "15:1: threads: unknown key 'threads'; allowed: budgets, "),
+        ("threads: 2", "15:1: threads: unknown key 'threads'; allowed: because, budgets, "),
     ],
 )
 def test_optional_parts_are_held_to_their_options(project, spec, added, expected):
