@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ValidationError
 
+from harness.errors import Unmeasurable
 from harness.judge.bounds import judge
 from harness.judge.case import told
 from harness.judge.family import proof
@@ -24,8 +25,12 @@ class Outcome(Metric):
     needs_data: ClassVar[bool] = True
 
     def measure(self, bench: Bench) -> Measurement:
-        """Nothing: the outcomes come from outside."""
-        raise NotImplementedError
+        """Nothing: the outcomes come from outside.
+
+        Raises:
+            Unmeasurable: always.
+        """
+        raise Unmeasurable("outcomes from outside are judged, and there is no model to measure them on")
 
 
 class Cost(Outcome):

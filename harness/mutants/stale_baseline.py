@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from harness.judge.baseline import Accepted, CaseBaseline
@@ -19,9 +20,9 @@ class _Swapped(Mutant):
         portable = {label: self.older(entry) for label, entry in baseline.portable.items()}
         return baseline.model_copy(update={"portable": portable})
 
+    @abstractmethod
     def older(self, entry: Accepted) -> Accepted:
         """What stood in the baseline before."""
-        raise NotImplementedError
 
 
 @MUTANTS.register

@@ -87,25 +87,21 @@ def told(method: Method) -> str:
 @pytest.mark.parametrize("first", SAMPLES, ids=told)
 def test_a_pair_composes_or_is_refused_with_the_reason(first: Method) -> None:
     for second in SAMPLES:
-        check(first, second)
-
-
-def check(first: Method, second: Method) -> None:
-    found = refusals(first, second)
-    lost = first.leaves & second.undoes
-    for runtime, messages in found.items():
-        if lost:
-            assert any("(" + second.method + ") undoes" in one and f"({first.method})" in one for one in messages), (
-                runtime
-            )
-        for message in messages:
-            # Which step cannot be taken, what it takes or gives, and what stands in its way.
-            assert f"({first.method})" in message or f"({second.method})" in message or runtime in message
-            assert " takes " in message or " undoes " in message
-        # Refused exactly where no road through the forms leads to the runtime, or work would be lost on it.
-        saved = {form: form for form in RUNTIMES[runtime].saves}
-        road = onward(onward(onward({Form.TORCH}, first.transitions), second.transitions), saved)
-        assert (not messages) == bool(road and onward({Form.TORCH}, saved) and not lost)
+        found = refusals(first, second)
+        lost = first.leaves & second.undoes
+        for runtime, messages in found.items():
+            if lost:
+                assert any(
+                    "(" + second.method + ") undoes" in one and f"({first.method})" in one for one in messages
+                ), runtime
+            for message in messages:
+                # Which step cannot be taken, what it takes or gives, and what stands in its way.
+                assert f"({first.method})" in message or f"({second.method})" in message or runtime in message
+                assert " takes " in message or " undoes " in message
+            # Refused exactly where no road through the forms leads to the runtime, or work would be lost on it.
+            saved = {form: form for form in RUNTIMES[runtime].saves}
+            road = onward(onward(onward({Form.TORCH}, first.transitions), second.transitions), saved)
+            assert (not messages) == bool(road and onward({Form.TORCH}, saved) and not lost)
 
 
 def onward(forms: set[Form], stop: Mapping[Form, Form]) -> set[Form]:
