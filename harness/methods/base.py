@@ -14,6 +14,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.registry import Options, Registry
 from harness.tasks.base import Task
+from harness.training import Training
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,12 @@ class Method(Options):
 
     @property
     def undoes(self) -> frozenset[Trait]:
-        """What of the steps before is gone after this one: a spec with such an order is refused when it is loaded."""
-        return frozenset()
+        """What of the steps before is gone after this one: a spec with such an order is refused when it is loaded.
+
+        A step that trains moves the values that weights shared.
+        """
+        trains = any(isinstance(value, Training) for _, value in self)
+        return frozenset({Trait.CODEBOOKS}) if trains else frozenset()
 
     @abstractmethod
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, chosen, weighted
 from harness.methods.pruning.structural import Criterion, importance, remove
 from harness.methods.pruning.zeros import finetune
@@ -52,11 +52,6 @@ class ChannelPruning(Method):
     )
     keep: Names = Field(default=(), description="layers, or modules with all their layers, whose outputs stay as many")
     finetune: Training | None = Field(default=None, description="train afterwards")
-
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share, where it trains."""
-        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Prune, check that the outputs have their shapes, and train if asked to."""

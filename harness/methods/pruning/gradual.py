@@ -47,11 +47,6 @@ class GradualPruning(Method):
         """Zeros among the weights."""
         return frozenset({Trait.WORK, Trait.ZEROS})
 
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share."""
-        return frozenset({Trait.CODEBOOKS})
-
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train once, pruning on the way."""
         model: nn.Module = subject.model

@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, chosen
 from harness.methods.pruning.curvature import differentiable, samples
 from harness.methods.pruning.structural import hold_shapes, missing_removal, shapes
@@ -45,11 +45,6 @@ class HeadPruning(Method):
     samples: int = Field(default=512, ge=1, description="training samples that sensitivity is taken on")
     keep: Names = Field(default=(), description="attention layers, or modules with all of theirs, to leave alone")
     finetune: Training | None = Field(default=None, description="train afterwards")
-
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share, where it trains."""
-        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Remove heads, check that the outputs have their shapes, and train if asked to."""

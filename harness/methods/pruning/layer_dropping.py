@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names
 from harness.methods.pruning.structural import hold_shapes, missing_removal, shapes
 from harness.methods.pruning.zeros import finetune
@@ -45,11 +45,6 @@ class LayerDropping(Method):
         if (self.count is None) == (not self.blocks):
             raise ValueError("give either `count` or `blocks`")
         return self
-
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share, where it trains."""
-        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Remove blocks one by one, check that the outputs have their shapes, and train if asked to."""

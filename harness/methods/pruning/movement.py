@@ -52,11 +52,6 @@ class MovementPruning(Method):
         """Zeros among the weights."""
         return frozenset({Trait.WORK, Trait.ZEROS})
 
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share."""
-        return frozenset({Trait.CODEBOOKS})
-
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train once, masking on the way, and leave plain weights with zeros."""
         model: nn.Module = subject.model

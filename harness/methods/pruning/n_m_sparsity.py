@@ -49,11 +49,6 @@ class NMSparsity(Method):
         """Zeros among the weights."""
         return frozenset({Trait.WORK, Trait.ZEROS})
 
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share, where it trains."""
-        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
-
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Prune, then train if asked to."""
         import torch

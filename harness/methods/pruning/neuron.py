@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, chosen, weighted
 from harness.methods.pruning.curvature import samples
 from harness.methods.pruning.structural import importance, missing_removal, remove
@@ -44,11 +44,6 @@ class NeuronPruning(Method):
     samples: int = Field(default=1024, ge=1, description="training samples that activity or derivatives are taken on")
     keep: Names = Field(default=(), description="layers, or modules with all their layers, whose units stay as many")
     finetune: Training | None = Field(default=None, description="train afterwards")
-
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share, where it trains."""
-        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Remove units, check that the outputs have their shapes, and train if asked to."""

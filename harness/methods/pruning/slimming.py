@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, chosen, weighted
 from harness.methods.pruning.structural import missing_removal, remove
 from harness.methods.pruning.zeros import finetune
@@ -44,11 +44,6 @@ class NetworkSlimming(Method):
     keep: Names = Field(default=(), description="layers, or modules with all their layers, whose outputs stay as many")
     train: Training = Field(default=Training(epochs=2), description="the training with the penalty")
     finetune: Training | None = Field(default=Training(epochs=1), description="train afterwards, without it")
-
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share."""
-        return frozenset({Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train with the penalty, remove, train again."""

@@ -43,11 +43,6 @@ class Unstructured(Method):
         """Zeros among the weights."""
         return frozenset({Trait.WORK, Trait.ZEROS})
 
-    @property
-    def undoes(self) -> frozenset[Trait]:
-        """Values that weights share, where it trains."""
-        return frozenset() if self.finetune is None else frozenset({Trait.CODEBOOKS})
-
     @abstractmethod
     def scores(
         self, model: nn.Module, weights: Mapping[str, nn.Parameter], workshop: Workshop
