@@ -13,6 +13,7 @@ from harness.errors import BaselineError
 from harness.gate.collection import SpecItem
 from harness.gate.export import export, withdraw
 from harness.gate.outcome import Left
+from harness.gate.retake import retaken
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted
@@ -51,6 +52,7 @@ class CaseRunner:
         self._progress = progress
         self._selected: Mapping[Key, list[str]] = {}
         self._run: tuple[Key, Run] | None = None
+        self._retakes: tuple[str, ...] = ()
         self._seen: dict[Key, list[Verdict]] = {}
         self._recorded: set[Key] = set()
 
@@ -82,7 +84,7 @@ class CaseRunner:
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
             told=_told(run, self._seen[key]),
-            notes=(*(_waited(run, row) if first else ()), *self._loaded(item, run, row), *self._finish(item, run)),
+            notes=(*(self._spent(run, row) if first else ()), *self._loaded(item, run, row), *self._finish(item, run)),
         )
 
     def close(self) -> None:
@@ -94,8 +96,18 @@ class CaseRunner:
             labels = [label for label in self._selected.get(item.key, [item.label]) if label != EVIDENCE]
             name = f"{item.file.id}[{item.case.name}]" if item.case.name else item.file.id
             with self._progress.on(name) as watch:
-                self._run = (item.key, self._pipeline.run(item.file, item.case, labels, watch))
+                run, self._retakes = retaken(
+                    self._pipeline.run(item.file, item.case, labels, watch),
+                    labels,
+                    lambda run, label: self._judged(item, run, label),
+                    lambda again: self._pipeline.run(item.file, item.case, again, watch),
+                    watch,
+                )
+            self._run = (item.key, run)
         return self._run[1]
+
+    def _judged(self, item: SpecItem, run: Run, label: str) -> Verdict:
+        return verdict(item.case.spec, run.result, label, self._standing(item, run))
 
     def _standing(self, item: SpecItem, run: Run) -> Standing:
         fingerprint = environment().fingerprint(item.case.spec.measure.threads, run.result.kernels)
@@ -128,6 +140,10 @@ class CaseRunner:
             if evidence is not None
             else {},
         )
+
+    def _spent(self, run: Run, row: Verdict) -> tuple[str, ...]:
+        """Where a case's time went beside its work: what was waited for, and what was taken again."""
+        return (*_waited(run, row), *(f"{name_of(row)}: {note}" for note in self._retakes))
 
     def _loaded(self, item: SpecItem, run: Run, row: Verdict) -> tuple[str, ...]:
         """What was measured beside other work is no yardstick for later runs."""

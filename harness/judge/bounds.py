@@ -13,6 +13,7 @@ from harness.judge.figures import apart, measured_text, number, percent, ratio_t
 from harness.judge.settling import settling
 from harness.judge.verdict import Finding, Place, Range, State
 from harness.measurement import Labels, Measurement, Pairs, Timings, doubts
+from harness.measurement.doubts import Doubt
 from harness.metrics.base import Metric
 from harness.statistics import Interval
 
@@ -155,10 +156,10 @@ class Claim:
             f"{text(held.upper if self.floor else held.lower)}{settling(self.measured, held, self.limit, drop=drop)}"
         )
 
-    def withheld(self, lower: float, estimate: float, upper: float, limit: float, state: State) -> str:
-        """A clause for a verdict on a ratio of times that is in doubt, else nothing."""
+    def withheld(self, lower: float, estimate: float, upper: float, limit: float, state: State) -> Doubt | None:
+        """What keeps back a verdict on a ratio of times; None where nothing does."""
         if not isinstance(self.measured, Timings):
-            return ""
+            return None
         known = doubts.found(self.measured, self.confidence)
         if self.place.slower > 0:
             known.insert(0, doubts.slower(self.place.slower))
@@ -166,8 +167,8 @@ class Claim:
             # A doubt about the estimate alone adds nothing where the interval has decided nothing, or is not asked.
             asked = doubt.whole or (lower < upper and state is not State.INCONCLUSIVE)
             if asked and doubt.covers(lower, estimate, upper, limit):
-                return f" ({doubt.because})"
-        return ""
+                return doubt
+        return None
 
 
 def _reference(claim: Claim) -> Finding:
@@ -191,12 +192,18 @@ def _absolute(claim: Claim) -> Finding:
     if metric.relative:
         return _relative(claim)
     state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
-    note = claim.withheld(value, value, value, limit, state)
+    held = claim.withheld(value, value, value, limit, state)
     if claim.place.match is not None:
         text += f" ({claim.place.match} match)"
     if state is State.FAIL:
         text = f"{'below' if claim.floor else 'above'} {text}{apart(value, limit)}"
-    return Finding(State.INCONCLUSIVE if note else state, f"{text}{note}")
+    return _kept_back(held, state, text) if held else Finding(state, text)
+
+
+def _kept_back(doubt: Doubt, state: State, text: str, interval: Range | None = None) -> Finding:
+    # What its own noise leaves open is not taken again until it comes out one way: that would spend error unseen.
+    disturbed = doubt.outside and state is not State.INCONCLUSIVE
+    return Finding(State.INCONCLUSIVE, f"{text} ({doubt.because})", interval, disturbed=disturbed)
 
 
 def _relative(claim: Claim) -> Finding:
@@ -224,16 +231,18 @@ def _ratio(claim: Claim) -> Finding:
     if not measured.exact:
         text += f" [{ratio_text(lower)}, {ratio_text(upper)}]"
     state = claim.decide(lower, upper)
-    note = claim.withheld(lower, interval.estimate, upper, limit, state)
+    held = claim.withheld(lower, interval.estimate, upper, limit, state)
     edge = lower if claim.floor is (state is not State.FAIL) else upper
     text += f", {claim.name if claim.floor else 'limit'} {ratio_text(limit)}{apart(edge, limit, ratio_text)}"
-    if state is State.FAIL and not note:
-        note = claim.doubt()
-    if note:
-        state = State.INCONCLUSIVE
-    elif state is State.INCONCLUSIVE:
+    over = Range.over("ratio", interval)
+    if held:
+        return _kept_back(held, state, text, over)
+    note = ""
+    if state is State.INCONCLUSIVE:
         note = settling(measured, interval, limit)
-    return Finding(state, text + note, Range.over("ratio", interval))
+    elif state is State.FAIL and (note := claim.doubt()):
+        state = State.INCONCLUSIVE
+    return Finding(state, text + note, over)
 
 
 def _difference(claim: Claim) -> Finding:
@@ -243,12 +252,12 @@ def _difference(claim: Claim) -> Finding:
     if _share(measured) and limit >= (room := _room(measured, what)):
         percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if limit >= 1 else ""
         return Finding(State.INVALID, f"no model can {what} by more than {number(room)} from there{percentage}")
-    state, note = claim.decide(change.lower, change.upper), ""
+    state, held = claim.decide(change.lower, change.upper), None
     if isinstance(measured, Timings):
         # As a ratio to float, which is what load biases.
         ratio, turned = measured.ratio(claim.confidence), limit / measured.reference
         at = 1 - turned if what == "drop" else 1 + turned
-        note = claim.withheld(ratio.lower, ratio.estimate, ratio.upper, at, state)
+        held = claim.withheld(ratio.lower, ratio.estimate, ratio.upper, at, state)
     text, edge = f"{what} {number(change.estimate)}", change.upper
     if not measured.exact:
         counts = f"over {_units(measured)}"
@@ -261,13 +270,15 @@ def _difference(claim: Claim) -> Finding:
             side, edge = "lower", change.lower
         text += f" ({counts}; {percent(claim.confidence)} {side} bound {number(edge)})"
     text += f", limit {number(limit)}{apart(edge, limit)}"
-    if state is State.FAIL and not note:
-        note = claim.doubt(drop=True)
-    if note:
-        state = State.INCONCLUSIVE
-    elif state is State.INCONCLUSIVE:
+    over = Range.over("drop", change if what == "drop" else -change)
+    if held:
+        return _kept_back(held, state, text, over)
+    note = ""
+    if state is State.INCONCLUSIVE:
         note = settling(measured, change, limit, drop=True)
-    return Finding(state, text + note, Range.over("drop", change if what == "drop" else -change))
+    elif state is State.FAIL and (note := claim.doubt(drop=True)):
+        state = State.INCONCLUSIVE
+    return Finding(state, text + note, over)
 
 
 def _share(measured: Measurement) -> bool:

@@ -114,6 +114,7 @@ def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: lis
             "details": {name: figure for name, figure in measurement.details.items() if math.isfinite(figure)},
             "unaccepted": found.get(BASELINE) is State.FAIL,
             "improved": state is State.PASS and any(finding.gain for finding in findings),
+            "disturbed": state is State.INCONCLUSIVE and any(finding.disturbed for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }
     )

@@ -74,7 +74,8 @@ def _timed(
     if worse:
         for doubt in doubts.found(now, confidence):
             if doubt.covers(ours.lower, ours.estimate, ours.upper, limit):
-                return Finding(State.INCONCLUSIVE, f"worse than the {text}, but {doubt.because}")
+                held = f"worse than the {text}, but {doubt.because}"
+                return Finding(State.INCONCLUSIVE, held, disturbed=doubt.outside)
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
     return _kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance)
 

@@ -83,6 +83,9 @@ class Verdict(BaseModel):
     sentence: str
     details: dict[str, float] = Field(default_factory=dict)
     unaccepted: bool = Field(default=False, description="the budget holds, and only a stored baseline is wanting")
+    disturbed: bool = Field(
+        default=False, description="kept back by what others did while it was measured: another run may decide it"
+    )
     improved: bool = Field(default=False, description="better than the baseline beyond noise: it can be tightened")
     expected: tuple[ExpectFail, ...] = Field(
         default=(), description="the entries of `expect_fail` that make it an EXPECTED FAIL"
@@ -98,6 +101,7 @@ class Finding:
         interval: of the contrast that is bounded.
         bound: its name; empty where something else was found than a bound kept or broken.
         gain: better than the baseline beyond noise.
+        disturbed: kept back by what others did while it was measured; another run may decide it.
     """
 
     state: State
@@ -105,6 +109,7 @@ class Finding:
     interval: Range | None = None
     bound: str = ""
     gain: bool = False
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,13 @@ class Doubt:
         reach: by up to this share of it, either way.
         because: a clause for the sentence of a verdict that it keeps back.
         whole: it moves the whole interval, and not the estimate alone.
+        outside: others brought it about, and another run may be free of it.
     """
 
     reach: float
     because: str
     whole: bool
+    outside: bool = False
 
     def covers(self, lower: float, estimate: float, upper: float, limit: float) -> bool:
         """Whether the ratio could be on either side of a limit."""
@@ -58,19 +60,21 @@ def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
     waits = 1 / max(1e-3, 1 - timings.waited) - 1
     yield Doubt(
         waits if timings.disturbed > DISTURBED else 0.0,
-        f"in {timings.disturbed:.0%} of the readings others took the processor in between, {AGAIN}", whole=True,
+        f"in {timings.disturbed:.0%} of the readings others took the processor in between, {AGAIN}",
+        whole=True, outside=True,
     )  # fmt: skip
     others, apart = load_bias(timings.load), disagreement(timings)
     yield Doubt(
         others + apart,
         f"others took {timings.load:.0%} of the processor while measuring, {AGAIN}"
-        if others >= apart else f"the quickest readings tell a ratio that is {apart:.1%} off, {AGAIN}", whole=True,
+        if others >= apart else f"the quickest readings tell a ratio that is {apart:.1%} off, {AGAIN}",
+        whole=True, outside=True,
     )  # fmt: skip
     drift = timings.drift
     yield Doubt(
         math.expm1(abs(math.log1p(drift))),
         f"the float model became {abs(drift):.1%} {'slower' if drift > 0 else 'faster'} while it was timed, {AGAIN}",
-        whole=False,
+        whole=False, outside=True,
     )  # fmt: skip
     noise = noise_floor(timings, confidence)
     yield Doubt(
@@ -85,7 +89,7 @@ def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
 def slower(share: float) -> Doubt:
     """The doubt about a run whose float model is so much slower than where its baseline was accepted."""
     because = f"the float model runs {share:.0%} slower than where its baseline was accepted, {AGAIN}"
-    return Doubt(share, because, whole=True)
+    return Doubt(share, because, whole=True, outside=True)
 
 
 def load_bias(load: float) -> float:
