@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.commands import audit, check, docs, prove, schema, verdict
+from harness.commands import audit, check, docs, prove, results, schema, verdict
 from harness.errors import WeighinError
 
-COMMANDS = (check, audit, verdict, prove, schema, docs)
+COMMANDS = (check, audit, verdict, prove, results, schema, docs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
