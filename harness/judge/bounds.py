@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from harness.judge.figures import apart, measured_text, number, percent, ratio_text
 from harness.judge.settling import settling
 from harness.judge.verdict import Finding, Place, Range, State
-from harness.measurement import Labels, Measurement, Pairs, Timings, doubts
+from harness.measurement import Measurement, Pairs, Timings, doubts
 from harness.measurement.doubts import Doubt
 from harness.metrics.base import Metric
 from harness.statistics import Interval
@@ -82,7 +82,7 @@ def _implausible(metric: Metric, measured: Measurement, confidence: float) -> li
     if reference is None:
         return []
     better = measured.value - reference if metric.better == "higher" else reference - measured.value
-    if _share(measured) and better > ACCURACY_GAIN:
+    if measured.share and better > ACCURACY_GAIN:
         drop = measured.drop(confidence)
         if (drop.upper if metric.better == "higher" else -drop.lower) < -ACCURACY_GAIN:
             text = f"proven better than its float model by more than {number(ACCURACY_GAIN)}"
@@ -214,7 +214,7 @@ def _relative(claim: Claim) -> Finding:
     lower = claim.floor is (state is not State.FAIL)
     edge = held.lower if lower else held.upper
     text = f"{percent(claim.confidence)} {'lower' if lower else 'upper'} bound {number(edge)}"
-    text += f" over {_units(claim.measured)}, {claim.name} {number(claim.limit)}{apart(edge, claim.limit)}"
+    text += f" over {claim.measured.extent}, {claim.name} {number(claim.limit)}{apart(edge, claim.limit)}"
     if state is State.INCONCLUSIVE:
         text += settling(claim.measured, held, claim.limit)
     doubt = claim.doubt() if state is State.FAIL else ""
@@ -249,7 +249,7 @@ def _difference(claim: Claim) -> Finding:
     measured, limit = claim.measured, claim.limit
     what = claim.name.removeprefix("max_")
     change = claim.contrast(claim.confidence)
-    if _share(measured) and limit >= (room := _room(measured, what)):
+    if measured.share and limit >= (room := _room(measured, what)):
         percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if limit >= 1 else ""
         return Finding(State.INVALID, f"no model can {what} by more than {number(room)} from there{percentage}")
     state, held = claim.decide(change.lower, change.upper), None
@@ -260,7 +260,7 @@ def _difference(claim: Claim) -> Finding:
         held = claim.withheld(ratio.lower, ratio.estimate, ratio.upper, at, state)
     text, edge = f"{what} {number(change.estimate)}", change.upper
     if not measured.exact:
-        counts = f"over {_units(measured)}"
+        counts = f"over {measured.extent}"
         if isinstance(measured, Pairs) and measured.independent:
             # Where lower is better, what was 0 for float and is 1 now is the loss.
             lost, won = (measured.lost, measured.won)[:: 1 if claim.metric.better == "higher" else -1]
@@ -281,19 +281,7 @@ def _difference(claim: Claim) -> Finding:
     return Finding(state, text + note, over)
 
 
-def _share(measured: Measurement) -> bool:
-    """Whether the figure is a share of samples, or an average of shares: nothing above 1, nothing below 0."""
-    return isinstance(measured, Labels) or (isinstance(measured, Pairs) and measured.outcomes.dtype == bool)
-
-
 def _room(measured: Measurement, what: str) -> float:
     """How far a share can still drop or rise."""
     at = measured.reference or 0.0
     return at if what == "drop" else 1 - at
-
-
-def _units(measured: Measurement) -> str:
-    if isinstance(measured, Timings):
-        return f"{measured.n} blocks"
-    samples = len(measured.units) if isinstance(measured, (Pairs, Labels)) else measured.n
-    return f"{samples} samples of {measured.n} units" if samples != measured.n else f"{measured.n} samples"

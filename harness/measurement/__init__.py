@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from harness.measurement.base import Array, Base
+from harness.measurement.base import Array, Base, Sampled
 from harness.measurement.correlation import Correlation
 from harness.measurement.exact import Exact
 from harness.measurement.labels import Labels
@@ -17,4 +17,4 @@ from harness.measurement.timings import Timings
 
 Measurement = Annotated[Correlation | Exact | Labels | Pairs | Timings, Field(discriminator="kind")]
 
-__all__ = ["Array", "Base", "Correlation", "Exact", "Labels", "Measurement", "Pairs", "Timings"]
+__all__ = ["Array", "Base", "Correlation", "Exact", "Labels", "Measurement", "Pairs", "Sampled", "Timings"]

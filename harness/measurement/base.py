@@ -65,6 +65,16 @@ class Base(BaseModel):
         """Sampling units behind the figures; None where nothing is sampled."""
         return None
 
+    @property
+    def share(self) -> bool:
+        """Whether the figure is a share of samples, or an average of shares: nothing above 1, nothing below 0."""
+        return False
+
+    @property
+    def extent(self) -> str:
+        """What the figures stand on, as a sentence says it: ``397 samples``."""
+        return f"{self.n} samples"
+
     def against(self, earlier: Base) -> Base | None:
         """This measurement paired with an earlier one of the same samples, the earlier in the float model's place.
 
@@ -79,3 +89,36 @@ class Base(BaseModel):
     @abstractmethod
     def drop(self, confidence: float) -> Interval:
         """Float − compressed."""
+
+
+class Sampled(Base):
+    """What both models made of the same samples, each of which belongs to a sampling unit.
+
+    Attributes:
+        units: shape (samples,), the sampling unit of each sample; samples of one unit are not independent.
+        data: fingerprint of the samples, so that outcomes of two runs are paired only where they may be.
+    """
+
+    units: Array
+    data: str
+
+    @property
+    def n(self) -> int:
+        """Sampling units."""
+        return int(np.unique(self.units).size)
+
+    @property
+    def extent(self) -> str:
+        """Samples, and their units where those are fewer."""
+        samples = len(self.units)
+        return f"{samples} samples of {self.n} units" if samples != self.n else f"{self.n} samples"
+
+    @property
+    @abstractmethod
+    def lost(self) -> np.ndarray[Any, Any]:
+        """Indices of samples on which the compressed model does worse, for the report to name."""
+
+    @property
+    @abstractmethod
+    def won(self) -> np.ndarray[Any, Any]:
+        """Indices of samples on which the compressed model does better."""

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base
+from harness.measurement.base import Array, Base, Sampled
 from harness.statistics import FloatArray, Interval, macro_swing, statistic_difference
 
 Statistic = Literal["precision", "recall", "f1"]
 
 
-class Labels(Base):
+class Labels(Sampled):
     """Labels that both models gave to the same samples, averaged over classes (macro).
 
     A class counts where it stands among the targets or a model's own labels; one that a model never predicts has
@@ -23,8 +23,6 @@ class Labels(Base):
         targets: shape (samples,), integers.
         labels_reference: shape (samples,), the float model's labels.
         labels: shape (samples,), the compressed model's labels.
-        units: shape (samples,), the sampling unit of each sample.
-        data: fingerprint of the samples.
     """
 
     kind: Literal["labels"] = "labels"
@@ -32,8 +30,6 @@ class Labels(Base):
     targets: Array
     labels_reference: Array
     labels: Array
-    units: Array
-    data: str
 
     @property
     def value(self) -> float:
@@ -46,9 +42,9 @@ class Labels(Base):
         return float(self._macro(self.labels_reference, np.ones((1, len(self.targets))))[0])
 
     @property
-    def n(self) -> int:
-        """Sampling units."""
-        return int(np.unique(self.units).size)
+    def share(self) -> bool:
+        """All three are averages of shares."""
+        return True
 
     @property
     def lost(self) -> np.ndarray[Any, Any]:

@@ -6,24 +6,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base
+from harness.measurement.base import Array, Base, Sampled
 from harness.statistics import Interval, mean_difference, mean_ratio, proportion_difference, proportion_ratio
 
 
-class Pairs(Base):
+class Pairs(Sampled):
     """Per-sample outcomes of both models on the same samples: right or wrong (bool), or a score (float).
 
     Attributes:
         outcomes_reference, outcomes: shape (samples,).
-        units: shape (samples,), the sampling unit of each sample; samples of one unit are not independent.
-        data: fingerprint of the samples, so that outcomes of two runs are paired only where they may be.
     """
 
     kind: Literal["pairs"] = "pairs"
     outcomes_reference: Array
     outcomes: Array
-    units: Array
-    data: str
 
     @property
     def value(self) -> float:
@@ -36,9 +32,9 @@ class Pairs(Base):
         return float(self.outcomes_reference.mean())
 
     @property
-    def n(self) -> int:
-        """Sampling units."""
-        return int(np.unique(self.units).size)
+    def share(self) -> bool:
+        """Whether outcomes are right or wrong, and no scores."""
+        return bool(self.outcomes.dtype == np.bool_)
 
     @property
     def lost(self) -> np.ndarray[Any, Any]:

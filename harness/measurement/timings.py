@@ -69,6 +69,11 @@ class Timings(Base):
         """Blocks."""
         return int(self.blocks.shape[0])
 
+    @property
+    def extent(self) -> str:
+        """Blocks."""
+        return f"{self.n} blocks"
+
     def ratio(self, confidence: float) -> Interval:
         """Ratio of medians, by a bootstrap over blocks."""
         below, above = (self.blocks, self.floats) if self.rate else (self.floats, self.blocks)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.evidence import Evidence
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Labels, Pairs, Timings, doubts
+from harness.measurement import Sampled, Timings, doubts
 from harness.report.tables import Outcomes, place
 from harness.run.environment import Environment
 from harness.run.result import Result
@@ -105,7 +105,7 @@ def record(result: Result, kept: Outcomes | None = None) -> CaseRecord:
     """What the report keeps of a case's result; the tables of what is kept besides are named."""
     flips, blocks = {}, {}
     for label, measured in result.measurements.items():
-        if isinstance(measured, (Pairs, Labels)) and result.names:
+        if isinstance(measured, Sampled) and result.names:
             flips[label] = Flips(
                 lost=tuple(result.names[index] for index in measured.lost[:MAX_FLIPS]),
                 won=tuple(result.names[index] for index in measured.won[:MAX_FLIPS]),
