@@ -20,6 +20,7 @@ class Form(StrEnum):
 
     TORCH = "torch module"
     TORCH_INT8 = "quantized torch module"
+    WEIGHT_ONLY = "weight-quantized torch module"
     EXPORTED = "exported program"
     TORCHSCRIPT = "TorchScript program"
     OPENVINO = "OpenVINO model"

@@ -32,7 +32,9 @@ class Torch(Runtime):
     """
 
     runtime: Literal["torch"] = "torch"
-    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.TORCH_INT8, Form.EXPORTED, Form.TORCHSCRIPT})
+    saves: ClassVar[frozenset[Form]] = frozenset(
+        {Form.TORCH, Form.TORCH_INT8, Form.WEIGHT_ONLY, Form.EXPORTED, Form.TORCHSCRIPT}
+    )
 
     def save(self, subject: Subject, folder: Path) -> None:
         """Trace the model and write ``model.pt``; a TorchScript file made elsewhere is copied byte for byte.

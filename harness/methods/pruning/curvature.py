@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.data.base import Batch, Split
 from harness.errors import MethodError
-from harness.methods.pruning.layer_calls import Call, matrix_layers, recorded
+from harness.methods.layer_calls import Call, matrix_layers, recorded
 
 if TYPE_CHECKING:
     import torch

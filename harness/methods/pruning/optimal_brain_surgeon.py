@@ -12,18 +12,18 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.compensation import compensated
+from harness.methods.layer_calls import Call, heard, matrix_layers
 from harness.methods.layers import Names, below, multiplied
-from harness.methods.pruning.layer_calls import matrix_layers, recorded
 from harness.methods.pruning.masks import missing_zeros, prunable
 from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern
 from harness.methods.pruning.zeros import finetune
+from harness.methods.stages import stages
 from harness.training import Training
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from harness.data.base import Split
 
 BATCH = 64
 
@@ -78,11 +78,11 @@ class OptimalBrainSurgeon(Method):
         weights = prunable(model, self.keep, self.method)
         layers = matrix_layers(model, weights, self.method)
         with torch.no_grad():
-            order = _order(model, layers, subject.example)
-            for number, name in enumerate(order, 1):
-                workshop.progress(f"layer {number} of {len(order)}: {name}")
-                moments = second_moments(model, layers[name], workshop.data.calibration)
-                self._prune(layers[name], weights[name], moments)
+            walk = stages(model, layers, workshop.data.calibration, BATCH, together=False)
+            for number, stage in enumerate(walk, 1):
+                (name,) = stage.names
+                workshop.progress(f"layer {number} of {len(layers)}: {name}")
+                self._prune(layers[name], weights[name], second_moments(stage.run, layers[name]))
         if self.finetune is not None:
             finetune(model, self.finetune, workshop)
         return replace(subject, model=model.eval())
@@ -134,26 +134,25 @@ class OptimalBrainSurgeon(Method):
         return gone.view(rows, columns)
 
 
-def second_moments(model: nn.Module, layer: nn.Module, split: Split) -> torch.Tensor:
+def second_moments(run: Callable[[], None], layer: nn.Module) -> torch.Tensor:
     """Sum of ``x x^T`` over all that a layer multiplies, with a last x of 1, shape (groups, columns + 1, columns + 1).
 
     A convolution's columns run channel by channel, and within each over the window. In float64.
     """
     import torch
 
-    total: torch.Tensor | None = None
-    for batch in split.batches(BATCH):
-        with recorded({"": layer}) as calls:
-            model(*batch.inputs)
-        for call in calls[""]:
-            columns = call.columns().double()
-            ones = torch.ones_like(columns[:, :, :1])
-            flat = torch.cat([columns, ones], dim=2).permute(1, 2, 0, 3).flatten(2)
-            product = flat @ flat.transpose(1, 2)
-            total = product if total is None else total + product
-    if total is None:
-        raise MethodError("optimal-brain-surgeon: a layer never ran on the calibration data")
-    return total
+    total: list[torch.Tensor] = []
+
+    def add(call: Call) -> None:
+        columns = call.columns().double()
+        ones = torch.ones_like(columns[:, :, :1])
+        flat = torch.cat([columns, ones], dim=2).permute(1, 2, 0, 3).flatten(2)
+        product = flat @ flat.transpose(1, 2)
+        total[:] = [total[0] + product] if total else [product]
+
+    with heard({"": layer}, lambda _, call: add(call)):
+        run()
+    return total[0]
 
 
 def surgery(
@@ -177,29 +176,9 @@ def surgery(
         block: columns that are chosen among at a time.
         damping: added to the Hessian's diagonal, as a share of its mean.
     """
-    import torch
 
-    left = matrix.clone()
-    damped = hessian + damping * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=hessian.dtype)
-    # Row j holds, right of the diagonal, column j of the inverse once all columns before j are gone, up to a factor.
-    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
-    for start in range(0, prunable_columns, block):
-        stop = min(start + block, prunable_columns)
-        gone = choose((left[:, start:stop] / factor.diagonal()[start:stop]) ** 2, start)
-        for column in range(start, stop):
-            lost = torch.where(gone[:, column - start], left[:, column], 0.0) / factor[column, column]
-            left[:, column:] -= lost[:, None] * factor[column, column:]
-            left[:, column].masked_fill_(gone[:, column - start], 0.0)
-    return left
+    def settle(weights: torch.Tensor, factors: torch.Tensor, start: int) -> Callable[[int, torch.Tensor], torch.Tensor]:
+        gone = choose((weights / factors) ** 2, start)
+        return lambda column, values: values.masked_fill(gone[:, column], 0.0)
 
-
-def _order(model: nn.Module, layers: Mapping[str, nn.Module], example: tuple[torch.Tensor, ...]) -> list[str]:
-    """The layers that run, in the order in which they first do."""
-    ran: list[str] = []
-    hooks = [layer.register_forward_hook(lambda *_, name=name: ran.append(name)) for name, layer in layers.items()]
-    try:
-        model(*example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return list(dict.fromkeys(ran))
+    return compensated(matrix, hessian, prunable_columns, settle, block, damping)

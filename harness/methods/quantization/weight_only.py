@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.quantization.grouping import (
+    Rounding,
+    coded,
+    embeddings,
+    left_float,
+    pack_embedding,
+    pack_linear,
+    plain_linear,
+    stored_matrix,
+    tied_heads,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # How each width is stored.
 STORED = {8: ("uint8", "int8"), 4: ("uint4", "int4")}
@@ -20,12 +35,17 @@ STORED = {8: ("uint8", "int8"), 4: ("uint4", "int4")}
 class WeightOnly(Method):
     """Store the weights of linear and embedding layers in 8 or 4 bits, each group with a scale (and a zero point).
 
-    Embeddings and the last layer stay in 8 bits where the others take 4, unless `all_layers`.
+    Embeddings and the last layer stay in 8 bits where the others take 4, unless `all_layers`. On OpenVINO the library
+    does it, and its kernels gain time by it; in torch the codes are widened at every call, or when a program is loaded.
     NNCF, "Weights Compression" (nncf.compress_weights); E. Frantar et al., "GPTQ", 2023, describes grouping.
     """
 
     method: Literal["weight-only"] = "weight-only"
-    forms: ClassVar[Mapping[Form, Form]] = {Form.OPENVINO: Form.OPENVINO}
+    forms: ClassVar[Mapping[Form, Form]] = {
+        Form.OPENVINO: Form.OPENVINO,
+        Form.TORCH: Form.WEIGHT_ONLY,
+        Form.WEIGHT_ONLY: Form.WEIGHT_ONLY,
+    }
     bits: Literal[8, 4] = Field(default=8, description="of a stored weight")
     symmetric: bool = Field(default=False, description="no zero points: smaller and coarser")
     group_size: int | None = Field(
@@ -39,14 +59,50 @@ class WeightOnly(Method):
             raise ValueError("group_size and all_layers are for 4 bits: with 8, each row has its own scale everywhere")
         return self
 
-    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
-        """Quantize the constants of the graph; nothing is calibrated."""
-        from harness.methods.quantization.nncf import compress_weights
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Values that weights share."""
+        return frozenset({Trait.CODEBOOKS})
 
-        return replace(subject, model=compress_weights(subject.model, self))
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Quantize the constants of the graph, or replace the layers of the module; nothing is calibrated."""
+        if subject.form is Form.OPENVINO:
+            from harness.methods.quantization.nncf import compress_weights
+
+            return replace(subject, model=compress_weights(subject.model, self))
+        return replace(subject, form=Form.WEIGHT_ONLY, model=self._packed(subject.model.eval()))
+
+    def _packed(self, model: nn.Module) -> nn.Module:
+        eight, few = Rounding(8, self.symmetric, search=False), Rounding(self.bits, self.symmetric, search=False)
+        wide = self.bits == 8 or not self.all_layers
+        layers, found = plain_linear(model), embeddings(model)
+        if not layers and not found:
+            raise MethodError(f"{self.method}: the model has no linear or embedding layer")
+        for name, layer in layers.items():
+            # A head that is tied to an embedding goes with it, and is the last layer then.
+            last = name == list(layers)[-1] and not tied_heads(model)
+            rounding, group = (eight, None) if wide and (last or self.bits == 8) else (few, self._group)
+            model = pack_linear(model, layer, stored_matrix(layer.weight, rounding, group))
+        for name, embedding in found.items():
+            rounding, group = (eight, None) if wide else (few, self._group)
+            model = pack_embedding(model, name, stored_matrix(embedding.weight, rounding, group))
+        return model.eval()
+
+    @property
+    def _group(self) -> int | None:
+        return (self.group_size or 128) if self.bits == 4 else None
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """Too few weights stored in so many bits: none, or less than half of them."""
+        codes = coded(after)
+        if codes:
+            held, total = sum(codes.values()), sum(before.dtypes.values())
+            few = (
+                [f"only {held / total:.0%} of {total:,} weight elements are stored in codes"]
+                if held < total / 2
+                else []
+            )
+            return [*few, *left_float(before, after, ())]
         narrow = (*STORED[8], *STORED[4]) if self.bits == 4 else STORED[8]
         share, total = after.share(*narrow), sum(after.dtypes.values())
         if after.share(*STORED[self.bits]) == 0:

@@ -79,7 +79,7 @@ def test_moments_are_those_of_what_the_layer_multiplies(layer: nn.Module, worksh
     inputs = torch.randn(130, *shape, generator=torch.Generator().manual_seed(0))
     split = TensorSplit(inputs, torch.zeros(130, dtype=torch.int64))
     with torch.no_grad():
-        moments = second_moments(layer, layer, split)
+        moments = second_moments(lambda: [layer(*one.inputs) for one in split.batches(64)], layer)
         groups = len(moments)
         weights = torch.cat([layer.weight.flatten(1), layer.bias[:, None]], dim=1).double()
         energy = sum(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,16 +79,24 @@ def matrix_layers(model: nn.Module, weights: Mapping[str, nn.Parameter], method:
 def recorded(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Call]]]:
     """The calls of these layers, by name, while the context lasts."""
     calls: dict[str, list[Call]] = {name: [] for name in layers}
+    with heard(layers, lambda name, call: calls[name].append(call)):
+        yield calls
 
-    def note(name: str, layer: nn.Module, given: tuple[torch.Tensor, ...], answered: torch.Tensor) -> None:
-        calls[name].append(Call(layer, given[0].detach(), answered))
+
+@contextmanager
+def heard(layers: Mapping[str, nn.Module], told: Callable[[str, Call], None]) -> Iterator[None]:
+    """Within it, `told` is given the name of each of these layers that runs, and the call, which it need not keep."""
+
+    def note(name: str, layer: nn.Module, given: torch.Tensor, answered: torch.Tensor) -> None:
+        # The tensor itself where it has no history: who is given the same twice can tell.
+        told(name, Call(layer, given.detach() if given.requires_grad else given, answered))
 
     hooks = [
-        layer.register_forward_hook(lambda layer, given, answered, name=name: note(name, layer, given, answered))
+        layer.register_forward_hook(lambda layer, given, answered, name=name: note(name, layer, given[0], answered))
         for name, layer in layers.items()
     ]
     try:
-        yield calls
+        yield
     finally:
         for hook in hooks:
             hook.remove()

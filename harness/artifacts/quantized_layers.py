@@ -1,0 +1,285 @@
+"""Layers whose weights are stored as integers, and how an artifact tells of them: typed descriptions, and no code.
+
+An artifact that keeps a model as tensors and not as a program writes the description of each such layer beside them;
+loading rebuilds the layers on the float architecture, and fills them. A layer tells its own by `description`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from harness.artifacts.bitsandbytes_layers import Bnb4bitLinear, BnbInt8Linear
+from harness.artifacts.narrow_codes import pack, unpack
+from harness.errors import ArtifactError
+from harness.registry import Options
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+FILE = "layers.json"
+CODES = "codes"
+
+
+class Grid(Options):
+    """How a matrix lies in integers: rows are cut into groups of neighbours that share a scale.
+
+    Attributes:
+        group: columns that share a scale; the last group of a row is filled up.
+        symmetric: codes count from the middle, and there are no zero points.
+    """
+
+    rows: int = Field(ge=1)
+    columns: int = Field(ge=1)
+    bits: int = Field(ge=2, le=8)
+    group: int = Field(ge=1)
+    symmetric: bool
+
+    @property
+    def groups(self) -> int:
+        """In a row."""
+        return -(-self.columns // self.group)
+
+
+class GroupedLinear(Options):
+    """A linear layer of grouped integers, widened at every call."""
+
+    kind: Literal["grouped-linear"] = "grouped-linear"
+    grid: Grid
+    bias: bool
+
+    def build(self, layer: nn.Module) -> nn.Module:
+        """The layer, its tensors to be filled."""
+        made: nn.Module = _modules()["linear"](self, matrix(self.grid), _bias(self.grid.rows if self.bias else 0))
+        return made
+
+
+class GroupedEmbedding(Options):
+    """An embedding of grouped integers: only the rows that are looked up are widened."""
+
+    kind: Literal["grouped-embedding"] = "grouped-embedding"
+    grid: Grid
+    multiplier: float = Field(default=1.0, description="what the looked-up rows are multiplied by")
+
+    def build(self, layer: nn.Module) -> nn.Module:
+        """The layer, its tensors to be filled."""
+        made: nn.Module = _modules()["embedding"](self, matrix(self.grid))
+        return made
+
+
+class TiedLinear(Options):
+    """A linear layer that multiplies with the matrix of an embedding, which is stored once."""
+
+    kind: Literal["tied-linear"] = "tied-linear"
+    to: str = Field(description="the embedding's name")
+    bias: bool
+
+    def build(self, layer: nn.Module) -> nn.Module:
+        """The layer without its matrix, which `rebuild` gives it."""
+        raise ArtifactError(f"a layer is tied to {self.to}, which is no quantized embedding")
+
+
+class CorrectedLinear(Options):
+    """A linear layer with a low-rank correction beside it."""
+
+    kind: Literal["corrected-linear"] = "corrected-linear"
+    base: Layer | None = Field(description="the layer that is corrected; null: in float, as the architecture has it")
+    inputs: int = Field(ge=1)
+    outputs: int = Field(ge=1)
+    rank: int = Field(ge=1)
+
+    def build(self, layer: nn.Module) -> nn.Module:
+        """The layer and its correction, their tensors to be filled."""
+        from torch import nn
+
+        base = layer if self.base is None else self.base.build(layer)
+        # Nothing is drawn: `rebuild` keeps the generator as it is.
+        down = nn.Linear(self.inputs, self.rank, bias=False)
+        up = nn.Linear(self.rank, self.outputs, bias=False)
+        return corrected(self, base, down, up)
+
+
+Layer = Annotated[
+    GroupedLinear | GroupedEmbedding | TiedLinear | CorrectedLinear | BnbInt8Linear | Bnb4bitLinear,
+    Field(discriminator="kind"),
+]
+CorrectedLinear.model_rebuild()
+_LAYERS: TypeAdapter[dict[str, Layer]] = TypeAdapter(dict[str, Layer])
+
+
+def described(model: nn.Module) -> dict[str, Layer]:
+    """Name → description of every layer that is not as the float architecture has it; the outermost ones."""
+    found: dict[str, Layer] = {}
+    for name, part in model.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        if not inside and hasattr(part, "description"):
+            found[name] = part.description
+    return found
+
+
+def dump(layers: Mapping[str, Layer]) -> str:
+    """The text of `layers.json`."""
+    return _LAYERS.dump_json(dict(layers), indent=1).decode()
+
+
+def parse(text: str) -> dict[str, Layer]:
+    """The descriptions in a `layers.json`.
+
+    Raises:
+        ArtifactError: it says something else.
+    """
+    try:
+        return _LAYERS.validate_json(text)
+    except ValidationError as error:
+        raise ArtifactError(f"{FILE} cannot be read: {error.errors()[0]['msg']}") from error
+
+
+def rebuild(model: nn.Module, layers: Mapping[str, Layer]) -> nn.Module:
+    """A float architecture with these layers in the place of its own, ready to be filled from a state dictionary.
+
+    Raises:
+        ArtifactError: the architecture has no such layer, or a layer is tied to none.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        # Tied layers last: they take the matrix of an embedding that is there by then.
+        for name, layer in sorted(layers.items(), key=lambda item: isinstance(item[1], TiedLinear)):
+            parent, _, last = name.rpartition(".")
+            try:
+                owner = model.get_submodule(parent)
+                old = owner.get_submodule(last)
+                if isinstance(layer, TiedLinear):
+                    new = tied(layer, model.get_submodule(layer.to), _bias(len(old.bias) if layer.bias else 0))  # type: ignore[arg-type]
+                else:
+                    new = layer.build(old)
+            except AttributeError as error:
+                raise ArtifactError(f"{FILE} names the layer {name}, which the architecture lacks") from error
+            setattr(owner, last, new.eval())
+    return model
+
+
+def matrix(grid: Grid, codes: torch.Tensor | None = None, scales: Any = None, zeros: Any = None) -> nn.Module:
+    """A matrix of grouped integers; its `weight()` widens all of it, its `rows(ids)` some rows.
+
+    Args:
+        grid: its shape and how it lies.
+        codes: uint8 below 2 ** bits, shape (rows, groups * group); left out, the tensors are to be filled.
+        scales: shape (rows, groups), kept as float16.
+        zeros: uint8 zero points of the same shape; None where `grid` is symmetric.
+    """
+    import torch
+
+    if codes is None:
+        codes = torch.zeros(grid.rows, grid.groups * grid.group, dtype=torch.uint8)
+        scales = torch.ones(grid.rows, grid.groups)
+        zeros = None if grid.symmetric else torch.zeros(grid.rows, grid.groups, dtype=torch.uint8)
+    made: nn.Module = _modules()["matrix"](grid, codes, scales, zeros)
+    return made
+
+
+def grouped_linear(grid: Grid, stored: nn.Module, bias: nn.Parameter | None) -> nn.Module:
+    """A linear layer that multiplies with a matrix of grouped integers."""
+    made: nn.Module = _modules()["linear"](GroupedLinear(grid=grid, bias=bias is not None), stored, bias).eval()
+    return made
+
+
+def grouped_embedding(grid: Grid, stored: nn.Module, multiplier: float = 1.0) -> nn.Module:
+    """An embedding that looks up rows of a matrix of grouped integers."""
+    made: nn.Module = _modules()["embedding"](GroupedEmbedding(grid=grid, multiplier=multiplier), stored).eval()
+    return made
+
+
+def tied(description: TiedLinear, embedding: nn.Module, bias: nn.Parameter | None) -> nn.Module:
+    """A linear layer that multiplies with the matrix of a quantized embedding."""
+    if not isinstance(getattr(embedding, "description", None), GroupedEmbedding):
+        raise ArtifactError(f"a layer is tied to {description.to}, which is no quantized embedding")
+    made: nn.Module = _modules()["linear"](description, embedding.matrix, bias).eval()
+    return made
+
+
+def corrected(description: CorrectedLinear, base: nn.Module, down: nn.Module, up: nn.Module) -> nn.Module:
+    """base(x) + up(down(x))."""
+    made: nn.Module = _modules()["corrected"](description, base, down, up)
+    return made
+
+
+def _bias(length: int) -> nn.Parameter | None:
+    import torch
+
+    return torch.nn.Parameter(torch.zeros(length)) if length else None
+
+
+@cache
+def _modules() -> dict[str, Any]:
+    """The classes, made when torch is first needed."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import linear
+
+    class Matrix(nn.Module):
+        def __init__(self, grid: Grid, codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None) -> None:
+            super().__init__()
+            self.grid = grid
+            for width, piece in pack(codes, grid.bits).items():
+                # Parameters, so that evidence counts them; integers ask for no gradient.
+                setattr(self, f"{CODES}{width}", nn.Parameter(piece, requires_grad=False))
+            self.register_buffer("scales", scales.to(torch.float16))
+            self.register_buffer("zeros", zeros)
+
+        def weight(self) -> torch.Tensor:
+            return self._widened(lambda stored: stored)
+
+        def rows(self, ids: torch.Tensor) -> torch.Tensor:
+            return self._widened(lambda stored: stored[ids])
+
+        def _widened(self, take: Any) -> torch.Tensor:
+            grid = self.grid
+            pieces = {
+                int(name.removeprefix(CODES)): take(piece)
+                for name, piece in self._parameters.items()
+                if name.startswith(CODES)
+            }
+            flat = unpack(pieces, grid.groups * grid.group)
+            codes = flat.view(*flat.shape[:-1], grid.groups, grid.group).float()
+            middle = 2.0 ** (grid.bits - 1) if self.zeros is None else take(self.zeros).float().unsqueeze(-1)
+            wide: torch.Tensor = (codes - middle) * take(self.scales).float().unsqueeze(-1)
+            return wide.flatten(-2)[..., : grid.columns]
+
+    class Linear(nn.Module):
+        matrix: Any
+
+        def __init__(self, description: Layer, stored: Any, bias: nn.Parameter | None) -> None:
+            super().__init__()
+            self.description, self.matrix, self.bias = description, stored, bias
+            self.out_features, self.in_features = stored.grid.rows, stored.grid.columns
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return linear(x, self.matrix.weight().to(x.dtype), self.bias)
+
+    class Embedding(nn.Module):
+        matrix: Any
+
+        def __init__(self, description: GroupedEmbedding, stored: nn.Module) -> None:
+            super().__init__()
+            self.description, self.matrix = description, stored
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.matrix.rows(ids)
+            return found if self.description.multiplier == 1 else found * self.description.multiplier
+
+    class Corrected(nn.Module):
+        def __init__(self, description: CorrectedLinear, base: nn.Module, down: nn.Module, up: nn.Module) -> None:
+            super().__init__()
+            self.description, self.base = description, base
+            self.adapter_down, self.adapter_up = down, up
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.base(x) + self.adapter_up(self.adapter_down(x))
+            return out
+
+    return {"matrix": Matrix, "linear": Linear, "embedding": Embedding, "corrected": Corrected}

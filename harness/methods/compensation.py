@@ -1,0 +1,80 @@
+"""Changing a weight matrix column by column, while the columns that are still to come make up for what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from harness.methods.layer_calls import Call, heard
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    # Told the weights of a block, a factor of what changing each costs, and how many columns are before it; gives
+    # what tells the new values of a column of the block, given its number in it and its weights.
+    Settle = Callable[[torch.Tensor, torch.Tensor, int], Callable[[int, torch.Tensor], torch.Tensor]]
+
+
+def compensated(
+    matrix: torch.Tensor, hessian: torch.Tensor, columns: int, settle: Settle, block: int, damping: float
+) -> torch.Tensor:
+    """A matrix with its first columns changed one after the other; those behind move by what makes up for it.
+
+    E. Frantar, D. Alistarh, "SparseGPT", 2023, algorithm 1, and E. Frantar et al., "GPTQ", 2023, algorithm 1, which is
+    the same with rounding in the place of zeros. What leaves a block is moved in one product.
+
+    Args:
+        matrix: weights, float, shape (rows, all columns).
+        hessian: second moments of the inputs, float64, shape (all columns, all columns).
+        columns: how many of them, from the left, are changed; those after, such as a bias, only make up.
+        settle: decides the new values. Weights squared over the factors squared are what changing them to zero costs.
+        block: columns that are decided on at a time.
+        damping: added to the Hessian's diagonal, as a share of its mean.
+    """
+    left = matrix.clone()
+    factor = inverse_factor(hessian, damping).to(left.dtype)
+    for start in range(0, columns, block):
+        stop = min(start + block, columns)
+        values = settle(left[:, start:stop], factor.diagonal()[start:stop], start)
+        lost = left.new_zeros(len(left), stop - start)
+        for column in range(start, stop):
+            new = values(column - start, left[:, column])
+            lost[:, column - start] = (left[:, column] - new) / factor[column, column]
+            left[:, column:stop] -= lost[:, column - start, None] * factor[column, column:stop]
+            left[:, column] = new
+        left[:, stop:] -= lost @ factor[start:stop, stop:]
+    return left
+
+
+def inverse_factor(hessian: torch.Tensor, damping: float) -> torch.Tensor:
+    """Upper Cholesky factor of the inverse of a damped Hessian, in float64.
+
+    Row j holds, right of the diagonal, column j of the inverse once all columns before j are gone, up to a factor.
+    """
+    import torch
+
+    mean = hessian.diagonal().mean().clamp_min(1e-30)
+    damped = hessian.double() + damping * mean * torch.eye(len(hessian), dtype=torch.float64)
+    factor: torch.Tensor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    return factor
+
+
+def input_moments(run: Callable[[], None], layers: Mapping[str, nn.Linear]) -> dict[str, torch.Tensor]:
+    """Sum of ``x x^T`` over all that each linear layer multiplies in one run, float64, shape (columns, columns)."""
+    import torch
+
+    total = {name: torch.zeros(one.in_features, one.in_features, dtype=torch.float64) for name, one in layers.items()}
+    # Layers that multiply the same, as queries, keys and values do, share the product.
+    last: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def add(name: str, call: Call) -> None:
+        nonlocal last
+        if last is None or last[0] is not call.input:
+            flat = call.input.reshape(-1, call.input.shape[-1])
+            last = call.input, (flat.T @ flat).double()
+        total[name] += last[1]
+
+    with heard(layers, add):
+        run()
+    return total

@@ -1,0 +1,135 @@
+"""GPTQ: weights to few bits so that a layer's answers change least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.artifacts.quantized_layers import matrix
+from harness.errors import MethodError
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.compensation import compensated, input_moments
+from harness.methods.layers import Names, chosen
+from harness.methods.quantization.grouping import Rounding, grid_of, pack_linear, plain_linear
+from harness.methods.stages import stages
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# Columns that are rounded before what they lost is moved on; a group whose scale is fitted in its turn is one block.
+BLOCK, WIDEST = 128, 512
+
+
+@METHODS.register
+class Gptq(Method):
+    """Round the weights of linear layers column by column, and let the columns to come make up for what was lost.
+
+    Block by block, on the inputs that each gets from the blocks quantized before it; only calibration inputs are
+    needed, and no labels. Codes are widened at every call: less to store, and no quicker. Embeddings, and an output
+    layer tied to one, stay in float: `embedding-quantization` is for them.
+    E. Frantar, S. Ashkboos, T. Hoefler, D. Alistarh, "GPTQ: Accurate Post-Training Quantization for Generative
+    Pre-trained Transformers", 2023, algorithm 1.
+    """
+
+    method: Literal["gptq"] = "gptq"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.WEIGHT_ONLY, Form.WEIGHT_ONLY: Form.WEIGHT_ONLY}
+    needs_data: ClassVar[bool] = True
+    bits: Literal[2, 3, 4, 5, 6, 7, 8] = Field(default=4, description="of a stored weight")
+    group_size: int | None = Field(
+        default=128, ge=8, description="neighbours along the inputs that share a scale; null: a row"
+    )
+    symmetric: bool = Field(default=False, description="no zero points: smaller and coarser")
+    search: bool = Field(default=True, description="cut outliers of a group where that lessens its squared error")
+    order: Literal["inputs", "power"] = Field(
+        default="inputs",
+        description="columns as they stand, each group's scale fitted when it is its turn; or those of the strongest "
+        "inputs first, with scales fitted beforehand",
+    )
+    damping: float = Field(
+        default=0.01, gt=0, le=1, description="added to the Hessian's diagonal, as a share of its mean"
+    )
+    batch: int = Field(default=8, ge=1, description="calibration samples a run")
+    targets: Names = Field(default=(), description="layers, or modules with all theirs, to quantize; unset: all")
+    keep_float: Names = Field(default=(), description="layers, or modules with all their layers, to leave in float")
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Zeros, which make up for what is lost like any weight, and values that weights share."""
+        return frozenset({Trait.ZEROS, Trait.CODEBOOKS})
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Quantize the layers in the order in which they run."""
+        import torch
+
+        model: nn.Module = subject.model.eval()
+        if workshop.data is None:
+            raise MethodError(f"{self.method} calibrates on data, and there is none")
+        layers = plain_linear(model)
+        wanted = chosen("targets", self.targets, layers) if self.targets else set(layers)
+        wanted -= chosen("keep_float", self.keep_float, layers)
+        chosen_layers = {name: layer for name, layer in layers.items() if name in wanted}
+        if not chosen_layers:
+            raise MethodError(f"{self.method}: no linear layer is left to quantize")
+        done = 0
+        with torch.no_grad():
+            stored: dict[str, nn.Module] = {}
+            for stage in stages(model, chosen_layers, workshop.data.calibration, self.batch, together=True):
+                workshop.progress(f"{done} of {len(chosen_layers)} layers are done")
+                moments = input_moments(stage.run, {name: chosen_layers[name] for name in stage.names})
+                for name in stage.names:
+                    layer = chosen_layers[name]
+                    stored[name] = self.quantized(layer.weight, moments[name])
+                    # What the next block is calibrated on.
+                    layer.weight.copy_(stored[name].weight())  # type: ignore[operator]
+                done += len(stage.names)
+            for name, layer in chosen_layers.items():
+                model = pack_linear(model, layer, stored[name])
+        return replace(subject, form=Form.WEIGHT_ONLY, model=model.eval())
+
+    def quantized(self, weight: torch.Tensor, moments: torch.Tensor) -> nn.Module:
+        """A weight as grouped integers.
+
+        Args:
+            weight: shape (rows, columns).
+            moments: second moments of its inputs, float64, shape (columns, columns).
+        """
+        import torch
+        from torch.nn.functional import pad
+
+        rounding = Rounding(self.bits, self.symmetric, self.search)
+        grid = grid_of(weight, rounding, self.group_size)
+        power = moments.diagonal()
+        # An input that is always zero says nothing; its weights are rounded where they stand.
+        hessian = moments + torch.diag((power == 0).to(moments.dtype) * power.mean().clamp_min(1e-30))
+        start = weight.detach().float()
+        filled = pad(start, (0, grid.groups * grid.group - grid.columns)).view(grid.rows, grid.groups, grid.group)
+        scales, zeros = rounding.fit(filled)
+        codes = torch.zeros(grid.rows, grid.groups * grid.group)
+        anew = self.order == "inputs" and grid.group <= WIDEST
+        place = list(range(grid.columns))
+        if self.order == "power":
+            place = torch.argsort(power, descending=True, stable=True).tolist()
+
+        def settle(
+            block: torch.Tensor, factors: torch.Tensor, first: int
+        ) -> Callable[[int, torch.Tensor], torch.Tensor]:
+            if anew:
+                scales[:, first // grid.group], zeros[:, first // grid.group] = rounding.fit(block)
+
+            def value(column: int, values: torch.Tensor) -> torch.Tensor:
+                where = place[first + column]
+                scale, zero = scales[:, where // grid.group], zeros[:, where // grid.group]
+                code = rounding.codes(values.unsqueeze(-1), scale, zero)
+                codes[:, where] = code[:, 0]
+                return rounding.values(code, scale, zero)[:, 0]
+
+            return value
+
+        block = grid.group if anew else BLOCK
+        compensated(start[:, place], hessian[place][:, place], grid.columns, settle, block, self.damping)
+        return matrix(grid, codes.to(torch.uint8), scales, None if self.symmetric else zeros.to(torch.uint8))

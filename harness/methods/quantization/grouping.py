@@ -1,0 +1,215 @@
+"""Weights as integers of few bits, in groups along the inputs that share a scale; and the layers that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.artifacts.quantized_layers import (
+    CODES,
+    Grid,
+    TiedLinear,
+    grouped_embedding,
+    grouped_linear,
+    matrix,
+    tied,
+)
+from harness.errors import MethodError
+from harness.evidence import Evidence
+from harness.methods.layers import below
+from harness.methods.low_rank.sites import replace_layer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# Scales that are tried, as shares of the one that just spans a group: cutting an outlier may cost less than it saves.
+SPANS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How a group of weights becomes codes.
+
+    Attributes:
+        bits: of a code.
+        symmetric: no zero points.
+        search: take of `SPANS` what rounds a group with the least squared error, and not always the first.
+    """
+
+    bits: int
+    symmetric: bool
+    search: bool
+
+    def fit(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale and zero point of each group.
+
+        Args:
+            weights: float, shape (…, group).
+
+        Returns:
+            Scales as float16 holds them, and zero points as whole numbers, both float32 of shape (…).
+        """
+        import torch
+
+        best: tuple[torch.Tensor, torch.Tensor] | None = None
+        least = torch.full(weights.shape[:-1], torch.inf)
+        for span in SPANS if self.search else SPANS[:1]:
+            scale, zero = self._spanning(weights, span)
+            error = (self.values(self.codes(weights, scale, zero), scale, zero) - weights).square().sum(-1)
+            if best is None:
+                best, least = (scale, zero), error.float()
+                continue
+            better = error < least
+            best = torch.where(better, scale, best[0]), torch.where(better, zero, best[1])
+            least = torch.where(better, error.float(), least)
+        assert best is not None
+        return best
+
+    def _spanning(self, weights: torch.Tensor, span: float) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        top = 2**self.bits - 1
+        if self.symmetric:
+            middle = 2 ** (self.bits - 1)
+            scale = _stored(weights.abs().amax(-1) * span / (middle - 1))
+            return scale, torch.full_like(scale, middle)
+        low, high = weights.amin(-1).clamp_max(0) * span, weights.amax(-1).clamp_min(0) * span
+        scale = _stored((high - low) / top)
+        return scale, (-low / scale).round().clamp(0, top).float()
+
+    def codes(self, weights: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
+        """Codes of the weights of groups, float, shape (…, group)."""
+        return (weights / scale.unsqueeze(-1) + zero.unsqueeze(-1)).round().clamp(0, 2**self.bits - 1)
+
+    def values(self, codes: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
+        """What codes stand for."""
+        return (codes - zero.unsqueeze(-1)) * scale.unsqueeze(-1)
+
+
+def _stored(scale: torch.Tensor) -> torch.Tensor:
+    """As float16 gives it back; never zero."""
+    import torch
+
+    return scale.to(torch.float16).clamp_min(2**-24).float()
+
+
+def stored_matrix(weight: torch.Tensor, rounding: Rounding, group: int | None) -> nn.Module:
+    """A weight matrix as grouped integers, each rounded to the nearest.
+
+    Args:
+        weight: shape (rows, columns).
+        rounding: how.
+        group: columns that share a scale; None: a row.
+    """
+    import torch
+    from torch.nn.functional import pad
+
+    rows, columns = weight.shape
+    grid = grid_of(weight, rounding, group)
+    cut = pad(weight.detach().float(), (0, grid.groups * grid.group - columns)).view(rows, grid.groups, grid.group)
+    # In slices of rows: an embedding of a quarter million rows is looked through several times.
+    parts = []
+    for some in torch.split(cut, 4096):
+        scale, zero = rounding.fit(some)
+        parts.append((rounding.codes(some, scale, zero).to(torch.uint8).flatten(1), scale, zero.to(torch.uint8)))
+    codes, scales, zeros = (torch.cat(one) for one in zip(*parts, strict=True))
+    return matrix(grid, codes, scales, None if rounding.symmetric else zeros)
+
+
+def grid_of(weight: torch.Tensor, rounding: Rounding, group: int | None) -> Grid:
+    """How such a weight lies in integers."""
+    rows, columns = weight.shape
+    return Grid(
+        rows=rows, columns=columns, bits=rounding.bits, group=min(group or columns, columns),
+        symmetric=rounding.symmetric,
+    )  # fmt: skip
+
+
+def plain_linear(model: nn.Module) -> dict[str, nn.Linear]:
+    """The linear layers that have a matrix of their own: one tied to an embedding goes with the embedding."""
+    from torch import nn
+
+    heads = {id(head) for head in tied_heads(model)}
+    return {
+        name: part
+        for name, part in model.named_modules()
+        if type(part) is nn.Linear and part.weight.is_floating_point() and id(part) not in heads
+    }
+
+
+def embeddings(model: nn.Module) -> dict[str, nn.Embedding]:
+    """The embeddings that are still in float."""
+    from torch import nn
+
+    return {name: part for name, part in model.named_modules() if isinstance(part, nn.Embedding)}
+
+
+def tied_heads(model: nn.Module) -> list[nn.Linear]:
+    """The linear layers whose matrix is that of an embedding."""
+    from torch import nn
+
+    embedded = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
+    return [part for part in model.modules() if type(part) is nn.Linear and id(part.weight) in embedded]
+
+
+def pack_linear(model: nn.Module, layer: nn.Linear, stored: nn.Module) -> nn.Module:
+    """The model in which a linear layer multiplies with a stored matrix."""
+    return replace_layer(model, layer, grouped_linear(stored.grid, stored, layer.bias))  # type: ignore[arg-type]
+
+
+def pack_embedding(model: nn.Module, name: str, stored: nn.Module) -> nn.Module:
+    """The model in which an embedding looks up a stored matrix, and the layers that are tied to it multiply with it.
+
+    Raises:
+        MethodError: the embedding does more than look up and scale.
+    """
+    import torch
+
+    old: Any = model.get_submodule(name)
+    ids = torch.arange(min(4, old.num_embeddings))
+    with torch.no_grad():
+        plain, given = old.weight[ids], old(ids)
+        # Gemma's embeddings are scaled by the root of their width.
+        multiplier = float((given * plain).sum() / plain.square().sum().clamp_min(1e-30))
+    if not torch.allclose(given, plain * multiplier, rtol=1e-3, atol=1e-6):
+        raise MethodError(f"{name} ({type(old).__name__}) does more than look up rows: name it in `keep_float`")
+    heads: list[Any] = [head for head in tied_heads(model) if head.weight is old.weight]
+    new = grouped_embedding(stored.grid, stored, 1.0 if abs(multiplier - 1) < 1e-6 else multiplier)  # type: ignore[arg-type]
+    model = replace_layer(model, old, new)
+    for head in heads:
+        described = TiedLinear(to=name, bias=head.bias is not None)
+        model = replace_layer(model, head, tied(described, new, head.bias))
+    return model
+
+
+def coded(evidence: Evidence) -> dict[str, int]:
+    """Name → weights, of each layer that stores codes: a byte holds one to four."""
+    found: dict[str, int] = {}
+    for one in evidence.tensors:
+        name, _, last = one.name.rpartition(".")
+        width = last.removeprefix(CODES)
+        if last.startswith(CODES) and width.isdigit():
+            found[name] = max(found.get(name, 0), one.elements * 8 // int(width))
+    return found
+
+
+def left_float(before: Evidence, after: Evidence, kept: Sequence[str]) -> list[str]:
+    """Sentences on weights of linear layers that no codes stand for, though they were not to be kept in float."""
+    import re
+
+    layers = [re.sub(r"\.(matrix|codes\d?|base)(?=\.|$)", "", name) for name in coded(after)]
+    if not layers:
+        return [f"none of the {sum(before.dtypes.values()):,} weight elements is stored in codes"]
+    left = [
+        one.name
+        for one in after.matrices
+        if any("linear" in user or "addmm" in user for user in one.used_by)
+        and one.dtype in ("float32", "float16", "bfloat16")
+        and not below(one.name, kept)
+        and not any(f".{part}." in f".{one.name}." for part in ("adapter_down", "adapter_up"))
+    ]
+    if left:
+        return [f"{len(left)} linear layers are still in float and were not to be kept: {', '.join(left[:3])}"]
+    return []
