@@ -114,11 +114,21 @@ _LAYERS: TypeAdapter[dict[str, Layer]] = TypeAdapter(dict[str, Layer])
 def described(model: nn.Module) -> dict[str, Layer]:
     """Name → description of every layer that is not as the float architecture has it; the outermost ones."""
     found: dict[str, Layer] = {}
+    owners: dict[int, str] = {}
     for name, part in model.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        if not inside and hasattr(part, "description"):
-            found[name] = part.description
-    return found
+        told = getattr(part, "description", None)
+        if told is None or any(name.startswith(f"{outer}.") for outer in found):
+            continue
+        if isinstance(told, GroupedEmbedding):
+            owners[id(part.matrix)] = name
+        found[name] = told
+    # By the name that the embedding has from here: a wrapper may stand around the model.
+    return {
+        name: told.model_copy(update={"to": owners[id(model.get_submodule(name).matrix)]})
+        if isinstance(told, TiedLinear)
+        else told
+        for name, told in found.items()
+    }
 
 
 def dump(layers: Mapping[str, Layer]) -> str:

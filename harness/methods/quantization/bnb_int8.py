@@ -19,6 +19,7 @@ class BnbInt8(Bitsandbytes):
 
     Weights have a scale a row, activations one a token. Embeddings, and an output layer tied to one, stay in float:
     `embedding-quantization` is for them. On a CPU without AVX-512 bitsandbytes widens the integers and gains no time.
+    Its operators cannot be traced: `deploy: {runtime: transformers}` saves them, and `torch` does not.
     T. Dettmers et al., "LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale", 2022, section 3.
     """
 

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from harness.artifacts.quantized_layers import matrix
 from harness.errors import MethodError
+from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import compensated, input_moments
 from harness.methods.layers import Names, chosen
-from harness.methods.quantization.grouping import Rounding, grid_of, pack_linear, plain_linear
+from harness.methods.quantization.grouping import Rounding, grid_of, left_float, pack_linear, plain_linear
 from harness.methods.stages import stages
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class Gptq(Method):
             for name, layer in chosen_layers.items():
                 model = pack_linear(model, layer, stored[name])
         return replace(subject, form=Form.WEIGHT_ONLY, model=model.eval())
+
+    def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
+        """No codes at all, or linear layers in float that were not to be kept."""
+        return left_float(before, after, self.keep_float, self.targets)
 
     def quantized(self, weight: torch.Tensor, moments: torch.Tensor) -> nn.Module:
         """A weight as grouped integers.

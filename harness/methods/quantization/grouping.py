@@ -15,6 +15,7 @@ from harness.artifacts.quantized_layers import (
     matrix,
     tied,
 )
+from harness.artifacts.torchscript_graph import multiplies
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.methods.layers import below
@@ -195,18 +196,25 @@ def coded(evidence: Evidence) -> dict[str, int]:
     return found
 
 
-def left_float(before: Evidence, after: Evidence, kept: Sequence[str]) -> list[str]:
-    """Sentences on weights of linear layers that no codes stand for, though they were not to be kept in float."""
-    import re
+def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:
+    """Sentences on weights of linear layers that no codes stand for, though they were not to be kept in float.
 
-    layers = [re.sub(r"\.(matrix|codes\d?|base)(?=\.|$)", "", name) for name in coded(after)]
-    if not layers:
+    Args:
+        before: counted on the float artifact.
+        after: counted on the compressed artifact.
+        kept: names of what was to stay in float.
+        wanted: names of what was to be stored in codes; empty: all.
+    """
+    if not coded(after):
         return [f"none of the {sum(before.dtypes.values()):,} weight elements is stored in codes"]
     left = [
         one.name
         for one in after.matrices
-        if any("linear" in user or "addmm" in user for user in one.used_by)
+        if one.used_by
+        and multiplies(one.used_by)
+        and not any("embedding" in user for user in one.used_by)
         and one.dtype in ("float32", "float16", "bfloat16")
+        and (not wanted or below(one.name, wanted))
         and not below(one.name, kept)
         and not any(f".{part}." in f".{one.name}." for part in ("adapter_down", "adapter_up"))
     ]

@@ -8,6 +8,7 @@ from harness.forms import Form, Subject
 from harness.lowering import lower
 from harness.methods.quantization.weight_only import WeightOnly
 from harness.runtimes.openvino import OpenVino
+from harness.runtimes.torch import Torch
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -62,3 +63,33 @@ def test_four_bits_are_stored_where_asked_for_and_eight_do_not_claim_them(subjec
 def test_groups_are_for_four_bits():
     with pytest.raises(ValueError, match="group_size and all_layers are for 4 bits"):
         WeightOnly(bits=8, group_size=64)
+
+
+@pytest.mark.parametrize(("options", "bits"), [({}, [8, 8]), ({"bits": 4, "group_size": 64}, [4, 8]),
+    ({"bits": 4, "all_layers": True, "symmetric": True}, [4, 4])])  # fmt: skip
+def test_a_torch_module_is_rounded_within_half_a_step_of_each_group(subject, tmp_path, options, bits):
+    expected = [subject.model[place].weight.detach().clone() for place in (0, 2)]
+    folder = tmp_path / "float"
+    folder.mkdir()
+    Torch().save(subject, folder)
+    before = Torch().load(folder, 1).evidence()
+    method = WeightOnly(**options)
+    packed = method.apply(subject, None)
+    assert packed.form is Form.WEIGHT_ONLY
+    assert [packed.model[place].matrix.grid.bits for place in (0, 2)] == bits
+    for place, wide in zip((0, 2), expected, strict=True):
+        matrix = packed.model[place].matrix
+        groups = wide.view(len(wide), matrix.grid.groups, matrix.grid.group)
+        step = matrix.scales.float()[..., None]
+        lost = (matrix.weight().view_as(groups) - groups).abs()
+        # float16 rounds a scale by up to 2 ** -11 of itself, which is felt at the ends of the range.
+        assert bool((lost <= step * (1.0 + 2**matrix.grid.bits * 2**-11)).all())
+        assert float(lost.mean() / step.mean()) == pytest.approx(0.25, abs=0.02)
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    Torch().save(packed, folder)
+    runner = Torch().load(folder, 1)
+    assert method.contradictions(before, runner.evidence()) == []
+    assert method.contradictions(before, before) != []
+    with torch.no_grad():
+        torch.testing.assert_close(runner(subject.example)[0], packed.model(*subject.example), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,113 @@
+"""Wanda: pruning by weights and activations, a row at a time, with no training and no change of what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from harness.errors import MethodError
+from harness.evidence import Evidence
+from harness.forms import Form, Subject
+from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.compensation import input_moments
+from harness.methods.layers import Names, below, chosen, multiplied
+from harness.methods.pruning.masks import missing_zeros
+from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern
+from harness.methods.quantization.grouping import plain_linear
+from harness.methods.stages import stages
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@METHODS.register
+class Wanda(Method):
+    """Set to zero, in each row of a linear layer, the weights of least ``|w| * ||x||``, x their inputs on calibration.
+
+    Weights that are left stay as they are. Block by block, on the inputs that each gets from the blocks pruned before
+    it. Rows are compared with themselves only, so every output loses as many weights. Embeddings, and an output layer
+    tied to one, are left alone, as are convolutions.
+    M. Sun, Z. Liu, A. Bair, J. Z. Kolter, "A Simple and Effective Pruning Approach for Large Language Models", 2024,
+    equation 1 and section 3.
+    """
+
+    method: Literal["wanda"] = "wanda"
+    forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    needs_data: ClassVar[bool] = True
+    sparsity: float | None = Field(default=None, gt=0, lt=1, description="share of each row's weights that goes")
+    n: int | None = Field(default=None, ge=1, le=64, description="instead: so many weights are left of every `m`")
+    m: int | None = Field(default=None, ge=2, le=64, description="neighbours along the inputs, of which `n` are left")
+    batch: int = Field(default=8, ge=1, description="calibration samples a run")
+    keep: Names = Field(default=(), description="layers, or modules with all their layers, to leave alone")
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Wanda:
+        if (self.sparsity is None) == (self.n is None) or (self.n is None) != (self.m is None):
+            raise ValueError("give either `sparsity`, or `n` and `m`")
+        if self.n is not None and self.m is not None and self.n >= self.m:
+            raise ValueError(f"n {self.n} leaves every one of m {self.m} weights; it must be less")
+        return self
+
+    @property
+    def leaves(self) -> frozenset[Trait]:
+        """Zeros among the weights."""
+        return frozenset({Trait.WORK, Trait.ZEROS})
+
+    def apply(self, subject: Subject, workshop: Workshop) -> Subject:
+        """Prune the layers in the order in which they run."""
+        import torch
+
+        model: nn.Module = subject.model.eval()
+        if workshop.data is None:
+            raise MethodError(f"{self.method} calibrates on data, and there is none")
+        layers = plain_linear(model)
+        kept = chosen("keep", self.keep, layers)
+        left = {name: layer for name, layer in layers.items() if name not in kept}
+        if not left:
+            raise MethodError(f"{self.method}: no linear layer is left to prune")
+        done = 0
+        with torch.no_grad():
+            for stage in stages(model, left, workshop.data.calibration, self.batch, together=True):
+                workshop.progress(f"{done} of {len(left)} layers are done")
+                moments = input_moments(stage.run, {name: left[name] for name in stage.names})
+                for name in stage.names:
+                    weight = left[name].weight
+                    weight.masked_fill_(self.gone(weight, moments[name].diagonal().sqrt()), 0)
+                done += len(stage.names)
+        return replace(subject, model=model)
+
+    def gone(self, weight: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
+        """Which weights go, of shape (rows, columns), given the norms of their inputs, shape (columns).
+
+        Of equal scores the first goes, and what is zero counts first.
+        """
+        import torch
+
+        scores = (weight.abs().double() * norms).masked_fill(weight == 0, -1.0)
+        if self.n is not None and self.m is not None:
+            if weight.shape[1] % self.m:
+                return torch.zeros_like(weight, dtype=torch.bool)  # dense, as n-m-sparsity leaves it
+            return pattern(scores, self.n, self.m)
+        assert self.sparsity is not None
+        least = torch.sort(scores, dim=1, stable=True).indices[:, : round(self.sparsity * weight.shape[1])]
+        return torch.zeros_like(weight, dtype=torch.bool).scatter_(1, least, True)
+
+    def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
+        """Fewer zeros in a layer than were asked for."""
+        held = [
+            one
+            for one in multiplied(after.tensors)
+            if not below(one.name, self.keep) and not any("embedding" in user for user in one.used_by)
+        ]
+        if self.n is not None and self.m is not None:
+            return missing_pattern(held, self.n, self.m)
+        assert self.sparsity is not None
+        # Each row is rounded by itself.
+        rows = max((one.shape[0] / one.elements for one in held), default=0.0)
+        return missing_zeros(
+            before, after.model_copy(update={"tensors": tuple(held)}), max(self.sparsity - rows / 2, 1e-9), "layer"
+        )
