@@ -14,7 +14,6 @@ from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import input_moments
 from harness.methods.layers import Names, below, chosen, multiplied
-from harness.methods.pruning.masks import missing_zeros
 from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern
 from harness.methods.quantization.grouping import plain_linear
 from harness.methods.stages import stages
@@ -101,13 +100,16 @@ class Wanda(Method):
         held = [
             one
             for one in multiplied(after.tensors)
-            if not below(one.name, self.keep) and not any("embedding" in user for user in one.used_by)
+            if len(one.shape) == 2
+            and not below(one.name, self.keep)
+            and not any("embedding" in user for user in one.used_by)
         ]
         if self.n is not None and self.m is not None:
             return missing_pattern(held, self.n, self.m)
         assert self.sparsity is not None
-        # Each row is rounded by itself.
-        rows = max((one.shape[0] / one.elements for one in held), default=0.0)
-        return missing_zeros(
-            before, after.model_copy(update={"tensors": tuple(held)}), max(self.sparsity - rows / 2, 1e-9), "layer"
-        )
+        few = [one for one in held if one.zeros < one.shape[0] * round(self.sparsity * one.shape[1])]
+        return [
+            f"{one.zeros:,} of {one.elements:,} weights in {one.name} are zero ({one.zeros / one.elements:.2%}), "
+            f"and {self.sparsity:.2%} of each row was asked for"
+            for one in few
+        ]

@@ -28,6 +28,7 @@ GIVEN: dict[str, list[dict[str, Any]]] = {
     "cp": [{"energy": 0.9}],
     "layer-dropping": [{"count": 1}],
     "optimal-brain-surgeon": [{"sparsity": 0.5}, {"n": 2, "m": 4}],
+    "wanda": [{"sparsity": 0.5}, {"n": 2, "m": 4}],
     "distillation": [{}, {"student": Zoo(name="lenet5-digits")}],
     "lora": [{}, {"merge": False}],
 }
