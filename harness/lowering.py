@@ -15,6 +15,8 @@ import numpy as np
 from harness.artifacts.openvino import Stored, import_openvino, layers
 from harness.errors import MethodError
 from harness.forms import Form, Subject
+from harness.sources.decoder_export import decoder
+from harness.sources.heads import inner_language_model
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +45,11 @@ def lower(subject: Subject, to: Form) -> Subject:
 
 
 def _from_module(subject: Subject) -> Any:
+    language_model = inner_language_model(subject.model)
+    if language_model is not None:
+        model = decoder(language_model)
+        _name_layers(model, _matrices(language_model))
+        return model
     openvino = import_openvino()
     shapes = [openvino.PartialShape(_open(example)) for example in subject.example]
     model = _convert(subject.model.eval(), example_input=subject.example, input=shapes)

@@ -44,6 +44,34 @@ def import_openvino() -> ModuleType:
     return importlib.import_module("openvino")
 
 
+def is_decoder(model: Any) -> bool:
+    """Whether a graph is a language model that keeps its keys and values itself, as optimum-intel exports it."""
+    return bool(model.get_sinks()) and "input_ids" in _input_names(model)
+
+
+def decoder_inputs(model: Any, tokens: np.ndarray[Any, Any], before: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+    """What a decoder is fed.
+
+    Args:
+        model: the graph, or what it was compiled to.
+        tokens: int64, shape (batch, tokens): those that follow what it keeps already.
+        before: how many that is.
+    """
+    batch, length = tokens.shape
+    places = np.arange(before, before + length, dtype=np.int64)
+    known = {
+        "input_ids": tokens,
+        "attention_mask": np.ones((batch, before + length), dtype=np.int64),
+        "position_ids": np.broadcast_to(places, (batch, length)).copy(),
+        "beam_idx": np.arange(batch, dtype=np.int32),
+    }
+    return {name: known[name] for name in _input_names(model)}
+
+
+def _input_names(model: Any) -> list[str]:
+    return [port.get_any_name() for port in model.inputs if port.get_names()]
+
+
 @dataclass(frozen=True)
 class Stored:
     """A constant that some operator uses as its operand.

@@ -14,7 +14,8 @@ from harness.measurement.exact import Exact
 from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
 from harness.measurement.timings import Timings
+from harness.measurement.totals import Totals
 
-Measurement = Annotated[Correlation | Exact | Labels | Pairs | Timings, Field(discriminator="kind")]
+Measurement = Annotated[Correlation | Exact | Labels | Pairs | Timings | Totals, Field(discriminator="kind")]
 
-__all__ = ["Array", "Base", "Correlation", "Exact", "Labels", "Measurement", "Pairs", "Sampled", "Timings"]
+__all__ = ["Array", "Base", "Correlation", "Exact", "Labels", "Measurement", "Pairs", "Sampled", "Timings", "Totals"]

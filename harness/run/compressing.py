@@ -18,7 +18,7 @@ from harness.run.resolution import require_resolution
 from harness.run.samples import dataset
 from harness.spec.schema import Spec
 from harness.spec.semantics import planned
-from harness.tasks.base import TASKS
+from harness.tasks.base import TASKS, Task
 
 if TYPE_CHECKING:
     import torch
@@ -34,13 +34,15 @@ def compress(job: Job, progress: Callable[[str], None]) -> None:
 
 def _compress(job: Job, progress: Callable[[str], None]) -> None:
     spec, root = job.spec, Path(job.root)
+    task = TASKS[spec.task](task=spec.task)
+    spec.model.prepare(root, progress)
     progress("reading data")
     data = dataset(spec, root).checked()
     require_resolution(spec, data)
     progress("loading the model")
     source = spec.model.gives
-    subject = Subject(source, spec.model.load(root), _example(data))
-    probe_inputs = probe.inputs(data.calibration)
+    subject = Subject(source, spec.model.load(root), _example(data, task))
+    probe_inputs = task.excerpt(probe.inputs(data.calibration))
     reference, compressed = Path(job.reference), Path(job.compressed)
     if not (reference / ARTIFACT).exists():
         progress("writing the float artifact")
@@ -49,12 +51,12 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
     if (compressed / ARTIFACT).exists():
         return
     workshop = Workshop(
-        task=TASKS[spec.task](task=spec.task),
+        task=task,
         data=data.without_evaluation(),
         root=root,
         seed=spec.measure.seed,
         progress=progress,
-        reference=lambda: Subject(source, spec.model.load(root), _example(data)),
+        reference=lambda: Subject(source, spec.model.load(root), _example(data, task)),
     )
     forms = planned(spec)
     for index, (step, form) in enumerate(zip(spec.compress, forms, strict=False), 1):
@@ -75,8 +77,8 @@ def _prefixed(progress: Callable[[str], None], name: str) -> Callable[[str], Non
     return lambda text: progress(f"{name}, {text}")
 
 
-def _example(data: Dataset) -> tuple[torch.Tensor, ...]:
-    return next(data.calibration.batches(1)).inputs
+def _example(data: Dataset, task: Task) -> tuple[torch.Tensor, ...]:
+    return task.excerpt(next(data.calibration.batches(1)).inputs)
 
 
 def _arrival(spec: Spec, source: Form) -> Form:

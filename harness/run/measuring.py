@@ -14,7 +14,7 @@ import numpy as np
 from harness.data.base import Dataset, Split
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
-from harness.metrics.base import Bench, Side
+from harness.metrics.base import Bench, Comparison, Phase, Side
 from harness.run import probe
 from harness.run.cache import Cache, key_of, sealed_digest
 from harness.run.code import code_digest
@@ -240,13 +240,15 @@ class LocalBench(Bench):
         for batch in split.batches(task.batch):
             outputs = runner(batch.inputs)
             if first is None:
-                first = batch.inputs, [tensor.numpy().copy() for tensor in outputs]
+                asked = task.excerpt(batch.inputs)
+                told = outputs if asked is batch.inputs else runner(asked)
+                first = asked, [tensor.numpy().copy() for tensor in told]
             for tensor in outputs:
                 if not bool(tensor.isfinite().all()):
                     raise Unmeasurable(
                         f"the {_name(side)} model answers with NaN or infinity after {done} of {total} samples"
                     )
-            parts.append({**task.answers(outputs), **identities(batch)})
+            parts.append({**task.answers_to(batch, outputs), **identities(batch)})
             done += len(batch.targets)
             self._progress(f"evaluating the {_name(side)} model, {done} of {total}")
         if done != total:
@@ -262,9 +264,49 @@ class LocalBench(Bench):
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
         inputs, _ = probe.read(self._folder("reference"))
+        return self._sampled(lambda runner: runner.prepared(_repeated(inputs, size)), size, limits, rate)
+
+    def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:
+        """Alternating blocks of both runners on the first tokens of the first text that is long enough."""
+        split = self._dataset.evaluation
+        batches = split.batches(1) if split is not None else iter(())
+        tokens = next((one.inputs[0] for one in batches if one.inputs[0].shape[1] >= prompt), None)
+        if tokens is None:
+            raise Unmeasurable(
+                f"no evaluation window holds the {prompt} tokens of a prompt: give this budget a smaller `prompt`, or "
+                "`data:` a larger `window`"
+            )
+        begun = tokens[:, :prompt]
+        calls: dict[Phase, Callable[[Runner], Callable[[], object]]] = {
+            "prefill": lambda runner: runner.prefilling(begun), "decode": lambda runner: runner.decoding(begun),
+        }  # fmt: skip
+        return self._sampled(calls[phase], prompt if phase == "prefill" else 1, limits, rate)
+
+    def comparison(self, samples: int) -> Comparison:
+        """Both models on the first so many evaluation samples, batch by batch side by side."""
+        split, task = self._dataset.evaluation, TASKS[self._spec.task](task=self._spec.task)
+        if split is None or len(split) < samples:
+            raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split) if split else 0}")
+        parts: list[Answers] = []
+        done = 0
+        with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
+            for batch in split.batches(task.batch):
+                self._progress(f"comparing both models, {done} of {samples}")
+                sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]
+                parts.append({**task.compared(batch, *sides), **identities(batch)})
+                done += len(batch.targets)
+                if done >= samples:
+                    break
+        rows = {name: np.concatenate([part[name] for part in parts])[:samples] for name in parts[0]}
+        units = distinct(split.units[:samples], rows[SAMPLES])
+        return Comparison(_answered(rows), units, address(self._spec, Path(self._job.root)) or "")
+
+    def _sampled(
+        self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Sequence[float], rate: bool
+    ) -> Timings:
         # The control is the float model prepared once more: where its buffers lie is part of the noise of a run.
         reference, compressed, control = (
-            self._runners[side].prepared(_repeated(inputs, size)) for side in ("reference", "compressed", "reference")
+            call(self._runners[side]) for side in ("reference", "compressed", "reference")
         )
         with machine(
             alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")

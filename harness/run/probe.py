@@ -34,10 +34,19 @@ def answers(subject: Subject, batch: tuple[torch.Tensor, ...]) -> list[np.ndarra
 
     model = subject.model
     if subject.form is Form.OPENVINO:
-        from harness.artifacts.openvino import import_openvino
+        from harness.artifacts.openvino import decoder_inputs, import_openvino, is_decoder
 
         compiled = import_openvino().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        rows = [list(compiled([one.numpy() for one in sample]).values()) for sample in _samples(batch)]
+
+        def fed(sample: tuple[torch.Tensor, ...]) -> Any:
+            return decoder_inputs(model, sample[0].numpy()) if decodes else [one.numpy() for one in sample]
+
+        decodes = is_decoder(model)
+        rows = []
+        for sample in _samples(batch):
+            # A decoder keeps what it read: each sample needs a request of its own.
+            request = compiled.create_infer_request()
+            rows.append([part.copy() for part in request.infer(fed(sample)).values()])
     else:
         run = model.module() if subject.form is Form.EXPORTED else model
         with torch.inference_mode():

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.errors import Unmeasurable
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.registry import Options, Registry
 
 if TYPE_CHECKING:
     import torch
+
+# Tokens that are generated before the cache is cut back to the prompt: rarely enough for a median not to see it.
+DECODED = 32
 
 
 class Runner(ABC):
@@ -25,6 +29,24 @@ class Runner(ABC):
     def prepared(self, inputs: tuple[torch.Tensor, ...]) -> Callable[[], object]:
         """A call on this batch with nothing but inference left in it: what the latency sampler times."""
         return lambda: self(inputs)
+
+    def prefilling(self, tokens: torch.Tensor) -> Callable[[], object]:
+        """A call in which a language model reads a prompt, int64 of shape (1, tokens), into an empty cache.
+
+        Raises:
+            Unmeasurable: the artifact is no language model that keeps one.
+        """
+        raise Unmeasurable("this artifact keeps no cache of keys and values, so text cannot be generated with it")
+
+    def decoding(self, tokens: torch.Tensor) -> Callable[[], object]:
+        """A call in which a language model generates one token more, with a prompt in its cache to begin with.
+
+        The cache grows by a token a call, and is back at the prompt after `DECODED` calls.
+
+        Raises:
+            Unmeasurable: the artifact is no language model that keeps a cache.
+        """
+        raise Unmeasurable("this artifact keeps no cache of keys and values, so text cannot be generated with it")
 
     @abstractmethod
     def evidence(self) -> Evidence:

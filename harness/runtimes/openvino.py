@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.artifacts.openvino import LAYERS, facts, import_openvino, number_names
+from pydantic import Field
+
+from harness.artifacts.openvino import LAYERS, facts, import_openvino, is_decoder, number_names
 from harness.errors import ArtifactError, Unmeasurable
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
@@ -39,6 +41,11 @@ class OpenVino(Runtime):
     """OpenVINO's CPU plugin with its latency hint, in float32 wherever the graph is not quantized."""
 
     runtime: Literal["openvino"] = "openvino"
+    dynamic_quantization: bool | None = Field(
+        default=None,
+        description="whether layers of 8- and 4-bit weights round their activations to 8 bits too while they run; as "
+        "OpenVINO does for the processor if left out",
+    )
     saves: ClassVar[frozenset[Form]] = frozenset({Form.OPENVINO})
 
     def save(self, subject: Subject, folder: Path) -> None:
@@ -62,6 +69,12 @@ class OpenVino(Runtime):
             model = core.read_model(graphs[0])
         except RuntimeError as error:
             raise ArtifactError(f"OpenVINO cannot read {graphs[0].name}: {error}") from error
+        if self.dynamic_quantization is not None:
+            core.set_property("CPU", {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 32 if self.dynamic_quantization else 0})
+        if is_decoder(model):
+            from harness.runtimes.openvino_decoder import DecoderRunner
+
+            return DecoderRunner(core, model, threads)
         return OpenVinoRunner(core, model, threads)
 
     def kernels(self) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import re
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,6 +37,13 @@ class Source(Options):
 
         Raises:
             SourceError: the model cannot be built or its weights do not fit, with the way out.
+        """
+
+    def prepare(self, root: Path, progress: Callable[[str], None]) -> None:
+        """Do once what makes the model loadable, and say so where it takes its time; nothing for most sources.
+
+        Raises:
+            SourceError: it cannot be done.
         """
 
     def encoder(self, root: Path) -> Encoder | None:
@@ -192,6 +200,28 @@ def _completed(state: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> 
 def _place(tensor: torch.Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
     """Equal for two names of one tied tensor, and for nothing else."""
     return tensor.data_ptr(), tuple(tensor.shape), tensor.stride()
+
+
+def uncut(numbers: Callable[[str], list[int]]) -> Encoder:
+    """The encoder of a language model: texts as they are, padded to the longest with zeros that the mask hides.
+
+    Args:
+        numbers: the tokens of a text, with what stands before every text.
+    """
+
+    def encode(texts: Sequence[str]) -> tuple[torch.Tensor, ...]:
+        import torch
+
+        rows = [numbers(text) for text in texts]
+        longest = max(len(row) for row in rows)
+        tokens = torch.zeros((len(rows), longest), dtype=torch.int64)
+        mask = torch.zeros_like(tokens)
+        for place, row in enumerate(rows):
+            tokens[place, : len(row)] = torch.tensor(row, dtype=torch.int64)
+            mask[place, : len(row)] = 1
+        return tokens, mask
+
+    return encode
 
 
 def _dtype(tensor: torch.Tensor) -> str:

@@ -1,6 +1,6 @@
-"""Transformer encoders as modules of token numbers and a mask: with an embedding, or a classifier, at the end.
+"""Transformers as modules of token numbers: encoders with an embedding or a classifier at the end, language models.
 
-The mask is widened here and not by the library, whose code for it cannot be traced.
+The mask of an encoder is widened here and not by the library, whose code for it cannot be traced.
 """
 
 from __future__ import annotations
@@ -84,6 +84,30 @@ def classifier(model: Any) -> torch.nn.Module:
             return logits
 
     return Classifier().eval()
+
+
+def language_model(model: Any) -> torch.nn.Module:
+    """A module from tokens, shape (batch, tokens), to logits of every position, shape (batch, tokens, vocabulary).
+
+    The model of transformers is its `language_model`, with the names that it has there.
+    """
+    from torch import nn
+
+    class LanguageModel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.language_model = model
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.language_model(input_ids=tokens, use_cache=False).logits
+            return logits
+
+    return LanguageModel().eval()
+
+
+def inner_language_model(module: torch.nn.Module) -> Any:
+    """The model of transformers inside a `language_model`, whatever stands around that; None where there is none."""
+    return next((part.language_model for part in module.modules() if hasattr(part, "language_model")), None)
 
 
 def _widened(mask: torch.Tensor) -> torch.Tensor:

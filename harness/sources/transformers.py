@@ -1,4 +1,4 @@
-"""Source `transformers`: an encoder of the BERT family, from a local folder, an installed package, or the hub."""
+"""Source `transformers`: an encoder or a language model, from a local folder, a package, a GGUF file, or the hub."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pydantic import Field, model_validator
 
 from harness.data.packaged import packaged
 from harness.errors import SourceError
-from harness.sources.base import SOURCES, Source, digest_of, read_weights
+from harness.sources import gguf_file
+from harness.sources.base import SOURCES, Source, digest_of, read_weights, uncut
 from harness.sources.download import demand_network, no_stall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -30,19 +31,21 @@ TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "a
 class Transformers(Source):
     """A model of Hugging Face's transformers, with its tokenizer; weights in safetensors only.
 
-    Its inputs are token numbers and a mask, both int64 of shape (batch, tokens).
+    The inputs of an encoder are token numbers and a mask, both int64 of shape (batch, tokens); a language model takes
+    token numbers alone and gives logits of every position, shape (batch, tokens, vocabulary).
     """
 
     source: Literal["transformers"] = "transformers"
     name: str = Field(
         min_length=1,
-        description="a folder written by save_pretrained, or a name on the hub, which is downloaded where it is not in "
-        "the hub's cache; with `package`, a folder inside that package",
+        description="a folder written by save_pretrained, a .gguf file, or a name on the hub, which is downloaded "
+        "where it is not in the hub's cache; with `package`, a folder inside that package, or the .gguf file that it "
+        "joins from parts",
     )
-    package: str | None = Field(default=None, description="an installed Python package that carries the folder")
-    head: Literal["sentence-embedding", "sequence-classification", "linear"] = Field(
+    package: str | None = Field(default=None, description="an installed Python package that carries the model")
+    head: Literal["sentence-embedding", "sequence-classification", "linear", "language-model"] = Field(
         description="what stands on the encoder: an embedding of the whole text, the model's own classifier, or a "
-        "linear classifier of yours on the embedding"
+        "linear classifier of yours on the embedding; or the next token of a causal language model"
     )
     pooling: Literal["mean", "cls"] = Field(
         default="mean", description="how token states become an embedding: their mean, or the state of the first token"
@@ -52,7 +55,11 @@ class Transformers(Source):
         description="for `head: linear`: a file with `weight` of shape (classes, features) and `bias` of shape "
         "(classes)",
     )
-    max_length: int = Field(default=256, ge=2, description="texts are cut after so many tokens")
+    max_length: int = Field(
+        default=256,
+        ge=2,
+        description="texts are cut after so many tokens; for a language model the data's `window` says",
+    )
 
     @model_validator(mode="after")
     def _head_has_weights(self) -> Transformers:
@@ -63,12 +70,14 @@ class Transformers(Source):
     def load(self, root: Path) -> torch.nn.Module:
         """The float model, in evaluation mode."""
         import torch
-        from transformers import AutoModel, AutoModelForSequenceClassification
+        from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
         from harness.sources import heads
 
         folder = self._folder(root)
-        auto = AutoModelForSequenceClassification if self.head == "sequence-classification" else AutoModel
+        auto = {
+            "sequence-classification": AutoModelForSequenceClassification, "language-model": AutoModelForCausalLM,
+        }.get(self.head, AutoModel)  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             try:
                 # Weights that the file lacks would be random: the loader tells which.
@@ -86,17 +95,27 @@ class Transformers(Source):
             )
         if self.head == "sequence-classification":
             return heads.classifier(model)
+        if self.head == "language-model":
+            return heads.language_model(model)
         linear = read_weights(root / self.head_weights) if self.head_weights else None
         return heads.embedding(model, self.pooling, linear, str(self.head_weights))
 
     def encoder(self, root: Path) -> Encoder:
-        """The model's tokenizer: texts to token numbers and mask, padded to the longest."""
+        """The model's tokenizer: texts to token numbers and mask, padded to the longest at their end.
+
+        For a language model texts are not cut, and an empty text gives what stands before every text.
+        """
+        folder = self._folder(root)
+        if self._gguf(root) is not None:
+            return gguf_file.encoder(folder)
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self._folder(root), local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             raise SourceError(f"{self.name} has no tokenizer that transformers can load: {error}") from error
+        if self.head == "language-model":
+            return uncut(lambda text: list(tokenizer(text, verbose=False)["input_ids"]))
         limit = min(self.max_length, tokenizer.model_max_length)
 
         def encode(texts: Sequence[str]) -> tuple[torch.Tensor, ...]:
@@ -104,6 +123,10 @@ class Transformers(Source):
             return found["input_ids"], found["attention_mask"]
 
         return encode
+
+    def prepare(self, root: Path, progress: Callable[[str], None]) -> None:
+        """Convert a GGUF file, if it is one and no earlier run has."""
+        self._folder(root, progress)
 
     def fingerprint(self, root: Path) -> str:
         """The bytes of the folder and of the head, and the version of transformers."""
@@ -115,11 +138,26 @@ class Transformers(Source):
         return f"{version('tokenizers')}, {self._digest(root, TOKENIZER)}"
 
     def _digest(self, root: Path, patterns: tuple[str, ...]) -> str:
+        gguf = self._gguf(root)
+        if gguf is not None:
+            return gguf_file.folder(gguf_file.content(*gguf)).name
         folder = self._folder(root)
         found = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
         return " ".join(digest_of(path) for path in found)
 
-    def _folder(self, root: Path) -> Path:
+    def _gguf(self, root: Path) -> tuple[Path | None, str | None] | None:
+        """The GGUF file, or the package that joins it from parts; None where the model is no such file."""
+        if not self.name.endswith(".gguf"):
+            return None
+        if self.package is None:
+            return root / self.name, None
+        inside = packaged(self.package, "__init__.py").parent / self.name
+        return (inside, None) if inside.is_file() else (None, self.package)
+
+    def _folder(self, root: Path, progress: Callable[[str], None] = lambda text: None) -> Path:
+        gguf = self._gguf(root)
+        if gguf is not None:
+            return gguf_file.converted(gguf_file.content(*gguf), *gguf, progress)
         if self.package is not None:
             return packaged(self.package, self.name)
         local = root / self.name

@@ -3,7 +3,7 @@
 from harness.statistics.holm import holm_confidence
 from harness.statistics.interval import FloatArray, IntArray, Interval
 from harness.statistics.latency import median_ratio
-from harness.statistics.mean import mean_difference, mean_ratio
+from harness.statistics.mean import mean_difference, mean_ratio, total_difference
 from harness.statistics.proportion import proportion_difference, proportion_ratio
 from harness.statistics.sample_size import needed_n, smallest_limit
 from harness.statistics.sequential import Look, SequentialRatio
@@ -25,4 +25,5 @@ __all__ = [
     "proportion_ratio",
     "smallest_limit",
     "statistic_difference",
+    "total_difference",
 ]

@@ -58,6 +58,40 @@ def mean_difference(
     return _interval(before - after, size, _scores(before, after, size), size, confidence, reach)
 
 
+def total_difference(
+    reference: npt.ArrayLike,
+    value: npt.ArrayLike,
+    size: npt.ArrayLike,
+    units: IntArray | None = None,
+    confidence: float = 0.95,
+    reach: float | None = None,
+) -> Interval:
+    """Bounds of the drop of a mean over parts of samples, such as tokens of texts, of which totals are known.
+
+    The mean is the sum of all totals over the sum of all sizes. With sizes of 1 it is `mean_difference`.
+
+    Args:
+        reference: the float model's total over the parts of each sample, shape [n].
+        value: the compressed model's, shape [n].
+        size: how many parts each sample has, shape [n].
+        units: the sampling unit of each sample, shape [n]; None when each is its own.
+        confidence: of each bound.
+        reach: as for `mean_difference`, of a part.
+
+    Returns:
+        The interval of the drop; infinite bounds where one unit is all there is.
+
+    Raises:
+        ValueError: as `mean_difference`, and where a unit has no part.
+    """
+    require_confidence(confidence)
+    before, after, _ = unit_sums(reference, value, units)
+    parts, _, _ = unit_sums(size, size, units)
+    if parts.shape != before.shape or (parts <= 0).any():
+        raise ValueError("every unit needs parts that its total is over")
+    return _interval(before - after, parts, _scores(before, after, parts), parts, confidence, reach)
+
+
 def mean_ratio(
     reference: npt.ArrayLike,
     value: npt.ArrayLike,

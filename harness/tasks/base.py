@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from harness.errors import MethodError
+from harness.errors import MethodError, Unmeasurable
 from harness.registry import Options, Registry
 
 if TYPE_CHECKING:
@@ -52,6 +52,27 @@ class Task(Options):
     @abstractmethod
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
         """What to keep of one batch of outputs: compact arrays whose first axis is the sample."""
+
+    def answers_to(self, batch: Batch, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
+        """What to keep of one batch of outputs, where that depends on the batch; else `answers`.
+
+        A task whose outputs are too large to keep, such as logits of every token, scores them here.
+        """
+        return self.answers(outputs)
+
+    def compared(
+        self, batch: Batch, reference: tuple[torch.Tensor, ...], compressed: tuple[torch.Tensor, ...]
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """What both models' outputs on one batch say of each other, where the answers kept of each do not tell it.
+
+        Raises:
+            Unmeasurable: the task has no such comparison.
+        """
+        raise Unmeasurable(f"{self.task} compares the kept answers of both models, and no outputs")
+
+    def excerpt(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """What stands for some inputs where all outputs are kept; a part of them where outputs are large."""
+        return inputs
 
     def require_classes(self, shapes: Sequence[tuple[int, ...]], classes: Sequence[str], which: str) -> None:
         """Hold a model's outputs to the classes of the data; nothing where a task has none.

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta, bootstrap, t
 from scipy.stats import gamma as gamma_distribution
 
-from harness.statistics import mean_difference, mean_ratio
+from harness.statistics import mean_difference, mean_ratio, total_difference
 from harness.statistics.mean import positive_chance, skewed_quantile
 
 
@@ -140,3 +140,18 @@ def test_false_pass_rate_of_skewed_scores(n: int) -> None:
     student = drops.mean(axis=1) + t.ppf(0.95, n - 1) * drops.std(axis=1, ddof=1) / math.sqrt(n)
     passed = [mean_difference(one, np.zeros(n)).upper < 1.0 for one in drops]
     assert np.mean(passed) <= 0.058 < np.mean(student < 1.0)
+
+
+def test_totals_of_single_parts_are_plain_scores_and_parts_of_a_unit_add_up():
+    generator = np.random.default_rng(3)
+    reference, value = generator.normal(2, 1, (2, 40))
+    units = np.repeat(np.arange(10), 4)
+    plain = mean_difference(reference, value, units)
+    assert total_difference(reference, value, np.ones(40), units) == plain
+    # The same parts, counted unit by unit: a total of four each.
+    sums = [side.reshape(10, 4).sum(axis=1) for side in (reference, value)]
+    by_unit = total_difference(*sums, np.full(10, 4))
+    assert by_unit.estimate == pytest.approx(plain.estimate)
+    assert (by_unit.lower, by_unit.upper) == pytest.approx((plain.lower, plain.upper))
+    with pytest.raises(ValueError, match="every unit needs parts"):
+        total_difference(*sums, np.zeros(10))

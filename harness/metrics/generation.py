@@ -1,0 +1,19 @@
+"""What times of generating text share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from harness.metrics.base import Better, Metric
+
+
+class OfGeneration(Metric):
+    """What every metric is that times a language model at work; float and compressed run in alternating blocks."""
+
+    prompt: int = Field(default=128, ge=1, description="tokens of the prompt, from the first text that is long enough")
+    better: ClassVar[Better] = "lower"
+    machine: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"language-modeling"})
+    tolerance: ClassVar[float] = 0.10

@@ -1,0 +1,38 @@
+"""How far the compressed model's next tokens are from the float model's, as distributions."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from harness.measurement import Totals
+from harness.metrics.base import METRICS, Bench, Better
+from harness.metrics.tokens import OfTokens
+
+
+@METRICS.register
+class KlDivergence(OfTokens):
+    """Mean KL(float ‖ compressed) of the next token over the whole vocabulary, in nats. Bounded by its interval.
+
+    Both models are run side by side on the first windows, for a window's logits are too many to keep.
+    """
+
+    metric: Literal["kl_divergence"] = "kl_divergence"
+    windows: int = Field(default=8, ge=2, description="evaluation windows that it is taken on, the first ones")
+    better: ClassVar[Better] = "lower"
+    relative: ClassVar[bool] = True
+    tolerance: ClassVar[float] = 0.001
+
+    def measure(self, bench: Bench) -> Totals:
+        """Divergences, by window; the float model's from itself is 0."""
+        compared = bench.comparison(self.windows)
+        scored, divergence = compared.rows["scored"], compared.rows["divergence"]
+        return Totals(
+            totals_reference=np.zeros(len(scored)),
+            totals=divergence,
+            tokens=scored.astype(np.int64),
+            units=compared.units,
+            data=compared.data,
+        )

@@ -1,0 +1,172 @@
+"""Hugging Face's transformers as the runtime of language models: a folder as save_pretrained writes it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from harness.errors import ArtifactError
+from harness.evidence import Evidence, TensorFact
+from harness.forms import Form, Subject
+from harness.runtimes.base import DECODED, RUNTIMES, Runner, Runtime
+from harness.sources.heads import inner_language_model
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = tuple[torch.Tensor, ...]
+
+
+@RUNTIMES.register
+class TransformersRuntime(Runtime):
+    """PyTorch, layer by layer, as transformers runs a language model: what a user of `from_pretrained` has.
+
+    The artifact is the configuration and the weights in safetensors; the tokenizer, which no compression touches, is
+    not in it.
+    """
+
+    runtime: Literal["transformers"] = "transformers"
+    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH})
+
+    def save(self, subject: Subject, folder: Path) -> None:
+        """Write ``config.json``, ``generation_config.json`` and the weights."""
+        model = inner_language_model(subject.model)
+        if model is None:
+            raise ArtifactError(
+                "the runtime transformers runs language models, and this is none: `head: language-model` makes one "
+                "of a model of `source: transformers`"
+            )
+        model.save_pretrained(folder)
+
+    def load(self, folder: Path, threads: int) -> Runner:
+        """The runner of a folder; sets the number of threads of this process."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        torch.set_num_threads(threads)
+        try:
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto")
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise ArtifactError(f"{folder} holds no language model that transformers can load: {first}") from error
+        return TransformersRunner(model.eval())
+
+    def kernels(self) -> str:
+        """``torch`` and the instruction set that its kernels are dispatched to."""
+        from harness.runtimes.torch import Torch
+
+        return Torch().kernels()
+
+
+class TransformersRunner(Runner):
+    """A language model that was read from a folder.
+
+    Args:
+        model: as transformers has it, in evaluation mode.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, inputs: Tensors) -> Tensors:
+        """Logits of every position."""
+        import torch
+
+        with torch.inference_mode():
+            return (self._model(input_ids=inputs[0], use_cache=False).logits.float(),)
+
+    def prepared(self, inputs: Tensors) -> Callable[[], object]:
+        """The model on this batch, without a cache."""
+        import torch
+
+        def run() -> object:
+            with torch.inference_mode():
+                return self._model(input_ids=inputs[0], use_cache=False)
+
+        return run
+
+    def prefilling(self, tokens: torch.Tensor) -> Callable[[], object]:
+        """The prompt into an empty cache, and the logits of its last position: as `generate` begins."""
+        import torch
+
+        def run() -> object:
+            with torch.inference_mode():
+                return self._model(input_ids=tokens, use_cache=True, logits_to_keep=1)
+
+        return run
+
+    def decoding(self, tokens: torch.Tensor) -> Callable[[], object]:
+        """One greedy step of `generate`."""
+        import torch
+
+        with torch.inference_mode():
+            begun = self._model(input_ids=tokens, use_cache=True, logits_to_keep=1)
+        first, prompt = begun.logits[:, -1:].argmax(dim=-1), tokens.shape[1]
+        state = {"cache": begun.past_key_values, "next": first, "made": 0}
+
+        def run() -> object:
+            with torch.inference_mode():
+                if state["made"] == DECODED:
+                    # A sliding window forgets what came first, so that its cache cannot be cut back: made anew.
+                    state["cache"] = self._model(input_ids=tokens, use_cache=True, logits_to_keep=1).past_key_values
+                    state["next"], state["made"] = first, 0
+                position = torch.tensor([[prompt + state["made"]]])
+                found = self._model(
+                    input_ids=state["next"], past_key_values=state["cache"], position_ids=position, use_cache=True
+                )
+                state["next"] = found.logits[:, -1:].argmax(dim=-1)
+                state["made"] += 1
+                return found
+
+        return run
+
+    def evidence(self) -> Evidence:
+        """Counts over the model's tensors, each once, and over its layers."""
+        operators = Counter(
+            type(part).__name__ for part in self._model.modules() if not any(True for _ in part.children())
+        )
+        return Evidence(operators=dict(sorted(operators.items())), tensors=facts(self._model))
+
+    def macs(self, inputs: Tensors) -> int:
+        """Multiply-accumulates of the float architecture on this batch, of attention without its mask."""
+        import torch
+        from torch import nn
+        from transformers import AutoModelForCausalLM
+
+        config = self._model.config
+        with torch.device("meta"):
+            auto: Any = AutoModelForCausalLM
+            architecture = auto.from_config(config)
+        weights = sum(
+            part.weight.numel()
+            for part in architecture.modules()
+            if not isinstance(part, nn.Embedding) and getattr(getattr(part, "weight", None), "ndim", 0) == 2
+        )
+        batch, length = inputs[0].shape
+        features = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        scores = 2 * config.num_hidden_layers * config.num_attention_heads * features * length
+        return int(batch * length * (weights + scores))
+
+
+def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
+    """Every tensor once, tied ones under their first name."""
+    weights = {id(one) for one in model.parameters()}
+    found: list[TensorFact] = []
+    seen: set[tuple[int, int]] = set()
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        place = tensor.data_ptr(), tensor.numel()
+        if place in seen and tensor.numel():
+            continue
+        seen.add(place)
+        found.append(
+            TensorFact(
+                name=name,
+                dtype=str(tensor.dtype).removeprefix("torch."),
+                shape=tuple(tensor.shape),
+                zeros=int((tensor == 0).sum()),
+                weight=id(tensor) in weights,
+            )
+        )
+    return tuple(found)

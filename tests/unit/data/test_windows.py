@@ -1,0 +1,121 @@
+"""Documents as windows: every token is scored once, whatever the stride, and documents share windows whole."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.data.public_texts import PublicTexts, plain
+from harness.data.text_file import Text
+from harness.data.windows import UNSCORED, Cut, Documents, split
+from harness.errors import DataError
+from harness.sources.base import uncut
+
+BOS = 1
+letters = uncut(lambda text: [BOS, *text.encode()])
+bare = uncut(lambda text: list(text.encode()))
+
+
+def windows(texts, cut, encoder=letters):
+    return Documents(texts, [f"text {index}" for index in range(len(texts))], cut).encoded(encoder)
+
+
+def scored(batch, row=0):
+    return [one for one in batch.targets[row].tolist() if one != UNSCORED]
+
+
+def test_a_window_predicts_each_token_from_those_before_it_and_never_what_stands_before_a_text():
+    (batch,) = windows(["abc"], Cut(8)).batches(1)
+    assert batch.inputs[0].tolist() == [[BOS, *b"abc"]]
+    assert batch.targets.tolist() == [[*b"abc", UNSCORED, UNSCORED, UNSCORED, UNSCORED, UNSCORED]]
+
+
+def test_without_a_token_before_a_text_its_first_one_has_nothing_that_predicts_it():
+    (batch,) = windows(["abc"], Cut(8), bare).batches(1)
+    assert batch.inputs[0].tolist() == [[*b"abc"]]
+    assert scored(batch) == list(b"bc")
+
+
+def test_short_documents_share_a_window_whole_and_count_as_one_unit():
+    split = windows(["abc", "def", "ghij"], Cut(9))
+    assert [bytes(row.tokens[1:]).decode() for row in split.rows] == ["abc\n\ndef", "ghij"]
+    assert split.names == ["text 0 to text 1", "text 2"]
+    assert split.units.tolist() == [0, 2]
+
+
+def test_an_overlap_is_read_as_context_and_scored_by_the_window_before():
+    # 8 tokens a window, 7 of them text, 3 on from one to the next: 0-6, 3-9, 6-10.
+    batches = list(windows(["abcdefghijk"], Cut(8, stride=3)).batches(1))
+    assert [bytes(batch.inputs[0][0, 1:].tolist()) for batch in batches] == [b"abcdefg", b"defghij", b"ghijk"]
+    assert [bytes(scored(batch)) for batch in batches] == [b"abcdefg", b"hij", b"k"]
+
+
+@given(
+    st.lists(st.text("abcdef", min_size=1, max_size=60), min_size=1, max_size=6), st.integers(8, 20), st.integers(1, 30)
+)
+def test_every_token_is_scored_exactly_once_whatever_the_stride(texts, window, stride):
+    cut = Cut(window, stride=min(stride, window - 1))
+    found = [token for batch in windows(texts, cut).batches(1) for token in scored(batch)]
+    # Short documents that share a window have a break between them, which is text too.
+    assert bytes(found).replace(b"\n\n", b"") == "".join(texts).encode()
+
+
+def test_a_batch_is_padded_behind_the_text_and_its_padding_is_never_scored():
+    (batch,) = windows(["abcdef", "x" * 7], Cut(8)).batches(2)
+    assert batch.inputs[0].shape == (2, 8)
+    assert batch.inputs[0][0].tolist() == [BOS, *b"abcdef", 0]
+    assert scored(batch) == list(b"abcdef")
+
+
+def test_a_stride_that_would_skip_tokens_is_refused():
+    with pytest.raises(DataError, match="`stride: 8` skips tokens: a window of 8 holds 7 tokens of a text"):
+        windows(["abc"], Cut(8, stride=8))
+
+
+def test_a_document_that_is_held_out_and_trained_on_is_refused():
+    with pytest.raises(DataError, match="calibration sample two is also evaluation sample one"):
+        split([("one", "a text")], [("two", " a text\n")], 4, Cut())
+
+
+def test_a_source_without_a_tokenizer_is_refused():
+    with pytest.raises(DataError, match="`source: transformers` does"):
+        windows(["abc"], Cut(), None)
+
+
+def test_a_file_is_parted_by_two_empty_lines_and_a_folder_by_its_files(tmp_path):
+    (tmp_path / "one.txt").write_text("a\n\nb\n\n\nc\n")
+    data = Text(path="one.txt", training="many").load  # a folder
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "x.txt").write_text("x")
+    (tmp_path / "many" / "y.txt").write_text("y")
+    loaded = data(tmp_path)
+    assert loaded.evaluation.texts == ["a\n\nb", "c"]
+    assert loaded.train.texts == ["x", "y"]
+    assert loaded.train.names == ["x.txt", "y.txt"]
+    with pytest.raises(DataError, match=r"no text at .*absent"):
+        Text(path="absent").load(tmp_path)
+
+
+def test_public_texts_hold_out_whole_texts(tmp_path):
+    news = PublicTexts(windows=8).load(tmp_path)
+    assert (len(news.evaluation), len(news.train)) == (150, 193)
+    assert news.evaluation.texts[0].startswith("The national executive of the strife-torn Democrats")
+    first = news.encoded(letters).evaluation
+    assert len(first) == 8
+    assert np.unique(first.units).size == 8 or first.units.tolist() == sorted(first.units.tolist())
+
+
+def test_an_article_is_its_running_text():
+    markup = (
+        "{{Infobox|a={{b}}}}\n== Heading ==\n* a list\n'''Algae''' are [[organism|organisms]] of [[water]].<ref>Smith "
+        "[[x]]</ref> They live in many places. [[File:a.jpg|thumb|An [[alga]].]]\n[[Category:Plants]]"
+    )
+    assert plain(markup) == "Algae are organisms of water. They live in many places."
+
+
+def test_shuffling_keeps_every_window():
+    ordered = windows([chr(97 + index) * 7 for index in range(5)], Cut(8))
+    shuffled = torch.cat([batch.inputs[0] for batch in ordered.batches(2, shuffle=1)])
+    assert sorted(shuffled[:, 1].tolist()) == [97, 98, 99, 100, 101]
+    assert shuffled[:, 1].tolist() != [97, 98, 99, 100, 101]

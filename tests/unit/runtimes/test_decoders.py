@@ -1,0 +1,115 @@
+"""Language models in both runtimes: what is reloaded answers as what was saved, and generates the same tokens."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel
+
+from harness.errors import ArtifactError, Unmeasurable
+from harness.forms import Form, Subject
+from harness.lowering import lower
+from harness.runtimes.base import DECODED
+from harness.runtimes.openvino import OpenVino
+from harness.runtimes.transformers import TransformersRuntime
+from harness.sources.heads import inner_language_model, language_model
+
+# Of the libraries below: torch's tracer, and what transformers itself has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+def gemma():
+    # Its windows slide over 16 tokens, so that a longer text shows whether they do.
+    config = Gemma3TextConfig(
+        vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, sliding_window=16, max_position_embeddings=128, query_pre_attn_scalar=16,
+        layer_types=["sliding_attention", "full_attention"],
+    )  # fmt: skip
+    return Gemma3ForCausalLM(config)
+
+
+def gpt2():
+    config = GPT2Config(vocab_size=96, n_embd=32, n_layer=2, n_head=2, n_positions=128)
+    return GPT2LMHeadModel(config)
+
+
+@pytest.fixture(scope="module", params=[gemma, gpt2], ids=["gemma", "gpt2"])
+def subject(request):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = language_model(request.param().eval())
+    tokens = torch.randint(5, 96, (1, 40), generator=torch.Generator().manual_seed(1))
+    return Subject(Form.TORCH, module, (tokens,))
+
+
+@pytest.fixture(scope="module")
+def runners(subject, tmp_path_factory):
+    folders = [tmp_path_factory.mktemp(name) for name in ("transformers", "openvino")]
+    TransformersRuntime().save(subject, folders[0])
+    OpenVino().save(lower(subject, Form.OPENVINO), folders[1])
+    return TransformersRuntime().load(folders[0], 1), OpenVino().load(folders[1], 1)
+
+
+def test_both_runtimes_give_the_models_own_logits_however_often_they_are_asked(subject, runners):
+    with torch.no_grad():
+        expected = subject.model(*subject.example)
+    for runner in runners:
+        for _ in range(2):
+            found = runner(subject.example)[0]
+            assert found.shape == (1, 40, 96)
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        runner(tuple(part[:, :7] for part in subject.example))
+
+
+def test_decoding_makes_the_tokens_that_reading_everything_anew_makes(subject, runners):
+    prompt = subject.example[0][:, :12]
+    tokens = prompt
+    with torch.no_grad():
+        for _ in range(DECODED + 1):
+            tokens = torch.cat([tokens, subject.model(tokens)[:, -1:].argmax(-1)], dim=1)
+    # The first token is the prompt's; calls make those after it, and begin again when the cache is cut back.
+    expected = tokens[0, 13:].tolist()
+    for runner in runners:
+        step = runner.decoding(prompt)
+        made = []
+        for _ in range(DECODED + 3):
+            found = step()
+            logits = found.logits if hasattr(found, "logits") else next(iter(found.values()))
+            made.append(int(np.asarray(logits)[0, -1].argmax()))
+        assert made == [*expected, *expected[:3]]
+
+
+def test_reading_a_prompt_gives_the_logits_after_its_last_token(subject, runners):
+    prompt = subject.example[0][:, :12]
+    with torch.no_grad():
+        expected = subject.model(prompt)[0, -1].numpy()
+    for runner in runners:
+        read = runner.prefilling(prompt)
+        for _ in range(2):
+            found = read()
+            logits = found.logits if hasattr(found, "logits") else next(iter(found.values()))
+            np.testing.assert_allclose(np.asarray(logits)[0, -1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_both_runtimes_count_the_same_weights_and_multiplications(subject, runners):
+    inner = inner_language_model(subject.model)
+    for runner in runners:
+        weights = [one for one in runner.evidence().tensors if one.matrix and "rotary" not in one.name]
+        assert sum(one.elements for one in weights) == sum(p.numel() for p in inner.parameters() if p.ndim >= 2)
+    ours, theirs = (runner.macs(subject.example) for runner in runners)
+    assert ours == pytest.approx(theirs, rel=0.01)
+
+
+def test_a_model_that_generates_nothing_has_no_folder_and_no_times(tmp_path):
+    plain = Subject(Form.TORCH, torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
+    with pytest.raises(ArtifactError, match="`head: language-model` makes one"):
+        TransformersRuntime().save(plain, tmp_path)
+    from harness.runtimes.torch import Torch
+
+    Torch().save(plain, tmp_path)
+    with pytest.raises(Unmeasurable, match="keeps no cache of keys and values"):
+        Torch().load(tmp_path, 1).decoding(torch.zeros(1, 2, dtype=torch.int64))
+
+
+def test_a_folder_without_a_model_is_told(tmp_path):
+    with pytest.raises(ArtifactError, match="holds no language model that transformers can load"):
+        TransformersRuntime().load(tmp_path, 1)
