@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from harness.artifacts.quantized_layers import FILE, described, dump, parse, rebuild
 from harness.errors import ArtifactError
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.runtimes.base import DECODED, RUNTIMES, Runner, Runtime
+from harness.sources.base import fit_weights
 from harness.sources.heads import inner_language_model
 
 if TYPE_CHECKING:
@@ -18,27 +20,40 @@ if TYPE_CHECKING:
 
     Tensors = tuple[torch.Tensor, ...]
 
+WEIGHTS = "model.safetensors"
+
 
 @RUNTIMES.register
 class TransformersRuntime(Runtime):
     """PyTorch, layer by layer, as transformers runs a language model: what a user of `from_pretrained` has.
 
-    The artifact is the configuration and the weights in safetensors; the tokenizer, which no compression touches, is
-    not in it.
+    The artifact is the configuration and the weights in safetensors, and where layers are not as the architecture has
+    them, `layers.json`, which says what they are (`harness/artifacts/quantized_layers.py`): a method leaves such layers
+    in the model, each with its `description`, and this runtime saves and loads them. The tokenizer, which no
+    compression touches, is not in it.
     """
 
     runtime: Literal["transformers"] = "transformers"
-    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH})
+    saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.WEIGHT_ONLY})
 
     def save(self, subject: Subject, folder: Path) -> None:
-        """Write ``config.json``, ``generation_config.json`` and the weights."""
+        """Write ``config.json``, ``generation_config.json``, the weights, and ``layers.json`` where it is needed."""
+        from safetensors.torch import save_file
+
         model = inner_language_model(subject.model)
         if model is None:
             raise ArtifactError(
                 "the runtime transformers runs language models, and this is none: `head: language-model` makes one "
                 "of a model of `source: transformers`"
             )
-        model.save_pretrained(folder)
+        layers = described(model)
+        if not layers:
+            model.save_pretrained(folder)
+            return
+        model.config.save_pretrained(folder)
+        model.generation_config.save_pretrained(folder)
+        save_file(_single(model.state_dict()), folder / WEIGHTS, metadata={"format": "pt"})
+        (folder / FILE).write_text(dump(layers))
 
     def load(self, folder: Path, threads: int) -> Runner:
         """The runner of a folder; sets the number of threads of this process."""
@@ -47,6 +62,8 @@ class TransformersRuntime(Runtime):
 
         torch.set_num_threads(threads)
         try:
+            if (folder / FILE).is_file():
+                return TransformersRunner(_rebuilt(folder))
             model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto")
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             first = str(error).strip().splitlines()[0]
@@ -58,6 +75,29 @@ class TransformersRuntime(Runtime):
         from harness.runtimes.torch import Torch
 
         return Torch().kernels()
+
+
+def _rebuilt(folder: Path) -> Any:
+    """A model some of whose layers are not as its architecture has them."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    auto: Any = AutoModelForCausalLM
+    with torch.random.fork_rng(devices=[]), no_init_weights():
+        architecture = auto.from_config(AutoConfig.from_pretrained(folder))
+    architecture.tie_weights()
+    model = rebuild(architecture, parse((folder / FILE).read_text()))
+    return fit_weights(model, load_file(folder / WEIGHTS), f"{WEIGHTS} beside {FILE}")
+
+
+def _single(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors under the first of their names each: safetensors keeps no two names for one."""
+    found: dict[tuple[int, tuple[int, ...]], str] = {}
+    for name, tensor in state.items():
+        found.setdefault((tensor.data_ptr(), tuple(tensor.shape)), name)
+    return {name: state[name].contiguous() for name in found.values()}
 
 
 class TransformersRunner(Runner):
@@ -151,15 +191,21 @@ class TransformersRunner(Runner):
 
 
 def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
-    """Every tensor once, tied ones under their first name."""
+    """Every tensor once, tied ones under their first name, with the kinds of layer that it is the weight of."""
+    from torch import nn
+
     weights = {id(one) for one in model.parameters()}
+    users: dict[int, set[str]] = defaultdict(set)
+    for part in model.modules():
+        for kind, operator in ((nn.Linear, "aten::linear"), (nn.Embedding, "aten::embedding")):
+            if isinstance(part, kind):
+                users[id(part.weight)].add(operator)
     found: list[TensorFact] = []
-    seen: set[tuple[int, int]] = set()
+    seen: set[int] = set()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        place = tensor.data_ptr(), tensor.numel()
-        if place in seen and tensor.numel():
+        if id(tensor) in seen:
             continue
-        seen.add(place)
+        seen.add(id(tensor))
         found.append(
             TensorFact(
                 name=name,
@@ -167,6 +213,7 @@ def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
                 shape=tuple(tensor.shape),
                 zeros=int((tensor == 0).sum()),
                 weight=id(tensor) in weights,
+                used_by=tuple(sorted(users[id(tensor)])),
             )
         )
     return tuple(found)

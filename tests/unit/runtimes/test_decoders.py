@@ -8,10 +8,15 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LM
 from harness.errors import ArtifactError, Unmeasurable
 from harness.forms import Form, Subject
 from harness.lowering import lower
+from harness.methods.base import Workshop
+from harness.methods.quantization.bnb_4bit import BnbNf4
+from harness.methods.quantization.embedding_quantization import EmbeddingQuantization
+from harness.methods.quantization.weight_only import WeightOnly
 from harness.runtimes.base import DECODED
 from harness.runtimes.openvino import OpenVino
 from harness.runtimes.transformers import TransformersRuntime
 from harness.sources.heads import inner_language_model, language_model
+from harness.tasks.language_modeling import LanguageModeling
 
 # Of the libraries below: torch's tracer, and what transformers itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -113,3 +118,37 @@ def test_a_model_that_generates_nothing_has_no_folder_and_no_times(tmp_path):
 def test_a_folder_without_a_model_is_told(tmp_path):
     with pytest.raises(ArtifactError, match="holds no language model that transformers can load"):
         TransformersRuntime().load(tmp_path, 1)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [WeightOnly(bits=4, group_size=16)],
+        [EmbeddingQuantization(bits=6, group_size=16), BnbNf4(block=64)],
+    ],
+    ids=["grouped", "embedding-and-nf4"],
+)
+def test_layers_of_few_bits_come_back_as_they_were_saved(steps, tmp_path):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = language_model(gemma().eval())
+    tokens = torch.randint(5, 96, (1, 40), generator=torch.Generator().manual_seed(1))
+    subject = Subject(Form.TORCH, module, (tokens,))
+    workshop = Workshop(LanguageModeling(), None, tmp_path, 0, lambda text: None)
+    for step in steps:
+        subject = step.apply(subject, workshop)
+    with torch.no_grad():
+        expected = subject.model(tokens)
+    TransformersRuntime().save(subject, tmp_path)
+    runner = TransformersRuntime().load(tmp_path, 1)
+    torch.testing.assert_close(runner((tokens,))[0], expected, rtol=1e-5, atol=1e-6)
+    plain = tmp_path / "float"
+    plain.mkdir()
+    TransformersRuntime().save(Subject(Form.TORCH, language_model(gemma().eval()), (tokens,)), plain)
+    before = TransformersRuntime().load(plain, 1)
+    for step in steps:
+        assert step.contradictions(before.evidence(), runner.evidence()) == []
+        assert step.contradictions(before.evidence(), before.evidence()) != []
+    names = ("model.safetensors", "layers.json")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file() and path.name in names) == sorted(names)
+    runner.decoding(tokens[:, :12])()
