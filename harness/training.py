@@ -106,7 +106,7 @@ def train(
             for epoch in range(training.epochs):
                 total, seen = 0.0, 0
                 for batch in split.batches(training.batch, shuffle=seed * training.epochs + epoch):
-                    if len(batch.targets) == 1 and seen:
+                    if len(batch.targets) == 1 and seen and training.batch > 1:
                         continue  # batch normalisation has no variance over a lone last sample
                     if training.augment == "affine":
                         batch = _moved(batch, generator)

@@ -287,9 +287,12 @@ def _modules() -> dict[str, Any]:
             super().__init__()
             self.description, self.base = description, base
             self.adapter_down, self.adapter_up = down, up
+            # What the correction is scaled by while it is trained.
+            self.strength = 1.0
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = self.base(x) + self.adapter_up(self.adapter_down(x))
+            added = self.adapter_up(self.adapter_down(x))
+            out: torch.Tensor = self.base(x) + (added if self.strength == 1 else added * self.strength)
             return out
 
     return {"matrix": Matrix, "linear": Linear, "embedding": Embedding, "corrected": Corrected}

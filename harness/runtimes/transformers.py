@@ -208,12 +208,14 @@ def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
         seen.add(id(tensor))
         found.append(
             TensorFact(
-                name=name,
+                # As the steps name layers: inside of `harness.sources.heads.language_model`.
+                name=f"language_model.{name}",
                 dtype=str(tensor.dtype).removeprefix("torch."),
                 shape=tuple(tensor.shape),
                 zeros=int((tensor == 0).sum()),
                 weight=id(tensor) in weights,
-                used_by=tuple(sorted(users[id(tensor)])),
+                # Integers are widened before anything multiplies them.
+                used_by=tuple(sorted(users[id(tensor)])) if tensor.is_floating_point() else ("aten::to",),
             )
         )
     return tuple(found)

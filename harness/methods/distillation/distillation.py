@@ -19,6 +19,7 @@ from harness.methods.batch_norm import reestimate
 from harness.methods.distillation.matching import Match, Recorder, attention_gap, feature_gap, regressor
 from harness.methods.layers import in_float32
 from harness.methods.pruning.zeros import kept_zero
+from harness.methods.teacher import runnable
 from harness.registry import OneOf
 from harness.sources.base import SOURCES, Source, digest_of
 from harness.training import Training, train
@@ -87,7 +88,7 @@ class Distillation(Method):
             raise MethodError("distillation learns from the float model, and there is none at hand")
         if workshop.data is None or workshop.data.train is None:
             raise MethodError("distillation needs data with a training split")
-        teacher = _runnable(workshop.reference())
+        teacher = runnable(workshop.reference(), self.method)
         student: nn.Module = subject.model if self.student is None else self.student.load(workshop.root)
         in_float32(student, self.method)
         distil(
@@ -203,20 +204,3 @@ def _pupil(student: nn.Module, maps: list[nn.Module]) -> Any:
     # A student that was loaded for inference asks for no gradient, and is trained whole; so are the maps with it.
     pupil.maps.requires_grad_(any(parameter.requires_grad for parameter in student.parameters()))
     return pupil
-
-
-def _runnable(reference: Subject) -> Callable[..., Any]:
-    """The float model as a callable, in evaluation mode.
-
-    Raises:
-        MethodError: it is of a form that torch does not run.
-    """
-    if reference.form is Form.EXPORTED:
-        module: Callable[..., Any] = reference.model.module()
-        return module
-    if reference.form in (Form.TORCH, Form.TORCHSCRIPT):
-        runnable: Callable[..., Any] = reference.model.eval()
-        return runnable
-    raise MethodError(
-        f"distillation cannot learn from this form of model ({reference.form}): the teacher has to run in torch"
-    )

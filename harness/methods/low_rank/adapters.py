@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from harness.artifacts.quantized_layers import CorrectedLinear, corrected
 from harness.methods.low_rank.sites import convolution, linear
 
 if TYPE_CHECKING:
@@ -101,7 +102,44 @@ def beside(layer: nn.Linear | nn.Conv2d, scale: float) -> nn.Module:
         parts[UP] = convolution(up[..., None, None])
     else:
         parts[DOWN], parts[UP] = linear(down), linear(up)
+        described = CorrectedLinear(base=None, inputs=layer.in_features, outputs=layer.out_features, rank=len(down))
+        return corrected(described, layer, parts[DOWN], parts[UP]).eval()
     return adapted(layer, parts)
+
+
+def corrected_layer(layer: Any, rank: int, scale: float, generator: torch.Generator) -> nn.Module:
+    """A linear layer of integers with a correction beside it that at first changes nothing; `settled` after training.
+
+    Args:
+        layer: tells its description.
+        rank: of the correction; no more than its matrix can have.
+        scale: alpha / rank in the paper.
+        generator: draws the first of its two layers.
+    """
+    import torch
+    from torch import nn
+
+    inputs, outputs = layer.in_features, layer.out_features
+    rank = min(rank, inputs, outputs)
+    with torch.random.fork_rng(devices=[]):
+        down, up = nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=False)
+    with torch.no_grad():
+        down.weight.copy_((torch.rand(rank, inputs, generator=generator) * 2 - 1) * inputs**-0.5)
+        up.weight.zero_()
+    described = CorrectedLinear(base=layer.description, inputs=inputs, outputs=outputs, rank=rank)
+    made: Any = corrected(described, layer, down, up)
+    made.strength = scale
+    done: nn.Module = made
+    return done
+
+
+def settled(layer: Any) -> None:
+    """Put the strength of a `corrected_layer` into its weights."""
+    import torch
+
+    with torch.no_grad():
+        getattr(layer, UP).weight *= layer.strength
+    layer.strength = 1.0
 
 
 def adapted(base: nn.Module, parts: OrderedDict[str, nn.Module]) -> nn.Module:

@@ -68,9 +68,10 @@ class Wanda(Method):
         left = {name: layer for name, layer in layers.items() if name not in kept}
         if not left:
             raise MethodError(f"{self.method}: no linear layer is left to prune")
-        done = 0
+        # Texts of a language model are of different lengths, and what fills them up is no text.
+        done, batch = 0, min(self.batch, workshop.task.batch)
         with torch.no_grad():
-            for stage in stages(model, left, workshop.data.calibration, self.batch, together=True):
+            for stage in stages(model, left, workshop.data.calibration, batch, together=True):
                 workshop.progress(f"{done} of {len(left)} layers are done")
                 moments = input_moments(stage.run, {name: left[name] for name in stage.names})
                 for name in stage.names:

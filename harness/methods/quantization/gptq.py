@@ -76,10 +76,11 @@ class Gptq(Method):
         chosen_layers = {name: layer for name, layer in layers.items() if name in wanted}
         if not chosen_layers:
             raise MethodError(f"{self.method}: no linear layer is left to quantize")
-        done = 0
+        # Texts of a language model are of different lengths, and what fills them up is no text.
+        done, batch = 0, min(self.batch, workshop.task.batch)
         with torch.no_grad():
             stored: dict[str, nn.Module] = {}
-            for stage in stages(model, chosen_layers, workshop.data.calibration, self.batch, together=True):
+            for stage in stages(model, chosen_layers, workshop.data.calibration, batch, together=True):
                 workshop.progress(f"{done} of {len(chosen_layers)} layers are done")
                 moments = input_moments(stage.run, {name: chosen_layers[name] for name in stage.names})
                 for name in stage.names:

@@ -1,0 +1,163 @@
+"""Language models of which some layers are integers, saved as a folder and reloaded."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+from harness.artifacts.quantized_layers import FILE
+from harness.data.base import Batch, Dataset, Split
+from harness.errors import ArtifactError
+from harness.forms import Form, Subject
+from harness.methods.base import Workshop
+from harness.methods.low_rank.lora import Lora
+from harness.methods.pruning.wanda import Wanda
+from harness.methods.quantization.bnb_4bit import BnbNf4
+from harness.methods.quantization.bnb_int8 import BnbInt8
+from harness.methods.quantization.embedding_quantization import EmbeddingQuantization
+from harness.methods.quantization.gptq import Gptq
+from harness.methods.quantization.weight_only import WeightOnly
+from harness.runtimes.transformers import WEIGHTS, TransformersRuntime
+from harness.sources.heads import language_model
+from harness.tasks.language_modeling import LanguageModeling
+from harness.training import Training
+
+
+class Tokens(Split):
+    """Windows of random tokens, each scored on what follows."""
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self.tokens = torch.randint(5, 96, (rows, 24), generator=torch.Generator().manual_seed(seed))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def batches(self, size, shuffle=None):
+        order = torch.arange(len(self))
+        if shuffle is not None:
+            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
+        for some in order.split(size):
+            targets = torch.full((len(some), 24), -100)
+            targets[:, :-1] = self.tokens[some][:, 1:]
+            yield Batch((self.tokens[some],), targets)
+
+    def digests(self):
+        return (bytes(row.tolist()) for row in self.tokens)
+
+
+@pytest.fixture
+def workshop():
+    task = LanguageModeling()
+    return Workshop(task, Dataset(Tokens(8, 1), None, Tokens(24, 2)), Path(), 0, lambda _: None, gemma)
+
+
+def gemma():
+    config = Gemma3TextConfig(
+        vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, sliding_window=16, max_position_embeddings=128, query_pre_attn_scalar=16,
+        layer_types=["sliding_attention", "full_attention"],
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = language_model(Gemma3ForCausalLM(config).eval())
+    return Subject(Form.TORCH, module, (Tokens(1, 3).tokens,))
+
+
+EMBEDDING, LINEAR = 96 * 32, 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * 64)
+STEPS = {
+    "weights8": [WeightOnly()],
+    "weights4": [WeightOnly(bits=4, group_size=16, all_layers=True)],
+    "bnb8": [BnbInt8(), EmbeddingQuantization(bits=5, group_size=8)],
+    "nf4": [BnbNf4(block=32)],
+    "gptq": [Gptq(bits=3, group_size=16), EmbeddingQuantization()],
+    "wanda": [Wanda(sparsity=0.5)],
+}
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_what_is_reloaded_answers_as_what_was_saved_and_generates(steps, workshop, tmp_path) -> None:
+    float_folder, folder = tmp_path / "float", tmp_path / "few"
+    for one in (float_folder, folder):
+        one.mkdir()
+    runtime = TransformersRuntime()
+    runtime.save(gemma(), float_folder)
+    before = runtime.load(float_folder, 1).evidence()
+    subject = gemma()
+    for step in steps:
+        subject = step.apply(subject, workshop)
+    runtime.save(subject, folder)
+    runner = runtime.load(folder, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(runner(subject.example)[0], subject.model(*subject.example), rtol=0, atol=0)
+    runner.decoding(subject.example[0][:, :6])()
+    for step in steps:
+        assert step.contradictions(before, runner.evidence()) == []
+        assert step.contradictions(before, before) != []
+
+
+def test_a_tied_matrix_is_stored_once_and_in_its_bits(workshop, tmp_path) -> None:
+    subject = WeightOnly(bits=4, group_size=16, all_layers=True).apply(gemma(), workshop)
+    TransformersRuntime().save(subject, tmp_path)
+    tensors = TransformersRuntime().load(tmp_path, 1).evidence().tensors
+    codes = sum(one.elements for one in tensors if "codes4" in one.name)
+    assert codes == (EMBEDDING + LINEAR) // 2
+    # A scale in float16 and a zero point for sixteen weights, and the norms in float32.
+    norms = sum(4 * one.elements for one in tensors if one.weight and len(one.shape) == 1)
+    expected = codes + (EMBEDDING + LINEAR) // 16 * 3 + norms
+    assert expected < (tmp_path / WEIGHTS).stat().st_size < expected + 12_000
+
+
+def test_a_correction_beside_four_bits_lowers_the_loss_and_is_reloaded(workshop, tmp_path) -> None:
+    four_bits = [Gptq(bits=2, group_size=16), EmbeddingQuantization(bits=4, group_size=16)]
+    recovery = Lora(
+        merge=False,
+        rank=4,
+        learn_from="float-model",
+        train=Training(epochs=20, batch=8, optimizer="adamw", learning_rate=2e-3, weight_decay=0.0),
+    )
+    subject = gemma()
+    for step in four_bits:
+        subject = step.apply(subject, workshop)
+    batch = next(workshop.data.train.batches(24))
+
+    def apart(model) -> float:
+        with torch.no_grad():
+            return float(workshop.task.divergence(model(*batch.inputs), gemma().model(*batch.inputs), 1.0))
+
+    lost = apart(subject.model)
+    subject = recovery.apply(subject, workshop)
+    assert subject.form is Form.WEIGHT_ONLY
+    assert apart(subject.model) < 0.8 * lost
+    TransformersRuntime().save(subject, tmp_path)
+    runner = TransformersRuntime().load(tmp_path, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(runner(subject.example)[0], subject.model(*subject.example), rtol=0, atol=0)
+    assert recovery.contradictions(runner.evidence(), runner.evidence()) == []
+
+
+def test_a_damaged_folder_is_told(workshop, tmp_path) -> None:
+    subject = WeightOnly().apply(gemma(), workshop)
+    TransformersRuntime().save(subject, tmp_path)
+    layers = json.loads((tmp_path / FILE).read_text())
+    name = next(one for one in layers if one.endswith("q_proj"))
+    (tmp_path / FILE).write_text(json.dumps({key: value for key, value in layers.items() if key != name}))
+    with pytest.raises(ArtifactError, match="holds no language model that transformers can load|model.safetensors"):
+        TransformersRuntime().load(tmp_path, 1)
+    (tmp_path / FILE).write_text(json.dumps({**layers, name: {"kind": "exec"}}))
+    with pytest.raises(ArtifactError, match=r"layers\.json cannot be read"):
+        TransformersRuntime().load(tmp_path, 1)
+
+
+def test_lora_trains_on_the_loss_of_the_text(workshop) -> None:
+    plain = replace(workshop, reference=None)
+    method = Lora(merge=True, rank=4, train=Training(epochs=4, batch=1, optimizer="adamw", learning_rate=5e-3))
+    batch = next(workshop.data.train.batches(24))
+    subject = method.apply(gemma(), plain)
+    with torch.no_grad():
+        losses = [float(workshop.task.loss(one.model, batch)) for one in (gemma(), subject)]
+    assert losses[1] < losses[0] - 0.05
+    inner = subject.model.language_model
+    assert inner.lm_head.weight is inner.model.embed_tokens.weight
