@@ -14,6 +14,7 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.batch_norm import reestimate
 from harness.methods.layers import Names, below, chosen, in_float32, multiplied, weighted
 from harness.methods.weight_sharing.clustering import Initialisation
 from harness.methods.weight_sharing.codebook import Clustering, Shared
@@ -142,6 +143,8 @@ class WeightSharing(Method):
                 model, workshop.data.train, workshop.task, training,
                 seed=workshop.seed, progress=workshop.progress, after_step=tie,
             )  # fmt: skip
+        workshop.progress("averaging the statistics of batch normalization")
+        reestimate(model, workshop.data.train, batch=training.batch, seed=workshop.seed)
 
     def _finish(self, model: nn.Module, shared: list[tuple[torch.Tensor, Shared]], seed: int) -> None:
         """Round codebooks and vectors; the running statistics of normalization are vectors that nothing trains."""

@@ -10,8 +10,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from harness.data.base import Dataset
 from harness.errors import MethodError
 from harness.evidence import MOST_DISTINCT, Evidence, TensorFact, count_distinct
+from harness.forms import Form, Subject
+from harness.methods.base import Workshop
 from harness.methods.pruning.magnitude import MagnitudePruning
 from harness.methods.weight_sharing.codebook import Clustering, Shared
 from harness.methods.weight_sharing.weight_sharing import WeightSharing
@@ -185,3 +188,19 @@ def test_weights_whose_values_were_not_counted_are_no_proof() -> None:
     assert WeightSharing(bits=4).contradictions(evidence, evidence) == [
         "fc.weight has more values than were counted other than zero, and 4 bits name at most 16"
     ]
+
+
+def test_trained_codebooks_end_with_statistics_of_the_shared_weights(digits: Dataset, workshop: Workshop) -> None:
+    """With MobileNetV3's momentum of 0.01, a short training leaves most of the statistics from before."""
+    net = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 8, 5, stride=4), nn.BatchNorm2d(8, momentum=0.01), nn.ReLU(), nn.Flatten(), nn.Linear(392, 10)
+        )
+    ).eval()  # fmt: skip
+    assert digits.train is not None
+    training = Training(epochs=1, batch=256, learning_rate=0.01)
+    subject = Subject(Form.TORCH, net, next(digits.train.batches(1)).inputs)
+    WeightSharing(bits=3, precision="float32", finetune=training).apply(subject, workshop)
+    with torch.inference_mode():
+        means = [net[0](*one.inputs).mean((0, 2, 3)) for one in digits.train.batches(256, shuffle=0)]
+    assert torch.allclose(net[1].running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
