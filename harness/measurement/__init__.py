@@ -8,14 +8,21 @@ from typing import Annotated
 
 from pydantic import Field
 
+from harness.measurement.average_precision import AveragePrecision
 from harness.measurement.base import Array, Base, Sampled
 from harness.measurement.correlation import Correlation
 from harness.measurement.exact import Exact
+from harness.measurement.finds import Finds
 from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
 from harness.measurement.timings import Timings
 from harness.measurement.totals import Totals
 
-Measurement = Annotated[Correlation | Exact | Labels | Pairs | Timings | Totals, Field(discriminator="kind")]
+Measurement = Annotated[
+    AveragePrecision | Correlation | Exact | Finds | Labels | Pairs | Timings | Totals, Field(discriminator="kind")
+]
 
-__all__ = ["Array", "Base", "Correlation", "Exact", "Labels", "Measurement", "Pairs", "Sampled", "Timings", "Totals"]
+__all__ = [
+    "Array", "AveragePrecision", "Base", "Correlation", "Exact", "Finds", "Labels", "Measurement", "Pairs", "Sampled",
+    "Timings", "Totals",
+]  # fmt: skip

@@ -73,13 +73,16 @@ class Bench(ABC):
         """
 
     @abstractmethod
-    def timings(self, batch: int | None, limits: Sequence[float], *, rate: bool = False) -> Timings:
+    def timings(
+        self, batch: int | None, limits: Sequence[float], *, rate: bool = False, whole: bool = False
+    ) -> Timings:
         """Interleaved timings of both models, sampled until every limit on the ratio is decided or the cap is met.
 
         Args:
             batch: samples a call; None for the spec's `measure.batch`.
             limits: limits on compressed ÷ float of the figure.
             rate: whether the figure is samples a second and not milliseconds a call.
+            whole: with what the task does before and after the model.
         """
 
     def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:

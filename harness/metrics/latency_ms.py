@@ -17,6 +17,11 @@ class LatencyMs(Metric):
 
     metric: Literal["latency_ms"] = "latency_ms"
     batch: int | None = Field(default=None, ge=1, description="samples a call; `measure.batch` otherwise")
+    stages: Literal["model", "whole"] = Field(
+        default="model",
+        description="what is timed: the model alone, or with all that the task does before and after it, such as the "
+        "suppression of overlapping boxes",
+    )
     unit: ClassVar[str] = "ms"
     better: ClassVar[Better] = "lower"
     machine: ClassVar[bool] = True
@@ -24,7 +29,7 @@ class LatencyMs(Metric):
 
     def measure(self, bench: Bench) -> Timings:
         """Interleaved timings of both sides."""
-        timings = bench.timings(self.batch, self.ratio_limits())
+        timings = bench.timings(self.batch, self.ratio_limits(), whole=self.stages == "whole")
         # A reading over several calls tells of their mean, and nothing of the slowest among them.
         sides = {"": (timings.blocks, timings.calls[1]), "_reference": (timings.floats, timings.calls[0])}
         percentiles = {

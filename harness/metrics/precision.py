@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.measurement import Labels
+from harness.measurement import Finds, Labels
+from harness.metrics.averaged import Averaged, averaged
 from harness.metrics.base import METRICS, Bench
-from harness.metrics.ranking import Ranked, labels
 
 
 @METRICS.register
-class Precision(Ranked):
-    """Macro precision: how much of what is named a class belongs to it, averaged over classes."""
+class Precision(Averaged):
+    """Macro precision: how much of what is named a class belongs to it, averaged over classes.
+
+    Of detections with a score of 0.25 or more, each right where it overlaps a true box of its class by half.
+    """
 
     metric: Literal["precision"] = "precision"
 
-    def measure(self, bench: Bench) -> Labels:
-        """Both models' labels beside the targets."""
-        return labels(bench.evaluation(), "precision")
+    def measure(self, bench: Bench) -> Labels | Finds:
+        """What both models named, beside the targets."""
+        return averaged(bench.evaluation(), "precision")

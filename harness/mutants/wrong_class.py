@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from harness.data.boxes import LABEL
 from harness.mutants.arithmetic import answering, sampled
 from harness.mutants.base import MUTANTS, Claim, Green, Mutant
 from harness.run.result import Result
@@ -24,7 +25,13 @@ class WrongClass(Mutant):
     answers_wrongly: ClassVar[bool] = True
 
     def answers(self, answers: Answers) -> Answers:
-        """Strike the class from every ranking; those behind it move up, and the last place stays empty (−1)."""
+        """Strike the class from every ranking; those behind it move up, and the last place stays empty (−1).
+
+        Of boxes, those of the class are gone.
+        """
+        if "boxes" in answers:
+            named = answers["targets"][:, :, LABEL]
+            return {**answers, "labels": np.where(answers["labels"] == named[named >= 0].min(), -1, answers["labels"])}
         if "ranked" not in answers:
             return answers
         ranked, lost = answers["ranked"], answers["targets"].min()

@@ -260,11 +260,17 @@ class LocalBench(Bench):
         answers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return dict(self._fault.answers(answers)) if side == "compressed" else answers
 
-    def timings(self, batch: int | None, limits: Sequence[float], *, rate: bool = False) -> Timings:
+    def timings(
+        self, batch: int | None, limits: Sequence[float], *, rate: bool = False, whole: bool = False
+    ) -> Timings:
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
         inputs, _ = probe.read(self._folder("reference"))
-        return self._sampled(lambda runner: runner.prepared(_repeated(inputs, size)), size, limits, rate)
+        fed, task = _repeated(inputs, size), TASKS[self._spec.task](task=self._spec.task)
+        calls: dict[bool, Callable[[Runner], Callable[[], object]]] = {
+            False: lambda runner: runner.prepared(fed), True: lambda runner: task.whole(runner, fed),
+        }  # fmt: skip
+        return self._sampled(calls[whole], size, limits, rate)
 
     def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:
         """Alternating blocks of both runners on the first tokens of the first text that is long enough."""

@@ -107,8 +107,10 @@ class OpenVinoRunner(Runner):
         fixed = any(port.get_partial_shape().is_static for port in self._model.inputs)
         shapes = tuple(tuple(each.shape) for each in inputs) if fixed else None
         request = self._compile(shapes).create_infer_request()
-        self._feed(request, inputs)
+        # What is fed lies where numpy put it: a copy that was made for its layout must outlive the call.
+        held = self._feed(request, inputs)
         request.infer(share_outputs=True)
+        del held
         outputs = tuple(torch.from_numpy(tensor.data.copy()).float() for tensor in request.output_tensors)
         batch = len(inputs[0])
         if any(output.ndim == 0 or len(output) != batch for output in outputs):

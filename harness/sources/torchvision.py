@@ -14,6 +14,7 @@ from pydantic import Field
 from harness.errors import SourceError
 from harness.sources.architecture import Listed, build, unknown_architecture
 from harness.sources.base import SOURCES, digest_of, fit_weights, read_weights
+from harness.sources.detectors import ssd
 from harness.sources.download import checkpoint
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Torchvision(Listed):
         bare = {"weights_backbone": None} if "weights_backbone" in inspect.signature(builder).parameters else {}
         path = root / self.weights
         state = read_weights(path, trust=self.trust)
-        return fit_weights(build(builder, self.options, self.name, weights=None, **bare), state, self.weights)
+        model = fit_weights(build(builder, self.options, self.name, weights=None, **bare), state, self.weights)
+        return _detector(model)
 
     def _load_published(self, builder: Callable[..., torch.nn.Module]) -> torch.nn.Module:
         import torchvision
@@ -71,8 +73,15 @@ class Torchvision(Listed):
         # Reading the file here proves that it holds tensors alone; the builder, which knows what else these weights
         # change in the architecture, then unpickles the same file without that guard.
         read_weights(checkpoint(chosen.url, f"the weights {self.published} of {self.name}"))
-        return build(builder, self.options, self.name, weights=chosen, progress=False).eval()
+        return _detector(build(builder, self.options, self.name, weights=chosen, progress=False).eval())
 
     def fingerprint(self, root: Path) -> str:
         """The version of torchvision, which decides architecture and published weights; the bytes of your own file."""
         return f"torchvision {version('torchvision')}, {self.published or digest_of(root / self.weights)}"
+
+
+def _detector(model: torch.nn.Module) -> torch.nn.Module:
+    """A single-shot detector as object-detection takes it; any other model as it is."""
+    from torchvision.models.detection.ssd import SSD
+
+    return ssd(model) if isinstance(model, SSD) else model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -110,6 +110,28 @@ class Task(Options):
             MethodError: the task has no such measure.
         """
         raise MethodError(f"{self.task} has no divergence between two models' outputs: match features or attention")
+
+    def accuracy(self, answers: Answers, targets: np.ndarray[Any, Any]) -> float:
+        """The one figure that says how good a model is: what a recipe's floor is held against.
+
+        Raises:
+            MethodError: the task has no such figure.
+        """
+        raise MethodError(f"{self.task} has no one figure that a recipe could be held to")
+
+    def whole(
+        self, run: Callable[[tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...]], inputs: tuple[torch.Tensor, ...]
+    ) -> Callable[[], object]:
+        """A call from what arrives in use to what leaves: the model with all that is done before and after it.
+
+        Args:
+            run: the model.
+            inputs: a batch as the model takes it, which the call makes again from what arrives.
+
+        Raises:
+            Unmeasurable: nothing is done before or after.
+        """
+        raise Unmeasurable(f"{self.task} does nothing before or after the model: leave `stages` out")
 
 
 TASKS: Registry[Task] = Registry("tasks", "task")

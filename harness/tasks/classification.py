@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from harness.errors import Unmeasurable
-from harness.tasks.base import Task
+from harness.tasks.base import Answers, Task
 from harness.tasks.logits import divergence_of_logits
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class Classification(Task):
 
         logits: torch.Tensor = model(*batch.inputs)
         return cross_entropy(logits, batch.targets, label_smoothing=label_smoothing)
+
+    def accuracy(self, answers: Answers, targets: np.ndarray[Any, Any]) -> float:
+        """Share of samples whose best class is the target."""
+        return float((answers["ranked"][:, 0] == targets).mean())
 
     def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
         """Mean Kullback-Leibler divergence of the softened classes, times the square of the temperature."""

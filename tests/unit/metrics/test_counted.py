@@ -24,7 +24,7 @@ class Counts(Bench):
     def evaluation(self):  # type: ignore[no-untyped-def]
         raise AssertionError
 
-    def timings(self, batch, limits, *, rate=False):  # type: ignore[no-untyped-def]
+    def timings(self, batch, limits, *, rate=False, whole=False):  # type: ignore[no-untyped-def]
         raise AssertionError
 
 

@@ -94,6 +94,15 @@ def test_a_prepared_call_survives_the_tensors_it_was_given(runner):
     torch.testing.assert_close(torch.from_numpy(np.array(call()[0])), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_batch_in_another_memory_layout_is_read_whole(runner):
+    # The runner makes a copy of it; freed before it is read, the second call answers from what lies there then.
+    images = torch.randn(4, 16, 16, 3, generator=torch.Generator().manual_seed(3)).permute(0, 3, 1, 2)
+    assert not images.is_contiguous()
+    expected = runner((images.contiguous(),))[0]
+    for _ in range(20):
+        assert torch.equal(runner((images,))[0], expected)
+
+
 def test_answers_are_not_overwritten_by_the_next_batch(runner):
     (first,) = runner(example(4))
     kept = first.clone()

@@ -197,3 +197,55 @@ def test_validating_a_spec_imports_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def detector(root: Path) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """A detector of four classes with random weights, by torchvision itself and as the source loads it."""
+    torch.manual_seed(0)
+    theirs = torchvision.models.get_model(
+        "ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=5
+    ).eval()
+    torch.save(theirs.state_dict(), root / "mine.pt")
+    source = Torchvision(name="ssdlite320_mobilenet_v3_large", weights="mine.pt", options={"num_classes": 5})
+    return theirs, source.load(root)
+
+
+def test_a_single_shot_detector_gives_the_boxes_that_torchvision_decodes(tmp_path):
+    theirs, ours = detector(tmp_path)
+    images = torch.rand(2, 3, 320, 320, generator=torch.Generator().manual_seed(1))
+    decoded = {}
+
+    def keep(head_outputs, anchors, shapes):
+        decoded["boxes"] = torch.stack(
+            [
+                theirs.box_coder.decode_single(one, each)
+                for one, each in zip(head_outputs["bbox_regression"], anchors, strict=True)
+            ]
+        )
+        decoded["scores"] = head_outputs["cls_logits"].softmax(-1)
+        return [{} for _ in shapes]
+
+    theirs.postprocess_detections = keep
+    with torch.no_grad():
+        theirs.transform.postprocess = lambda *_: []
+        theirs(list(images))
+        candidates = ours(images)
+    assert candidates.shape == (2, 4 + 4, 3234)
+    boxes = torchvision.ops.box_convert(candidates[:, :4].transpose(1, 2), "cxcywh", "xyxy")
+    torch.testing.assert_close(boxes, decoded["boxes"], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(candidates[:, 4:].transpose(1, 2), decoded["scores"][..., 1:])
+
+
+def test_a_single_shot_detector_brings_its_loss(tmp_path):
+    theirs, ours = detector(tmp_path)
+    images = torch.rand(2, 3, 320, 320, generator=torch.Generator().manual_seed(1))
+    targets = torch.full((2, 2, 6), -1.0)
+    targets[0, 0] = torch.tensor([3, 20, 30, 120, 150, 0])
+    targets[1, 0] = torch.tensor([0, 100, 100, 300, 300, 0])
+    wanted = [
+        {"boxes": torch.tensor([[20.0, 30, 120, 150]]), "labels": torch.tensor([4])},
+        {"boxes": torch.tensor([[100.0, 100, 300, 300]]), "labels": torch.tensor([1])},
+    ]
+    expected = sum(theirs.train()(list(images), wanted).values())
+    loss = ours.train().detection_loss(images, targets)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)

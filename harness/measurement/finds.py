@@ -1,0 +1,94 @@
+"""Objects that both models found, for precision, recall and F1 of detections."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.measurement.average_precision import swing
+from harness.measurement.base import Array, Base, Sampled
+from harness.measurement.labels import Statistic
+from harness.statistics import FloatArray, Interval, statistic_difference
+
+
+class Finds(Sampled):
+    """Counts an image and class, averaged over the classes that have an object (macro).
+
+    Attributes:
+        statistic: which of the three the figure is.
+        positives: shape (images, classes), the objects to be found.
+        hits_reference, hits: shape (images, classes), the objects that each model found.
+        made_reference, made: shape (images, classes), the detections that each model made.
+    """
+
+    kind: Literal["finds"] = "finds"
+    statistic: Statistic
+    positives: Array
+    hits_reference: Array
+    made_reference: Array
+    hits: Array
+    made: Array
+
+    @property
+    def value(self) -> float:
+        """The compressed model's figure."""
+        return float(self._macro(self.hits, self.made, np.ones((1, len(self.positives))))[0])
+
+    @property
+    def reference(self) -> float:
+        """The float model's figure."""
+        return float(self._macro(self.hits_reference, self.made_reference, np.ones((1, len(self.positives))))[0])
+
+    @property
+    def share(self) -> bool:
+        """An average of shares."""
+        return True
+
+    @property
+    def lost(self) -> np.ndarray[Any, Any]:
+        """Indices of images on which the compressed model finds fewer objects than the float one."""
+        return np.flatnonzero(self.hits_reference.sum(axis=1) > self.hits.sum(axis=1))
+
+    @property
+    def won(self) -> np.ndarray[Any, Any]:
+        """Indices of images on which the compressed model finds more objects than the float one."""
+        return np.flatnonzero(self.hits_reference.sum(axis=1) < self.hits.sum(axis=1))
+
+    def against(self, earlier: Base) -> Finds | None:
+        """Both runs' counts on the same images."""
+        if not isinstance(earlier, Finds) or earlier.data != self.data or earlier.hits.shape != self.hits.shape:
+            return None
+        return self.model_copy(update={"hits_reference": earlier.hits, "made_reference": earlier.made})
+
+    def ratio(self, confidence: float) -> Interval:
+        """Compressed ÷ float: the drop's interval over the float figure."""
+        drop, at = self.drop(confidence), self.reference
+        if at == 0:
+            return Interval(float("nan"), float("nan"), float("nan"), confidence, drop.method)
+        return Interval(1 - drop.estimate / at, 1 - drop.upper / at, 1 - drop.lower / at, confidence, drop.method)
+
+    def drop(self, confidence: float) -> Interval:
+        """Float − compressed, by a bootstrap over sampling units."""
+        _, owner = np.unique(self.units, return_inverse=True)
+
+        def both(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+            spread = weights[:, owner]
+            return (
+                self._macro(self.hits_reference, self.made_reference, spread),
+                self._macro(self.hits, self.made, spread),
+            )
+
+        multiplicity = np.ones(self.n, dtype=np.int64)
+        return statistic_difference(both, multiplicity, confidence, swing=swing(self.positives, owner))
+
+    def _macro(self, hits: np.ndarray[Any, Any], made: np.ndarray[Any, Any], weights: FloatArray) -> FloatArray:
+        """The macro average for each row of image weights, shape (rows,)."""
+        present = self.positives.any(axis=0)
+        hit, named, objects = (weights @ one[:, present].astype(np.float64) for one in (hits, made, self.positives))
+        part, whole = {"precision": (hit, named), "recall": (hit, objects), "f1": (2 * hit, named + objects)}[
+            self.statistic
+        ]
+        shares: FloatArray = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+        average: FloatArray = shares.mean(axis=1)
+        return average

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.data.box_images import GREY
+from harness.data.yolo import Yolo
+from harness.errors import DataError
+
+DESCRIBED = "train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two training images and one of 100 x 50 pixels to evaluate on, with a box each."""
+    for split, count in (("train", 2), ("val", 1)):
+        for kind in ("images", "labels"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for index in range(count):
+            shade = 10 * index + (200 if split == "val" else 0)
+            Image.new("RGB", (100, 50), (shade, 0, 255)).save(tmp_path / "images" / split / f"{index}.png")
+            (tmp_path / "labels" / split / f"{index}.txt").write_text("1 0.5 0.5 0.2 0.4\n")
+    (tmp_path / "data.yaml").write_text(DESCRIBED)
+    return tmp_path
+
+
+def test_an_image_is_fitted_into_the_square_with_its_boxes(root):
+    data = Yolo(path="data.yaml", image_size=64).load(root).checked()
+    batch = next(data.evaluation.batches(1))
+    assert data.classes == ("cat", "dog")
+    assert batch.inputs[0].shape == (1, 3, 64, 64)
+    # 100 x 50 becomes 64 x 32, with 16 rows of grey above and below.
+    assert batch.inputs[0][0, :, 15, 32].tolist() == pytest.approx([GREY / 255] * 3)
+    assert batch.inputs[0][0, :, 16, 32].tolist() == pytest.approx([200 / 255, 0, 1])
+    # Centre (32, 32), 0.2 of 64 wide and 0.4 of 32 high.
+    assert batch.targets[0].tolist() == [pytest.approx([1, 32 - 6.4, 32 - 6.4, 32 + 6.4, 32 + 6.4, 0])]
+
+
+def test_an_image_without_a_file_of_boxes_has_nothing_on_it(root):
+    (root / "labels/train/0.txt").unlink()
+    (root / "labels/train/1.txt").write_text("0 0.5 0.5 1 1\n0 0.25 0.25 0.5 0.5\n")
+    rows = next(Yolo(path="data.yaml", image_size=64).load(root).train.batches(2)).targets
+    assert (rows[:, :, 0] >= 0).sum(dim=1).tolist() == [0, 2]
+
+
+def test_a_list_of_images_serves_as_a_split(root):
+    (root / "val.txt").write_text("./images/val/0.png\n")
+    (root / "data.yaml").write_text(DESCRIBED.replace("images/val", "val.txt"))
+    assert Yolo(path="data.yaml").load(root).evaluation.names == ["images/val/0.png"]
+    assert Yolo(path="data.yaml").evaluated(root) == 1
+
+
+def test_classes_may_stand_in_the_models_order(root):
+    data = Yolo(path="data.yaml", image_size=64, classes=("bird", "dog", "cat")).load(root)
+    assert next(data.evaluation.batches(1)).targets[0, 0, 0] == 1
+    with pytest.raises(DataError, match="does not list cat"):
+        Yolo(path="data.yaml", classes=("dog",)).load(root)
+
+
+def test_what_is_calibrated_on_cannot_be_evaluated_on(root):
+    (root / "data.yaml").write_text(DESCRIBED.replace("images/val", "images/train"))
+    with pytest.raises(DataError, match="the splits overlap"):
+        Yolo(path="data.yaml").load(root).checked()
+
+
+def test_a_changed_box_is_other_data(root):
+    before = Yolo(path="data.yaml").fingerprint(root)
+    (root / "labels/val/0.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    assert Yolo(path="data.yaml").fingerprint(root) != before
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("1 0.5 0.5 0.2", "a box is five numbers"),
+        ("2 0.5 0.5 0.2 0.2", "class 2, and the yaml names 2"),
+        ("1 50 50 20 20", "shares of the image"),
+    ],
+)
+def test_a_line_that_is_no_box_is_told_with_its_place(root, line, sentence):
+    (root / "labels/val/0.txt").write_text(f"1 0.5 0.5 0.2 0.2\n{line}\n")
+    with pytest.raises(DataError, match=rf"val/0.txt:2: .*{sentence}"):
+        Yolo(path="data.yaml").load(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("train: images/train\nnames: [a, b]\n", "has no `val`"),
+        ("train: images/train\nval: images/none\nnames: [a, b]\ndownload: https://x\n", "does not run its `download`"),
+        ("train: images/train\nval: images/val\nnames: {0: a, 2: b}\n", "without a gap"),
+        ("- 1\n", "is no dataset yaml"),
+    ],
+)
+def test_a_yaml_that_describes_no_dataset_says_what_it_lacks(root, text, sentence):
+    (root / "data.yaml").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        Yolo(path="data.yaml").load(root)
+    assert np.array(Yolo(path="gone.yaml").evaluated(root)).item() is None
