@@ -32,7 +32,10 @@ class Form(StrEnum):
 LOWERINGS: Mapping[Form, tuple[Form, ...]] = {
     Form.TORCH: (Form.OPENVINO,),
     Form.EXPORTED: (Form.OPENVINO,),
+    Form.WEIGHT_ONLY: (Form.OPENVINO,),
 }
+# What a lowering counts, where not 1: what a library compresses in its own graph goes before codes written into it.
+COSTS: Mapping[Form, int] = {Form.WEIGHT_ONLY: 2}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def route(start: Form, stops: Sequence[Stop]) -> tuple[Form, ...]:
             for extra, entry in enumerate((form, *LOWERINGS.get(form, ()))):
                 if entry not in stop.forms:
                     continue
-                leaving, total = stop.forms[entry], cost + min(extra, 1)
+                leaving, total = stop.forms[entry], cost + (COSTS.get(form, 1) if extra else 0)
                 if leaving not in onward or total < onward[leaving][0]:
                     onward[leaving] = (total, (*history, entry))
         if not onward:

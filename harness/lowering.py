@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.artifacts import openvino_codes
 from harness.artifacts.openvino import Stored, import_openvino, layers
+from harness.artifacts.quantized_layers import grouped_layers
 from harness.errors import MethodError
 from harness.forms import Form, Subject
 from harness.sources.decoder_export import decoder
@@ -55,6 +57,27 @@ def _from_module(subject: Subject) -> Any:
     model = _convert(subject.model.eval(), example_input=subject.example, input=shapes)
     _name_layers(model, _matrices(subject.model))
     return model
+
+
+def _from_codes(subject: Subject) -> Any:
+    """The graph of the same layers in float, with the codes in the place of their weights."""
+    model = subject.model
+    stored, floats = grouped_layers(model)
+    swapped = []
+    try:
+        for name, layer in floats.items():
+            parent, _, last = name.rpartition(".")
+            owner = model.get_submodule(parent)
+            swapped.append((owner, last, getattr(owner, last)))
+            setattr(owner, last, layer)
+        graph = _from_module(subject)
+    finally:
+        for owner, last, layer in swapped:
+            setattr(owner, last, layer)
+    inner = inner_language_model(model)
+    outer = next((f"{name}." for name, part in model.named_modules() if part is inner and inner is not None), "")
+    openvino_codes.write(graph, {name.removeprefix(outer): matrix for name, matrix in stored.items()})
+    return graph
 
 
 def _open(example: torch.Tensor) -> list[int]:
@@ -138,4 +161,5 @@ def _parallel(weight: Stored, matrix: torch.Tensor) -> bool:
 EDGES: dict[tuple[Form, Form], Callable[[Subject], Any]] = {
     (Form.TORCH, Form.OPENVINO): _from_module,
     (Form.EXPORTED, Form.OPENVINO): _from_program,
+    (Form.WEIGHT_ONLY, Form.OPENVINO): _from_codes,
 }

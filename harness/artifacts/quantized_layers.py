@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.artifacts.bitsandbytes_layers import Bnb4bitLinear, BnbInt8Linear
 from harness.artifacts.narrow_codes import pack, unpack
+from harness.artifacts.openvino_codes import Coded
 from harness.errors import ArtifactError
 from harness.registry import Options
 
@@ -173,6 +174,50 @@ def rebuild(model: nn.Module, layers: Mapping[str, Layer]) -> nn.Module:
     return model
 
 
+def grouped_layers(model: nn.Module) -> tuple[dict[str, Coded], dict[str, nn.Module]]:
+    """The layers of grouped integers, for a graph: their codes, and layers in float that answer alike.
+
+    Returns:
+        Name → codes, and name → float layer; layers that share a matrix share it there too.
+
+    Raises:
+        ArtifactError: a layer is stored in another way, or its groups do not divide its rows.
+    """
+    import torch
+    from torch import nn
+
+    class Scaled(nn.Embedding):
+        """An embedding whose rows are multiplied by a number."""
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return super().forward(ids) * self.multiplier
+
+    weights: dict[int, nn.Parameter] = {}
+    codes: dict[str, Coded] = {}
+    floats: dict[str, nn.Module] = {}
+    for name, told in described(model).items():
+        layer: Any = model.get_submodule(name)
+        if not isinstance(told, GroupedLinear | GroupedEmbedding | TiedLinear):
+            raise ArtifactError(f"{name} is stored as {told.kind}, which no graph has an operator for")
+        stored = layer.matrix
+        grid: Grid = stored.grid
+        if grid.columns % grid.group:
+            raise ArtifactError(f"{name}: a graph takes groups that divide {grid.columns} columns, not {grid.group}")
+        codes[name] = stored.coded()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            weight = weights.setdefault(id(stored), nn.Parameter(stored.weight(), requires_grad=False))
+        made: Any
+        if isinstance(told, GroupedEmbedding):
+            made = Scaled(grid.rows, grid.columns, _weight=weight, _freeze=True)
+            made.multiplier = told.multiplier
+        else:
+            made = nn.utils.skip_init(nn.Linear, grid.columns, grid.rows, bias=False)
+            made.bias = layer.bias
+        made.weight = weight
+        floats[name] = made.eval()
+    return codes, floats
+
+
 def matrix(grid: Grid, codes: torch.Tensor | None = None, scales: Any = None, zeros: Any = None) -> nn.Module:
     """A matrix of grouped integers; its `weight()` widens all of it, its `rows(ids)` some rows.
 
@@ -246,6 +291,17 @@ def _modules() -> dict[str, Any]:
 
         def rows(self, ids: torch.Tensor) -> torch.Tensor:
             return self._widened(lambda stored: stored[ids])
+
+        def coded(self) -> Coded:
+            grid = self.grid
+            pieces = {
+                int(name.removeprefix(CODES)): piece
+                for name, piece in self._parameters.items()
+                if name.startswith(CODES) and piece is not None
+            }
+            codes = unpack(pieces, grid.groups * grid.group).view(grid.rows, grid.groups, grid.group)
+            zeros = None if self.zeros is None else self.zeros.numpy()
+            return Coded(codes.numpy(), self.scales.numpy(), zeros, grid.bits)
 
         def _widened(self, take: Any) -> torch.Tensor:
             grid = self.grid

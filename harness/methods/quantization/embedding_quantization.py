@@ -13,7 +13,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.layers import Names, below, chosen
-from harness.methods.quantization.grouping import Rounding, coded, embeddings, pack_embedding, stored_matrix
+from harness.methods.quantization.grouping import Rounding, embeddings, narrow, pack_embedding, stored_matrix
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ class EmbeddingQuantization(Method):
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """No codes at all, or embeddings in float that were not to be kept."""
-        if not coded(after):
+        if not narrow(after):
             return [f"none of the {sum(before.dtypes.values()):,} weight elements is stored in codes"]
         left = [
             one.name

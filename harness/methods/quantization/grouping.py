@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+# Types that a graph stores codes in.
+NARROW = ("uint4", "int4", "uint8", "int8")
 # Scales that are tried, as shares of the one that just spans a group: cutting an outlier may cost less than it saves.
 SPANS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 
@@ -196,6 +198,11 @@ def coded(evidence: Evidence) -> dict[str, int]:
     return found
 
 
+def narrow(evidence: Evidence) -> int:
+    """Weights that are stored as integers, of any runtime."""
+    return sum(coded(evidence).values()) or sum(one.elements for one in evidence.matrices if one.dtype in NARROW)
+
+
 def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:
     """Sentences on weights of linear layers that no codes stand for, though they were not to be kept in float.
 
@@ -205,7 +212,7 @@ def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: S
         kept: names of what was to stay in float.
         wanted: names of what was to be stored in codes; empty: all.
     """
-    if not coded(after):
+    if not narrow(after):
         return [f"none of the {sum(before.dtypes.values()):,} weight elements is stored in codes"]
     left = [
         one.name

@@ -49,15 +49,22 @@ class WeightOnly(Method):
     bits: Literal[8, 4] = Field(default=8, description="of a stored weight")
     symmetric: bool = Field(default=False, description="no zero points: smaller and coarser")
     group_size: int | None = Field(
-        default=None, ge=8, description="weights that share a scale, with 4 bits; 128 if left out. With 8 bits: a row"
+        default=None, ge=8, description="weights that share a scale; if left out 128 with 4 bits, and a row with 8"
     )
     all_layers: bool = Field(default=False, description="4 bits for embeddings and the last layer too")
 
     @model_validator(mode="after")
     def _options_fit(self) -> WeightOnly:
-        if self.bits == 8 and (self.group_size is not None or self.all_layers):
-            raise ValueError("group_size and all_layers are for 4 bits: with 8, each row has its own scale everywhere")
+        if self.bits == 8 and self.all_layers:
+            raise ValueError("all_layers is for 4 bits: with 8, embeddings and the last layer take them too")
         return self
+
+    @property
+    def transitions(self) -> Mapping[Form, Form]:
+        """NNCF knows no groups of 8-bit weights: they are made in torch, and lowered where the runtime asks for it."""
+        if self.bits == 8 and self.group_size is not None:
+            return {form: to for form, to in self.forms.items() if form is not Form.OPENVINO}
+        return self.forms
 
     @property
     def undoes(self) -> frozenset[Trait]:
@@ -81,16 +88,16 @@ class WeightOnly(Method):
         for name, layer in layers.items():
             # A head that is tied to an embedding goes with it, and is the last layer then.
             last = name == list(layers)[-1] and not tied_heads(model)
-            rounding, group = (eight, None) if wide and (last or self.bits == 8) else (few, self._group)
+            rounding, group = (eight, None) if wide and last and self.bits == 4 else (few, self._group)
             model = pack_linear(model, layer, stored_matrix(layer.weight, rounding, group))
         for name, embedding in found.items():
-            rounding, group = (eight, None) if wide else (few, self._group)
+            rounding, group = (eight, None) if wide and self.bits == 4 else (few, self._group)
             model = pack_embedding(model, name, stored_matrix(embedding.weight, rounding, group))
         return model.eval()
 
     @property
     def _group(self) -> int | None:
-        return (self.group_size or 128) if self.bits == 4 else None
+        return self.group_size or (128 if self.bits == 4 else None)
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """Too few weights stored in so many bits: none, or less than half of them."""
