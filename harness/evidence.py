@@ -49,12 +49,14 @@ class Evidence(BaseModel):
         operators: operator name → occurrences in the graph.
         tensors: every stored tensor.
         kernels: how operators are really executed, where the runtime tells (for example ``i8: 52``).
+        notes: what else a reader must know of the artifact, as clauses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     operators: dict[str, int]
     tensors: tuple[TensorFact, ...]
     kernels: dict[str, int] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def dtypes(self) -> dict[str, int]:
@@ -88,7 +90,8 @@ class Evidence(BaseModel):
     def summary(self) -> str:
         """One line for the report."""
         stored = ", ".join(f"{count:,} {dtype}" for dtype, count in sorted(self.dtypes.items(), key=lambda x: -x[1]))
-        return f"{self.parameters:,} parameters ({stored}), {self.sparsity:.1%} zeros in weight matrices"
+        counted = f"{self.parameters:,} parameters ({stored}), {self.sparsity:.1%} zeros in weight matrices"
+        return "; ".join((counted, *self.notes))
 
 
 # Codebooks hold fewer values than this; of a tensor that has more, how many does not matter.

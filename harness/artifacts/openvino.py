@@ -133,6 +133,37 @@ def stored(output: Any) -> Stored | None:
     return max(sides, key=lambda side: 0 if side is None else int(np.prod(side.shape)))
 
 
+def widened(output: Any, total: int, rows: slice) -> np.ndarray[Any, Any] | None:
+    """Some rows of a weight matrix as its layer multiplies with it; None where the operand is an activation.
+
+    Args:
+        output: the operand.
+        total: rows of the whole matrix.
+        rows: those that are wanted.
+    """
+    node = output.get_node()
+    kind = node.get_type_name()
+    if kind == "Constant":
+        found = Stored(node)
+        if not found.shape or found.shape[0] != total:
+            return found.array()
+        codes = found.array()[rows]
+        # Codes below eight bits come without their sign.
+        return ((codes ^ 8).astype(np.int16) - 8) if found.dtype == "int4" else codes
+    if kind not in ("Convert", "Multiply", "Subtract", "Reshape"):
+        return None
+    one = widened(node.input_value(0), total, rows)
+    if one is None or kind == "Convert":
+        return None if one is None else one.astype(np.float32)
+    if kind == "Reshape":
+        return one.reshape(len(one), -1)
+    other = widened(node.input_value(1), total, rows)
+    if other is None:
+        return None
+    wide: np.ndarray[Any, Any] = one * other if kind == "Multiply" else one - other
+    return wide
+
+
 def layers(model: Any) -> Iterator[tuple[Any, Stored]]:
     """Every layer that holds a weight matrix, in topological order, with that matrix."""
     for node in model.get_ordered_ops():

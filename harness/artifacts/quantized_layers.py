@@ -189,8 +189,11 @@ def grouped_layers(model: nn.Module) -> tuple[dict[str, Coded], dict[str, nn.Mod
     class Scaled(nn.Embedding):
         """An embedding whose rows are multiplied by a number."""
 
+        factor: float
+
         def forward(self, ids: torch.Tensor) -> torch.Tensor:
-            return super().forward(ids) * self.multiplier
+            found: torch.Tensor = super().forward(ids) * self.factor
+            return found
 
     weights: dict[int, nn.Parameter] = {}
     codes: dict[str, Coded] = {}
@@ -209,9 +212,10 @@ def grouped_layers(model: nn.Module) -> tuple[dict[str, Coded], dict[str, nn.Mod
         made: Any
         if isinstance(told, GroupedEmbedding):
             made = Scaled(grid.rows, grid.columns, _weight=weight, _freeze=True)
-            made.multiplier = told.multiplier
+            made.factor = told.multiplier
         else:
-            made = nn.utils.skip_init(nn.Linear, grid.columns, grid.rows, bias=False)
+            with torch.device("meta"):
+                made = nn.Linear(grid.columns, grid.rows, bias=False)
             made.bias = layer.bias
         made.weight = weight
         floats[name] = made.eval()
@@ -300,8 +304,9 @@ def _modules() -> dict[str, Any]:
                 if name.startswith(CODES) and piece is not None
             }
             codes = unpack(pieces, grid.groups * grid.group).view(grid.rows, grid.groups, grid.group)
-            zeros = None if self.zeros is None else self.zeros.numpy()
-            return Coded(codes.numpy(), self.scales.numpy(), zeros, grid.bits)
+            scales: Any = self.scales
+            zeros: Any = self.zeros
+            return Coded(codes.numpy(), scales.numpy(), None if zeros is None else zeros.numpy(), grid.bits)
 
         def _widened(self, take: Any) -> torch.Tensor:
             grid = self.grid

@@ -172,6 +172,11 @@ class Data(Options):
     # Whether the samples are texts, which the model's own tokenizer makes inputs of.
     texts: ClassVar[bool] = False
 
+    @property
+    def served(self) -> frozenset[str]:
+        """The tasks that the data serves with these options."""
+        return self.tasks
+
     @abstractmethod
     def load(self, root: Path) -> Dataset:
         """The splits.

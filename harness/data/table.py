@@ -1,4 +1,4 @@
-"""Data `jsonl` and `csv`: your own texts, one record a line, with a label, or in pairs with a score."""
+"""Data `jsonl` and `csv`: your own texts, one record a line: with a label, in pairs with a score, or by themselves."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from harness.data.base import DATA, Data, Dataset
 from harness.data.text import TextSplit
+from harness.data.windows import Cut, Window, split
 from harness.errors import DataError, closest
 
 # A matrix of similarities is kept whole.
@@ -23,7 +24,10 @@ Record = tuple[int, dict[str, str]]
 
 
 class Table(Data):
-    """Records of text. With `label`, texts to classify; with `other` and `score`, pairs and how alike they are."""
+    """Records of text. With `label`, texts to classify; with `other` and `score`, pairs and how alike they are.
+
+    With neither, documents for a language model, which are cut into windows.
+    """
 
     path: str = Field(min_length=1, description="the file; UTF-8")
     training: str | None = Field(
@@ -42,14 +46,29 @@ class Table(Data):
     held_out: float = Field(
         default=0.5, gt=0, lt=1, description="share of `path` that is evaluated on, without `training`"
     )
-    tasks: ClassVar[frozenset[str]] = frozenset({"sentence-similarity", "text-classification"})
+    window: Window = Field(default=512, description="tokens that a language model reads at once")
+    stride: int | None = Field(
+        default=None, ge=1, description="tokens from one window to the next of a long document; no overlap if left out"
+    )
+    windows: int | None = Field(
+        default=None, ge=2, description="windows to evaluate a language model on, the first; all if left out"
+    )
+    tasks: ClassVar[frozenset[str]] = frozenset({"language-modeling", "sentence-similarity", "text-classification"})
     texts: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _one_kind(self) -> Table:
-        if (self.label is None) == (self.score is None) or (self.score is None) != (self.other is None):
-            raise ValueError("give `label`, or `other` and `score`: what is known of a text decides what it is for")
+        if (self.label and self.score) or (self.score is None) != (self.other is None):
+            raise ValueError(
+                "give `label`, or `other` and `score`, or neither: what is known of a text decides what it is for"
+            )
         return self
+
+    @property
+    def served(self) -> frozenset[str]:
+        """The one task that what is known of the texts is for."""
+        known = {"text-classification": self.label, "sentence-similarity": self.score}
+        return frozenset([next((task for task, key in known.items() if key is not None), "language-modeling")])
 
     @abstractmethod
     def records(self, path: Path) -> Iterator[Record]:
@@ -66,6 +85,11 @@ class Table(Data):
                 share = int.from_bytes(hashlib.sha256(record[1][self.text].strip().encode()).digest()[:4]) / 2**32
                 parts[share >= self.held_out].append(record)
             evaluated, trained = parts
+        if self.label is None and self.score is None:
+            evaluation, rest = (
+                [(f"line {line}", record[self.text]) for line, record in part] for part in (evaluated, trained)
+            )
+            return split(evaluation, rest, self.calibration, Cut(self.window, self.stride, self.windows))
         if self.label is None:
             return Dataset(self._pairs(trained[: self.calibration]), self._pairs(evaluated))
         classes = self.classes or tuple(sorted({record[self.label] for _, record in [*evaluated, *trained]}))

@@ -134,7 +134,8 @@ def _evidence(result: Result) -> Verdict:
     elif result.contradictions:
         state, text = State.INVALID, "; ".join(result.contradictions)
     else:
-        state, text = State.PASS, result.compressed.summary()
+        known = result.reference.notes if result.reference is not None else ()
+        state, text = State.PASS, "; ".join((result.compressed.summary(), *known))
     return Verdict(
         spec=result.spec, case=result.case, label=EVIDENCE, metric=EVIDENCE, verdict=state,
         found=by_bound([Finding(state, text)]),

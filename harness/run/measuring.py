@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.artifacts import grids
 from harness.data.base import Dataset, Split
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
@@ -112,8 +113,7 @@ class LocalBench(Bench):
     def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
         self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
         self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
-        self.reference = self._side("reference")
-        self.compressed = self._side("compressed")
+        self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
         self.evaluated: Evaluation | None = None
         self.waited = 0.0
 
@@ -145,6 +145,20 @@ class LocalBench(Bench):
             macs=runner.macs(_repeated(batch, 1)),
             peak_bytes=self._job.peak_bytes.get(side),
         )
+
+    def _noted(self, reference: Side, compressed: Side) -> tuple[Side, Side]:
+        """Both sides, with what their weights tell of the grids that they lie on."""
+        theirs = {name: (rows, narrow) for name, rows, narrow in self._runners["compressed"].matrices()}
+        pairs = (
+            grids.Stored(rows, *theirs[name])
+            for name, rows, _ in self._runners["reference"].matrices()
+            if name in theirs
+        )
+        sides = zip((reference, compressed), grids.notes(pairs), strict=True)
+        before, after = (
+            replace(side, evidence=side.evidence.model_copy(update={"notes": notes})) for side, notes in sides
+        )
+        return before, after
 
     def contradictions(self) -> list[str]:
         """Every sentence in which the reloaded artifact contradicts the steps."""

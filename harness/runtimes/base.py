@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from harness.errors import Unmeasurable
 from harness.evidence import Evidence
@@ -14,6 +16,16 @@ from harness.registry import Options, Registry
 
 if TYPE_CHECKING:
     import torch
+
+# Rows of a matrix that tell what grid it lies on.
+SAMPLED = 64
+
+
+def sampled(rows: int) -> slice:
+    """The rows in the middle of a matrix."""
+    first = max(0, rows // 2 - SAMPLED // 2)
+    return slice(first, first + SAMPLED)
+
 
 # Tokens that are generated before the cache is cut back to the prompt: rarely enough for a median not to see it.
 DECODED = 32
@@ -51,6 +63,14 @@ class Runner(ABC):
     @abstractmethod
     def evidence(self) -> Evidence:
         """Counts over the reloaded artifact."""
+
+    def matrices(self) -> Iterator[tuple[str, np.ndarray[Any, Any], bool]]:
+        """Some rows of each weight matrix as they are multiplied with, for telling grids; none where unknown.
+
+        Yields:
+            Name, float32 values of the `SAMPLED` rows in the middle, and whether they are stored as integers.
+        """
+        yield from ()
 
     @abstractmethod
     def macs(self, inputs: tuple[torch.Tensor, ...]) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.artifacts.openvino import decoder_inputs, layers
-from harness.runtimes.base import DECODED
+from harness.artifacts.openvino import decoder_inputs, layers, widened
+from harness.runtimes.base import DECODED, sampled
 from harness.runtimes.openvino import OpenVinoRunner
 
 if TYPE_CHECKING:
@@ -70,6 +70,22 @@ class DecoderRunner(OpenVinoRunner):
             return found
 
         return infer
+
+    def matrices(self) -> Iterator[tuple[str, np.ndarray[Any, Any], bool]]:
+        """Rows of every layer's weights, widened as the graph widens them; shared ones once."""
+        seen: set[str] = set()
+        for node, weight in layers(self._model):
+            constant = weight.constant.get_name()
+            if constant in seen or node.get_type_name() not in ("MatMul", "Gather") or len(weight.shape) < 2:
+                continue
+            seen.add(constant)
+            rows = sampled(weight.shape[0])
+            for port in range(node.get_input_size()):
+                found = widened(node.input_value(port), weight.shape[0], rows)
+                if found is not None:
+                    flat = found.reshape(len(found), -1).astype(np.float32)
+                    yield node.get_friendly_name(), flat, "int" in weight.dtype
+                    break
 
     def macs(self, inputs: Tensors) -> int:
         """Multiply-accumulates of matrix products and attention on this batch, the latter without its mask."""

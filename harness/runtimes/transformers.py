@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
 
 from harness.artifacts.quantized_layers import FILE, described, dump, parse, rebuild
 from harness.errors import ArtifactError
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
-from harness.runtimes.base import DECODED, RUNTIMES, Runner, Runtime
+from harness.runtimes.base import DECODED, RUNTIMES, Runner, Runtime, sampled
 from harness.sources.base import fit_weights
 from harness.sources.heads import inner_language_model
 
@@ -168,6 +170,20 @@ class TransformersRunner(Runner):
             type(part).__name__ for part in self._model.modules() if not any(True for _ in part.children())
         )
         return Evidence(operators=dict(sorted(operators.items())), tensors=facts(self._model))
+
+    def matrices(self) -> Iterator[tuple[str, np.ndarray[Any, Any], bool]]:
+        """Rows of every linear and embedding layer, of grouped integers too."""
+        from torch import nn
+
+        seen: set[int] = set()
+        for name, part in self._model.named_modules():
+            grouped = hasattr(part, "grid") and hasattr(part, "rows")
+            if not grouped and not isinstance(part, nn.Linear | nn.Embedding):
+                continue
+            weight = part.weight() if grouped else part.weight.detach()
+            if grouped or weight.data_ptr() not in seen:
+                seen.add(weight.data_ptr())
+                yield name.removesuffix(".matrix"), weight[sampled(len(weight))].float().numpy(), grouped
 
     def macs(self, inputs: Tensors) -> int:
         """Multiply-accumulates of the float architecture on this batch, of attention without its mask."""

@@ -50,8 +50,8 @@ def faults(spec: Spec, root: Path) -> Iterator[Fault]:
         spec: the spec.
         root: the project root, below which data may be counted.
     """
-    if spec.data is not None and spec.task not in spec.data.tasks:
-        allowed = ", ".join(sorted(spec.data.tasks))
+    if spec.data is not None and spec.task not in spec.data.served:
+        allowed = ", ".join(sorted(spec.data.served))
         yield Fault(("data", "source"), f"the data {spec.data.source} serves {allowed}, and the task is {spec.task}")
     if spec.data is None:
         lacking = list(_without_data(spec))

@@ -51,6 +51,7 @@ REASONS = {
     "removed-too-much[layers]": ("top1", "FAIL", "limit 0.0200"),
     "removed-too-much[heads]": ("top1", "FAIL", "limit 0.0200"),
     "removed-too-much[slimming]": ("top1", "FAIL", "limit 0.0200"),
+    "language-model-at-chance": ("perplexity", "INVALID", "knowing no more than how often each of their tokens occurs"),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }
 

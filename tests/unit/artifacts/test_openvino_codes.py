@@ -116,3 +116,19 @@ def test_a_plain_network_is_lowered_too(tmp_path):
         expected = subject.model(images)
     OpenVino().save(lower(replace(subject, example=(images[:1],)), Form.OPENVINO), tmp_path)
     torch.testing.assert_close(OpenVino().load(tmp_path, 1)((images,))[0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_rows_are_widened_as_the_layers_multiply_with_them(mixed):
+    subject, _, runner = mixed
+    expected = {
+        name.removeprefix("language_model.").removesuffix(".matrix"): part.weight().numpy()
+        for name, part in subject.model.named_modules()
+        if hasattr(part, "grid")
+    }
+    found = {name: (rows, narrow) for name, rows, narrow in runner.matrices()}
+    assert len(found.keys() & expected.keys()) == 1 + 2 * 7
+    for name in expected.keys() & found.keys():
+        rows, narrow = found[name]
+        assert narrow
+        middle = max(0, len(expected[name]) // 2 - 32)
+        np.testing.assert_allclose(rows, expected[name][middle : middle + 64], rtol=1e-5, atol=1e-7)

@@ -108,4 +108,4 @@ def test_a_score_that_is_no_number_is_refused_with_its_line(tmp_path):
 
 def test_a_table_says_what_it_is_for():
     with pytest.raises(ValueError, match="give `label`, or `other` and `score`"):
-        Csv(path="a.csv")
+        Csv(path="a.csv", other="second")

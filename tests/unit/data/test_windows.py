@@ -1,12 +1,16 @@
 """Documents as windows: every token is scored once, whatever the stride, and documents share windows whole."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.data.hub import Datasets
 from harness.data.public_texts import PublicTexts, plain
+from harness.data.table import Jsonl
 from harness.data.text_file import Text
 from harness.data.windows import UNSCORED, Cut, Documents, split
 from harness.errors import DataError
@@ -119,3 +123,25 @@ def test_shuffling_keeps_every_window():
     shuffled = torch.cat([batch.inputs[0] for batch in ordered.batches(2, shuffle=1)])
     assert sorted(shuffled[:, 1].tolist()) == [97, 98, 99, 100, 101]
     assert shuffled[:, 1].tolist() != [97, 98, 99, 100, 101]
+
+
+def test_a_table_without_label_and_score_holds_documents(tmp_path):
+    (tmp_path / "mine.jsonl").write_text("".join(f'{{"text": "{letter * 9}"}}\n' for letter in "abcdefgh"))
+    data = Jsonl(path="mine.jsonl", window=12, windows=2)
+    assert data.served == {"language-modeling"}
+    assert Jsonl(path="mine.jsonl", label="class").served == {"text-classification"}
+    loaded = data.load(tmp_path).checked()
+    texts = [*loaded.evaluation.texts, *loaded.train.texts]
+    assert sorted(texts) == [letter * 9 for letter in "abcdefgh"]
+    assert len(loaded.encoded(letters).evaluation) == 2
+    with pytest.raises(ValueError, match="or neither"):
+        Jsonl(path="mine.jsonl", label="class", other="b", score="c")
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_time_with_the_way_out(tmp_path, monkeypatch):
+    # A port of this machine that nobody listens at.
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"cannot be reached.*`source: text`, `jsonl` or `csv`"):
+        Datasets(name="owner/texts", revision="0" * 40).load(tmp_path)
+    assert time.monotonic() - started < 15
