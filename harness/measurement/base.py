@@ -82,9 +82,15 @@ class Base(BaseModel):
         """
         return None
 
-    @abstractmethod
     def ratio(self, confidence: float) -> Interval:
-        """Compressed ÷ float."""
+        """Compressed ÷ float: the drop's interval over the float figure, where a kind has none of its own.
+
+        NaN where the float figure is not above 0: a ratio to it means nothing.
+        """
+        drop, at = self.drop(confidence), self.reference
+        if at is None or not at > 0:
+            return Interval(math.nan, math.nan, math.nan, confidence, drop.method)
+        return Interval(1 - drop.estimate / at, 1 - drop.upper / at, 1 - drop.lower / at, confidence, drop.method)
 
     @abstractmethod
     def drop(self, confidence: float) -> Interval:

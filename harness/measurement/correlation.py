@@ -60,13 +60,6 @@ class Correlation(Base):
             return None
         return self.model_copy(update={"similarities_reference": earlier.similarities})
 
-    def ratio(self, confidence: float) -> Interval:
-        """Compressed ÷ float: the drop's interval over the float figure."""
-        drop, at = self.drop(confidence), self.reference
-        if not at > 0:
-            return Interval(float("nan"), float("nan"), float("nan"), confidence, drop.method)
-        return Interval(1 - drop.estimate / at, 1 - drop.upper / at, 1 - drop.lower / at, confidence, drop.method)
-
     def drop(self, confidence: float) -> Interval:
         """Float − compressed: the mean of paired pseudo-values."""
         scores = [self._pseudo_values(side) for side in (self.similarities_reference, self.similarities)]

@@ -62,13 +62,6 @@ class Labels(Sampled):
             return None
         return self.model_copy(update={"labels_reference": earlier.labels})
 
-    def ratio(self, confidence: float) -> Interval:
-        """Compressed ÷ float: the drop's interval over the float figure."""
-        drop, at = self.drop(confidence), self.reference
-        if at == 0:
-            return Interval(float("nan"), float("nan"), float("nan"), confidence, drop.method)
-        return Interval(1 - drop.estimate / at, 1 - drop.upper / at, 1 - drop.lower / at, confidence, drop.method)
-
     def drop(self, confidence: float) -> Interval:
         """Float − compressed, by a bootstrap over sampling units."""
         _, owner = np.unique(self.units, return_inverse=True)
