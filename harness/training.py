@@ -32,6 +32,9 @@ class Training(Options):
 
     epochs: int = Field(default=1, ge=1, le=10_000, description="passes over the training split")
     batch: int = Field(default=64, ge=1, description="samples a step")
+    most_steps: int | None = Field(
+        default=None, ge=1, description="end after so many steps, whatever is left of the epochs; unset: at their end"
+    )
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="SGD with momentum, or AdamW")
     learning_rate: float = Field(default=0.01, gt=0, description="at its peak")
     weight_decay: float = Field(default=5e-4, ge=0, description="on weight matrices; biases and norms are spared")
@@ -46,8 +49,9 @@ class Training(Options):
     )
 
     def steps(self, samples: int) -> int:
-        """Steps over a split of so many samples, all epochs together."""
-        return self.epochs * math.ceil(samples / self.batch)
+        """Steps over a split of so many samples, all epochs together, if nothing ends them before."""
+        steps = self.epochs * math.ceil(samples / self.batch)
+        return steps if self.most_steps is None else min(steps, self.most_steps)
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate at a step, as a share of its peak.
@@ -103,9 +107,14 @@ def train(
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: training.rate(step, steps))
         generator = torch.Generator().manual_seed(seed)
         try:
+            taken = 0
             for epoch in range(training.epochs):
                 total, seen = 0.0, 0
+                if taken == steps:
+                    break
                 for batch in split.batches(training.batch, shuffle=seed * training.epochs + epoch):
+                    if taken == steps:
+                        break
                     if len(batch.targets) == 1 and seen and training.batch > 1:
                         continue  # batch normalisation has no variance over a lone last sample
                     if training.augment == "affine":
@@ -121,9 +130,10 @@ def train(
                     value.backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
                     schedule.step()
+                    taken += 1
                     if after_step is not None:
                         after_step(model)
-                progress(f"epoch {epoch + 1}/{training.epochs}, loss {total / seen:.3g}")
+                progress(f"epoch {epoch + 1}/{training.epochs}, loss {total / max(1, seen):.3g}")
             if not all(bool(parameter.isfinite().all()) for parameter in parameters):
                 raise MethodError(
                     f"training diverged in its last step: lower `learning_rate` (now {training.learning_rate:g})"

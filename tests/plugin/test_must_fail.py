@@ -52,6 +52,7 @@ REASONS = {
     "removed-too-much[heads]": ("top1", "FAIL", "limit 0.0200"),
     "removed-too-much[slimming]": ("top1", "FAIL", "limit 0.0200"),
     "language-model-at-chance": ("perplexity", "INVALID", "knowing no more than how often each of their tokens occurs"),
+    "two-bit-embeddings": ("top1", "FAIL", "limit 0.0400"),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }
 

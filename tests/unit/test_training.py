@@ -260,3 +260,28 @@ def test_only_images_can_be_augmented() -> None:
 def test_options_are_closed_and_strict(options: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Training.model_validate(options)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(None, 12), (5, 5), (1, 1), (99, 12)])
+def test_training_ends_after_so_many_steps(most: int | None, expected: int) -> None:
+    training = Training(epochs=3, batch=16, most_steps=most)
+    assert training.steps(64) == expected
+    seen: list[int] = []
+
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        seen.append(len(batch.targets))
+        return TASK.loss(model, batch)
+
+    train(linear(), blobs(), TASK, training, seed=0, progress=quiet, loss=loss)
+    assert seen == [16] * expected
+
+
+def test_batches_of_one_are_all_trained_on() -> None:
+    seen: list[int] = []
+
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        seen.append(int(batch.targets))
+        return TASK.loss(model, batch)
+
+    train(linear(), blobs(9), TASK, Training(batch=1), seed=0, progress=quiet, loss=loss)
+    assert sorted(seen) == [0, 0, 0, 1, 1, 1, 2, 2, 2]

@@ -1,11 +1,14 @@
 """Texts as samples: the shipped corpora, your own tables, and the tokenizer that makes inputs of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from harness.data.lee import Lee
 from harness.data.packaged import packaged
+from harness.data.polarity import Polarity
 from harness.data.short_texts import ShortTexts
 from harness.data.table import Csv, Jsonl
 from harness.data.text import TextSplit
@@ -109,3 +112,17 @@ def test_a_score_that_is_no_number_is_refused_with_its_line(tmp_path):
 def test_a_table_says_what_it_is_for():
     with pytest.raises(ValueError, match="give `label`, or `other` and `score`"):
         Csv(path="a.csv", other="second")
+
+
+def test_film_reviews_are_all_held_out_and_half_of_each_kind():
+    data = Polarity(calibration=50).load(Path()).checked()
+    assert (len(data.evaluation), len(data.calibration)) == (200, 50)
+    # Counted in the file: 100 of each.
+    assert data.evaluation.targets.bincount().tolist() == [100, 100]
+    assert data.classes == ("negative", "positive")
+    first = next(zip(data.evaluation.texts, data.evaluation.targets.tolist(), strict=True))
+    assert first == ("simplistic , silly and tedious .", 0)
+    # Of short texts those with a polarity, and none of the ones that `short-texts` holds out.
+    everything = ShortTexts(limit=4_000).load(Path())
+    assert len(data.train) == int((everything.train.targets != 1).sum())
+    assert not set(data.train.texts) & set(everything.evaluation.texts)
