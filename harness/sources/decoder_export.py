@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import tempfile
 import warnings
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.artifacts.openvino import import_openvino
+from harness.errors import SourceError
 
 # Families whose export optimum-intel holds back on a transformers that it was not tried with. Here it is: the tests
 # hold the exported graph to the model, token by token, and so does the gate on every artifact.
@@ -23,8 +25,17 @@ def decoder(model: Any) -> Any:
 
     Args:
         model: a causal language model of transformers; it is left as it was.
+
+    Raises:
+        SourceError: optimum-intel is not installed.
     """
     openvino = import_openvino()
+    if importlib.util.find_spec("optimum") is None:
+        # No extra brings it: its own metadata asks for an older huggingface-hub than transformers does.
+        raise SourceError(
+            "language models reach OpenVINO through optimum-intel, which is not installed: "
+            "pip install --no-deps optimum optimum-intel"
+        )
     from optimum.exporters.openvino import export_from_model
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), _released(), _quiet():

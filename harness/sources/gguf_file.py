@@ -40,10 +40,7 @@ def content(path: Path | None, package: str | None) -> str:
     if path is not None:
         stat = path.stat() if path.is_file() else None
         return _digest(path, stat.st_mtime_ns if stat else 0)
-    try:
-        return str(_package(package).EXPECTED_SHA256)
-    except AttributeError as error:
-        raise SourceError(f"the package {package} carries no such file, and joins none from parts") from error
+    return str(_package(package).EXPECTED_SHA256)
 
 
 def folder(digest: str) -> Path:
@@ -103,9 +100,11 @@ def _digest(path: Path, _changed: int) -> str:
 
 def _package(package: str | None) -> Any:
     try:
-        packaged(str(package), "__init__.py")
+        code = packaged(str(package), "__init__.py").read_text(encoding="utf-8")
     except DataError as error:
         raise SourceError(str(error)) from error
+    if "EXPECTED_SHA256" not in code or "def assemble" not in code:
+        raise SourceError(f"the package {package} carries no such file, and joins none from parts")
     return importlib.import_module(str(package))
 
 
