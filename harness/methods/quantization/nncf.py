@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.openvino import import_openvino, layers
+from harness.artifacts.openvino import decoder_inputs, import_openvino, is_decoder, layers
 from harness.errors import MethodError
 from harness.forms import Subject
 from harness.methods.layers import chosen
@@ -81,15 +81,31 @@ class Samples:
         return len(self._split)
 
 
-def compress_weights(model: Any, options: WeightOnly) -> Any:
+def compress_weights(model: Any, options: WeightOnly, workshop: Workshop) -> Any:
     """The graph with the weights of its matrix products and embeddings in few bits; widened as they are used.
 
     Raises:
-        MethodError: NNCF refuses the graph.
+        MethodError: NNCF refuses the graph, or there is no data to calibrate on.
     """
     import_openvino()
     import nncf
 
+    samples, size = None, 128
+    if options.calibrated:
+        if workshop.data is None:
+            raise MethodError(
+                "weight-only with awq, scale_estimation or gptq calibrates on data: the spec needs `data:`"
+            )
+        calibration = workshop.data.calibration
+        size, decodes = len(calibration), is_decoder(model)
+        workshop.progress(f"calibrating on {size} samples")
+
+        def fed(batch: Batch) -> dict[Any, Any]:
+            if decodes:
+                return decoder_inputs(model, batch.inputs[0].numpy())
+            return {place: each.numpy() for place, each in enumerate(batch.inputs)}
+
+        samples = nncf.Dataset(Samples(calibration), fed)
     kind = "SYM" if options.symmetric else "ASYM"
     with _quiet():
         try:
@@ -98,6 +114,12 @@ def compress_weights(model: Any, options: WeightOnly) -> Any:
                 mode=nncf.CompressWeightsMode[f"INT{options.bits}_{kind}"],
                 group_size=(options.group_size or 128) if options.bits == 4 else None,
                 all_layers=options.all_layers if options.bits == 4 else None,
+                ratio=options.ratio,
+                dataset=samples,
+                subset_size=size,
+                awq=options.awq or None,
+                scale_estimation=options.scale_estimation or None,
+                gptq=options.gptq or None,
             )
         except (nncf.ValidationError, nncf.UnsupportedModelError, RuntimeError) as error:
             raise MethodError(f"NNCF cannot compress the weights of this model: {error}") from error

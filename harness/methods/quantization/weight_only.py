@@ -52,18 +52,45 @@ class WeightOnly(Method):
         default=None, ge=8, description="weights that share a scale; if left out 128 with 4 bits, and a row with 8"
     )
     all_layers: bool = Field(default=False, description="4 bits for embeddings and the last layer too")
+    ratio: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the weights that take 4 bits, the least sensitive layers first; the others take 8 (NNCF)",
+    )
+    awq: bool = Field(
+        default=False, description="scale the inputs that matter most before rounding to 4 bits, calibrated (NNCF)"
+    )
+    scale_estimation: bool = Field(
+        default=False, description="fit 4-bit scales to the layers' answers on calibration data (NNCF)"
+    )
+    gptq: bool = Field(
+        default=False, description="round to 4 bits column by column, on calibration data (NNCF); in torch: method gptq"
+    )
 
     @model_validator(mode="after")
     def _options_fit(self) -> WeightOnly:
         if self.bits == 8 and self.all_layers:
             raise ValueError("all_layers is for 4 bits: with 8, embeddings and the last layer take them too")
+        if self.bits == 8 and (self.ratio is not None or self.calibrated):
+            raise ValueError("ratio, awq, scale_estimation and gptq are for 4 bits: NNCF knows none of them with 8")
         return self
 
     @property
+    def calibrated(self) -> bool:
+        """Whether rounding is fitted to calibration data."""
+        return self.awq or self.scale_estimation or self.gptq
+
+    @property
     def transitions(self) -> Mapping[Form, Form]:
-        """NNCF knows no groups of 8-bit weights: they are made in torch, and lowered where the runtime asks for it."""
+        """NNCF knows no groups of 8-bit weights: they are made in torch, and lowered where the runtime asks for it.
+
+        What is fitted to data, or mixed by sensitivity, only NNCF does.
+        """
         if self.bits == 8 and self.group_size is not None:
             return {form: to for form, to in self.forms.items() if form is not Form.OPENVINO}
+        if self.calibrated or self.ratio is not None:
+            return {Form.OPENVINO: Form.OPENVINO}
         return self.forms
 
     @property
@@ -72,11 +99,11 @@ class WeightOnly(Method):
         return frozenset({Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
-        """Quantize the constants of the graph, or replace the layers of the module; nothing is calibrated."""
+        """Quantize the constants of the graph, or replace the layers of the module."""
         if subject.form is Form.OPENVINO:
             from harness.methods.quantization.nncf import compress_weights
 
-            return replace(subject, model=compress_weights(subject.model, self))
+            return replace(subject, model=compress_weights(subject.model, self, workshop))
         return replace(subject, form=Form.WEIGHT_ONLY, model=self._packed(subject.model.eval()))
 
     def _packed(self, model: nn.Module) -> nn.Module:

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
+from harness.data.base import Dataset
+from harness.data.windows import Cut, Documents
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
@@ -17,6 +19,7 @@ from harness.methods.quantization.bnb_4bit import BnbNf4
 from harness.methods.quantization.embedding_quantization import EmbeddingQuantization
 from harness.methods.quantization.weight_only import WeightOnly
 from harness.runtimes.openvino import OpenVino
+from harness.sources.base import uncut
 from harness.sources.heads import language_model
 from harness.tasks.language_modeling import LanguageModeling
 
@@ -132,3 +135,29 @@ def test_rows_are_widened_as_the_layers_multiply_with_them(mixed):
         assert narrow
         middle = max(0, len(expected[name]) // 2 - 32)
         np.testing.assert_allclose(rows, expected[name][middle : middle + 64], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        WeightOnly(bits=4, group_size=16, scale_estimation=True),
+        WeightOnly(bits=4, group_size=16, gptq=True),
+        WeightOnly(bits=4, group_size=16, awq=True, ratio=0.5),
+    ],
+    ids=["scale-estimation", "gptq", "awq-and-ratio"],
+)
+def test_the_librarys_own_rounding_is_fitted_to_windows_of_text(step, tmp_path):
+    assert step.transitions == {Form.OPENVINO: Form.OPENVINO}
+    texts = ["".join(chr(97 + (7 * place * place + index) % 26) for place in range(30)) for index in range(6)]
+    encoder = uncut(lambda text: [1, *(one % 90 for one in text.encode())])
+    windows = Documents(texts, [str(index) for index in range(6)], Cut(32)).encoded(encoder)
+    plain = lower(gemma(), Form.OPENVINO)
+    workshop = Workshop(LanguageModeling(), Dataset(windows, None), tmp_path, 0, lambda text: None)
+    OpenVino().save(step.apply(plain, workshop), tmp_path)
+    dtypes = OpenVino().load(tmp_path, 1).evidence().dtypes
+    layers = 2 * (2 * 32 * 32 + 2 * 16 * 32 + 3 * 32 * 64)
+    # The embedding, which is the last layer too, takes 8 bits; of the others a share takes 4.
+    assert dtypes["uint4"] == layers if step.ratio is None else 0.2 * layers < dtypes["uint4"] < 0.6 * layers
+    assert dtypes["uint8"] == 96 * 32 + layers - dtypes["uint4"]
+    with pytest.raises(MethodError, match="the spec needs `data:`"):
+        step.apply(plain, replace(workshop, data=None))
