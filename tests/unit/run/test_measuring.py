@@ -16,10 +16,11 @@ from harness.data.base import Batch
 from harness.data.image_files import ImageFiles
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.run import probe
+from harness.run.bench import LocalBench
 from harness.run.cache import Cache
 from harness.run.compressing import ARTIFACT, compress
 from harness.run.job import Job
-from harness.run.measuring import LocalBench, measure
+from harness.run.measuring import measure
 from harness.run.samples import address
 from harness.spec.schema import Spec
 

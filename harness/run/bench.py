@@ -1,0 +1,298 @@
+"""The bench of the `measure` stage: both artifacts reloaded in one process, checked, counted, evaluated and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.artifacts import grids
+from harness.data.base import Dataset, Split
+from harness.errors import ArtifactError, DataError, Unmeasurable
+from harness.measurement import Timings
+from harness.metrics.base import Bench, Comparison, Phase, Side
+from harness.run import probe
+from harness.run.cache import Cache, key_of, sealed_digest
+from harness.run.code import code_digest
+from harness.run.compressing import ARTIFACT
+from harness.run.environment import versions
+from harness.run.job import Job
+from harness.run.lock import machine
+from harness.run.mutation import mutation
+from harness.run.resolution import require_resolution
+from harness.run.samples import (
+    SAMPLES,
+    TARGETS,
+    address,
+    dataset,
+    distinct,
+    identities,
+    require_named,
+    require_paired,
+    require_whole,
+)
+from harness.run.timing import sample
+from harness.runtimes.base import Runner
+from harness.spec.schema import Spec
+from harness.tasks.base import TASKS, Answers, Evaluation
+
+if TYPE_CHECKING:
+    import torch
+
+
+class LocalBench(Bench):
+    """The bench of one job, in this process."""
+
+    def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
+        self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
+        self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
+        self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
+        self.evaluated: Evaluation | None = None
+        self.waited = 0.0
+
+    @property
+    def _spec(self) -> Spec:
+        return self._job.spec
+
+    def _folder(self, side: str) -> Path:
+        return Path(self._job.reference if side == "reference" else self._job.compressed)
+
+    def _reload(self, side: str) -> Runner:
+        folder = self._folder(side)
+        if not (folder / ARTIFACT).is_dir():
+            raise ArtifactError(f"the {_name(side)} artifact is gone: was the cache cleared since it was written?")
+        runner = self._spec.deploy.load(folder / ARTIFACT, self._spec.measure.threads)
+        batch, saved = probe.read(folder)
+        reloaded = probe.sample_by_sample(runner, batch)
+        again = [part.numpy() for part in runner(tuple(part[:1] for part in batch))]
+        probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {_name(side)}")
+        probe.compare(saved, reloaded, _name(side))
+        return runner
+
+    def _side(self, side: str) -> Side:
+        runner, folder = self._runners[side], self._folder(side)
+        batch, _ = probe.read(folder)
+        return Side(
+            bytes=sum(path.stat().st_size for path in (folder / ARTIFACT).rglob("*") if path.is_file()),
+            evidence=runner.evidence(),
+            macs=runner.macs(repeated(batch, 1)),
+            peak_bytes=self._job.peak_bytes.get(side),
+        )
+
+    def _noted(self, reference: Side, compressed: Side) -> tuple[Side, Side]:
+        """Both sides, with what their weights tell of the grids that they lie on."""
+        theirs = {name: (rows, narrow) for name, rows, narrow in self._runners["compressed"].matrices()}
+        pairs = (
+            grids.Stored(rows, *theirs[name])
+            for name, rows, _ in self._runners["reference"].matrices()
+            if name in theirs
+        )
+        sides = zip((reference, compressed), grids.notes(pairs), strict=True)
+        before, after = (
+            replace(side, evidence=side.evidence.model_copy(update={"notes": notes})) for side, notes in sides
+        )
+        return before, after
+
+    def contradictions(self) -> list[str]:
+        """Every sentence in which the reloaded artifact contradicts the steps."""
+        before, after = self.reference.evidence, self.compressed.evidence
+        for name, evidence in (("float", before), ("compressed", after)):
+            if not evidence.parameters or not evidence.operators:
+                what = "parameter" if not evidence.parameters else "operator"
+                return [f"nothing was counted on the {name} artifact: its runtime tells of no {what}"]
+        found = [
+            f"{step.method}: {sentence}"
+            for step in self._spec.compress
+            for sentence in step.contradictions(before, after)
+        ]
+        if self._unchanged():
+            found.insert(0, "the compressed artifact equals the float one: nothing was compressed")
+        return found
+
+    def _unchanged(self) -> bool:
+        """Same stored tensors by type and shape, no smaller file, and the same answers bit for bit."""
+        stored = [
+            sorted((t.dtype, t.shape, t.zeros) for t in side.evidence.tensors)
+            for side in (self.reference, self.compressed)
+        ]
+        if stored[0] != stored[1] or self.compressed.bytes < 0.99 * self.reference.bytes:
+            return False
+        _, ours = probe.read(self._folder("reference"))
+        _, theirs = probe.read(self._folder("compressed"))
+        return all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        loaded = dataset(self._spec, Path(self._job.root))
+        evaluation = loaded.evaluation
+        return loaded if evaluation is None else replace(loaded, evaluation=self._fault.split(evaluation))
+
+    def evaluation(self) -> Evaluation:
+        """Both models' answers, from the cache where the same artifact answered the same data before."""
+        if self.evaluated is not None:
+            return self.evaluated
+        spec, split = self._spec, self._dataset.evaluation
+        data = address(spec, Path(self._job.root))
+        if split is None or len(split) == 0 or data is None:
+            raise DataError("the evaluation split is empty: nothing can be measured on it")
+        if self._job.data not in (None, data):
+            raise DataError(
+                "the data changed after the model was compressed, so that the splits may overlap now: run it again"
+            )
+        require_named(split)
+        with machine(
+            alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")
+        ) as waited:
+            self.waited += waited
+            reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
+        require_paired(reference, compressed, split)
+        require_resolution(spec, self._dataset)
+        self.evaluated = Evaluation(
+            _answered(reference), _answered(compressed), reference[TARGETS],
+            distinct(split.units, reference[SAMPLES]), split.names, data,
+        )  # fmt: skip
+        return self.evaluated
+
+    def _answers(self, side: str, split: Split, data: str) -> dict[str, np.ndarray[Any, Any]]:
+        spec = self._spec
+        task = TASKS[spec.task]
+        artifact = sealed_digest(self._folder(side) / ARTIFACT)
+        code = code_digest(task.__module__, type(spec.deploy).__module__, __name__)
+        key = key_of(
+            "answers", artifact, data, spec.task, spec.deploy.kernels(), spec.measure.threads, versions(), code
+        )
+        cache = Cache(Path(self._job.cache)) if self._job.cache and not self._fault.answers_wrongly else None
+        entry = cache.get(key) if cache else None
+        if entry is not None:
+            with np.load(entry / "answers.npz") as arrays:
+                kept = dict(arrays)
+            # What was put under another address, or for fewer samples, is not what was asked for.
+            if kept.pop("key", None) == key and all(len(rows) == len(split) for rows in kept.values()):
+                return kept
+        found = self._evaluate(side, split)
+        require_whole(found, split, _name(side))
+        if address(spec, Path(self._job.root)) != data:
+            raise DataError("the data changed while the models were evaluated on it: run it again")
+        # A job with a fault in it takes what sound ones left and leaves nothing.
+        if cache and not self._job.mutant:
+            with cache.put(key) as folder:
+                np.savez(folder / "answers.npz", key=np.array(key), **found)  # type: ignore[arg-type]
+        return found
+
+    def _evaluate(self, side: str, split: Split) -> dict[str, np.ndarray[Any, Any]]:
+        task = TASKS[self._spec.task](task=self._spec.task)
+        runner, done, total = self._runners[side], 0, len(split)
+        parts: list[Answers] = []
+        first: tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, Any]]] | None = None
+        for batch in split.batches(task.batch):
+            outputs = runner(batch.inputs)
+            if first is None:
+                asked = task.excerpt(batch.inputs)
+                told = outputs if asked is batch.inputs else runner(asked)
+                first = asked, [tensor.numpy().copy() for tensor in told]
+            for tensor in outputs:
+                if not bool(tensor.isfinite().all()):
+                    raise Unmeasurable(
+                        f"the {_name(side)} model answers with NaN or infinity after {done} of {total} samples"
+                    )
+            parts.append({**task.answers_to(batch, outputs), **identities(batch)})
+            done += len(batch.targets)
+            self._progress(f"evaluating the {_name(side)} model, {done} of {total}")
+        if done != total:
+            raise Unmeasurable(f"the evaluation of the {_name(side)} model saw {done} of {total} samples")
+        if first is not None:
+            # Asked again at the end, so that what drifts from call to call is seen too.
+            again = [tensor.numpy() for tensor in runner(first[0])]
+            probe.require_repeatable(first[1], again, f"reloaded {_name(side)}")
+        answers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return dict(self._fault.answers(answers)) if side == "compressed" else answers
+
+    def timings(
+        self, batch: int | None, limits: Sequence[float], *, rate: bool = False, whole: bool = False
+    ) -> Timings:
+        """Alternating blocks of both runners, with the machine to ourselves."""
+        size = batch or self._spec.measure.batch
+        inputs, _ = probe.read(self._folder("reference"))
+        fed, task = repeated(inputs, size), TASKS[self._spec.task](task=self._spec.task)
+        calls: dict[bool, Callable[[Runner], Callable[[], object]]] = {
+            False: lambda runner: runner.prepared(fed), True: lambda runner: task.whole(runner, fed),
+        }  # fmt: skip
+        return self._sampled(calls[whole], size, limits, rate)
+
+    def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:
+        """Alternating blocks of both runners on the first tokens of the first text that is long enough."""
+        split = self._dataset.evaluation
+        batches = split.batches(1) if split is not None else iter(())
+        tokens = next((one.inputs[0] for one in batches if one.inputs[0].shape[1] >= prompt), None)
+        if tokens is None:
+            raise Unmeasurable(
+                f"no evaluation window holds the {prompt} tokens of a prompt: give this budget a smaller `prompt`, or "
+                "`data:` a larger `window`"
+            )
+        begun = tokens[:, :prompt]
+        calls: dict[Phase, Callable[[Runner], Callable[[], object]]] = {
+            "prefill": lambda runner: runner.prefilling(begun), "decode": lambda runner: runner.decoding(begun),
+        }  # fmt: skip
+        return self._sampled(calls[phase], prompt if phase == "prefill" else 1, limits, rate)
+
+    def comparison(self, samples: int) -> Comparison:
+        """Both models on the first so many evaluation samples, batch by batch side by side."""
+        split, task = self._dataset.evaluation, TASKS[self._spec.task](task=self._spec.task)
+        if split is None or len(split) < samples:
+            raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split) if split else 0}")
+        parts: list[Answers] = []
+        done = 0
+        with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
+            for batch in split.batches(task.batch):
+                self._progress(f"comparing both models, {done} of {samples}")
+                sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]
+                parts.append({**task.compared(batch, *sides), **identities(batch)})
+                done += len(batch.targets)
+                if done >= samples:
+                    break
+        rows = {name: np.concatenate([part[name] for part in parts])[:samples] for name in parts[0]}
+        units = distinct(split.units[:samples], rows[SAMPLES])
+        return Comparison(_answered(rows), units, address(self._spec, Path(self._job.root)) or "")
+
+    def _sampled(
+        self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Sequence[float], rate: bool
+    ) -> Timings:
+        # The control is the float model prepared once more: where its buffers lie is part of the noise of a run.
+        reference, compressed, control = (
+            call(self._runners[side]) for side in ("reference", "compressed", "reference")
+        )
+        with machine(
+            alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")
+        ) as waited:
+            self.waited += waited
+            return sample(
+                reference, self._fault.call(compressed), _time_limits(limits, rate), self._spec.measure,
+                batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
+                control=control,
+            )  # fmt: skip
+
+
+def _time_limits(limits: Iterable[float], rate: bool) -> tuple[float, ...]:
+    """Limits on the ratio of times: a rate's ratio is the inverse."""
+    return tuple(1 / limit if rate else limit for limit in limits)
+
+
+def _answered(kept: Answers) -> Answers:
+    """The task's own answers, without what each sample was."""
+    return {name: rows for name, rows in kept.items() if name not in (SAMPLES, TARGETS)}
+
+
+def _name(side: str) -> str:
+    return "float" if side == "reference" else side
+
+
+def repeated(batch: tuple[torch.Tensor, ...], size: int) -> tuple[torch.Tensor, ...]:
+    """A batch of that size made of the samples at hand."""
+    import torch
+
+    return tuple(part[torch.arange(size) % len(part)] for part in batch)
