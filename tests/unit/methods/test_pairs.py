@@ -147,6 +147,15 @@ def verdict(first: str, second: str, *runtimes: str) -> str:
             "int8-static",
             "step 2 (int8-static) takes torch module, but step 1 (qlora) gives a quantized torch module",
         ),
+        ("gptq", "embedding-quantization", "composes"),
+        ("bnb-nf4", "gptq", "composes"),
+        ("wanda", "lora", "composes"),
+        ("wanda", "gptq", "step 2 (gptq) undoes the zeros that were made by step 1 (wanda)"),
+        (
+            "gptq",
+            "lora",
+            "step 2 (lora) takes torch module, but step 1 (gptq) gives a weight-quantized torch module",
+        ),
         ("qat", "qat", "step 2 (qat) takes torch module, but step 1 (qat) gives a quantized torch module"),
         ("float16", "given", "step 2 (given) undoes all that was done by step 1 (float16)"),
     ],
@@ -160,6 +169,12 @@ def test_a_student_of_its_own_comes_first() -> None:
     pruning = next(one for one in SAMPLES if one.method == "magnitude-pruning")
     assert "(distillation) undoes all that was done by" in refusals(pruning, student)["torch"][0]
     assert refusals(student, pruning)["torch"] == []
+
+
+def test_corrections_are_kept_beside_integers() -> None:
+    beside = next(one for one in SAMPLES if one.method == "lora" and not one.model_dump()["merge"])
+    assert refusals(next(one for one in SAMPLES if one.method == "gptq"), beside)["torch"] == []
+    assert refusals(beside, next(one for one in SAMPLES if one.method == "magnitude-pruning"))["torch"] == []
 
 
 def test_every_method_is_in_some_pair_that_composes() -> None:
