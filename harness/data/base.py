@@ -18,6 +18,8 @@ from harness.registry import Options, Registry
 if TYPE_CHECKING:
     import torch
 
+    from harness.data.chain import Chain
+
     # What makes a model's inputs of texts: its tokenizer, with padding.
     Encoder = Callable[[Sequence[str]], tuple[torch.Tensor, ...]]
 
@@ -111,13 +113,15 @@ class TensorSplit(Split):
 class Dataset:
     """The splits of one dataset. `train` is None where nothing is set aside for training.
 
-    `calibration` may be a part of `train`; neither shares a sample with `evaluation`.
+    `calibration` may be a part of `train`; neither shares a sample with `evaluation`. Where there is a `chain`, samples
+    of `calibration` and `evaluation` are what starts it, and samples of `train` are what the model itself takes.
     """
 
     calibration: Split
     evaluation: Split | None
     train: Split | None = None
     classes: tuple[str, ...] = ()
+    chain: Chain | None = None
 
     def checked(self) -> Dataset:
         """Itself, once the splits are known to hold samples and to share none with evaluation.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class LocalBench(Bench):
     def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
         self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
         self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
+        self.root = Path(job.root)
         self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
         self.evaluated: Evaluation | None = None
         self.waited = 0.0
@@ -162,7 +163,8 @@ class LocalBench(Bench):
         spec = self._spec
         task = TASKS[spec.task]
         artifact = sealed_digest(self._folder(side) / ARTIFACT)
-        code = code_digest(task.__module__, type(spec.deploy).__module__, __name__)
+        # What a chain does with a model is the data's.
+        code = code_digest(task.__module__, type(spec.deploy).__module__, type(spec.data).__module__, __name__)
         key = key_of(
             "answers", artifact, data, spec.task, spec.deploy.kernels(), spec.measure.threads, versions(), code
         )
@@ -186,7 +188,7 @@ class LocalBench(Bench):
 
     def _evaluate(self, side: str, split: Split) -> dict[str, np.ndarray[Any, Any]]:
         task = TASKS[self._spec.task](task=self._spec.task)
-        runner, done, total = self._runners[side], 0, len(split)
+        runner, done, total = self._answering(self._runners[side]), 0, len(split)
         parts: list[Answers] = []
         first: tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, Any]]] | None = None
         for batch in split.batches(task.batch):
@@ -212,11 +214,20 @@ class LocalBench(Bench):
         answers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return dict(self._fault.answers(answers)) if side == "compressed" else answers
 
+    def _answering(self, runner: Runner) -> Callable[[tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...]]:
+        """What answers a sample: the model, or the chain that calls it."""
+        chain = self._dataset.chain
+        return runner if chain is None else partial(chain.run, runner)
+
     def timings(
         self, batch: int | None, limits: Sequence[float], *, rate: bool = False, whole: bool = False
     ) -> Timings:
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
+        if whole and self._dataset.chain is not None:
+            # The noise of calibration, so that what is evaluated stays unseen.
+            begun = repeated(next(self._dataset.calibration.batches(size)).inputs, size)
+            return self._sampled(lambda runner: partial(self._answering(runner), begun), size, limits, rate)
         inputs, _ = probe.read(self._folder("reference"))
         fed, task = repeated(inputs, size), TASKS[self._spec.task](task=self._spec.task)
         calls: dict[bool, Callable[[Runner], Callable[[], object]]] = {

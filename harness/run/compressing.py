@@ -40,8 +40,13 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
     data = dataset(spec, root).checked()
     require_resolution(spec, data)
     progress("loading the model")
-    source = spec.model.gives
-    subject = Subject(source, spec.model.load(root), _example(data, task))
+    source, model = spec.model.gives, spec.model.load(root)
+    if data.chain is not None:
+        progress("collecting what the model is fed on the way")
+        start = next(data.calibration.batches(1)).inputs
+        fed = data.chain.visited(probe.call(Subject(source, model, start)), data.calibration, len(data.calibration))
+        data = replace(data, calibration=fed)
+    subject = Subject(source, model, _example(data, task))
     probe_inputs = task.excerpt(probe.inputs(data.calibration))
     reference, compressed = Path(job.reference), Path(job.compressed)
     if not (reference / ARTIFACT).exists():

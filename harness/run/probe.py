@@ -30,6 +30,11 @@ def inputs(split: Split) -> tuple[torch.Tensor, ...]:
 
 def answers(subject: Subject, batch: tuple[torch.Tensor, ...]) -> list[np.ndarray[Any, Any]]:
     """What the object in memory gives, sample by sample, so that a graph with a fixed batch axis serves too."""
+    return sample_by_sample(call(subject), batch)
+
+
+def call(subject: Subject) -> Callable[[tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...]]:
+    """The object in memory as it runs: inputs of one batch to outputs in float32."""
     import torch
 
     model = subject.model
@@ -37,21 +42,22 @@ def answers(subject: Subject, batch: tuple[torch.Tensor, ...]) -> list[np.ndarra
         from harness.artifacts.openvino import decoder_inputs, import_openvino, is_decoder
 
         compiled = import_openvino().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-        def fed(sample: tuple[torch.Tensor, ...]) -> Any:
-            return decoder_inputs(model, sample[0].numpy()) if decodes else [one.numpy() for one in sample]
-
         decodes = is_decoder(model)
-        rows = []
-        for sample in _samples(batch):
-            # A decoder keeps what it read: each sample needs a request of its own.
+
+        def infer(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            # A decoder keeps what it read: each batch needs a request of its own.
             request = compiled.create_infer_request()
-            rows.append([part.copy() for part in request.infer(fed(sample)).values()])
-    else:
-        run = model.module() if subject.form is Form.EXPORTED else model
+            fed = decoder_inputs(model, batch[0].numpy()) if decodes else [one.numpy() for one in batch]
+            return tuple(torch.from_numpy(part.copy()).float() for part in request.infer(fed).values())
+
+        return infer
+    run = model.module() if subject.form is Form.EXPORTED else model
+
+    def answer(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         with torch.inference_mode():
-            rows = [[part.float().numpy() for part in as_tuple(run(*sample))] for sample in _samples(batch)]
-    return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+            return tuple(part.float() for part in as_tuple(run(*batch)))
+
+    return answer
 
 
 def sample_by_sample(
