@@ -13,16 +13,18 @@ from harness.measurement.base import Array, Base, Sampled
 from harness.measurement.correlation import Correlation
 from harness.measurement.exact import Exact
 from harness.measurement.finds import Finds
+from harness.measurement.generated import Generated
 from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
 from harness.measurement.timings import Timings
 from harness.measurement.totals import Totals
 
 Measurement = Annotated[
-    AveragePrecision | Correlation | Exact | Finds | Labels | Pairs | Timings | Totals, Field(discriminator="kind")
+    AveragePrecision | Correlation | Exact | Finds | Generated | Labels | Pairs | Timings | Totals,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [
-    "Array", "AveragePrecision", "Base", "Correlation", "Exact", "Finds", "Labels", "Measurement", "Pairs", "Sampled",
-    "Timings", "Totals",
+    "Array", "AveragePrecision", "Base", "Correlation", "Exact", "Finds", "Generated", "Labels", "Measurement", "Pairs",
+    "Sampled", "Timings", "Totals",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -63,6 +64,8 @@ class Bench(ABC):
 
     reference: Side
     compressed: Side
+    # Where relative paths of a spec start.
+    root: Path = Path()
 
     @abstractmethod
     def evaluation(self) -> Evaluation:
@@ -82,7 +85,8 @@ class Bench(ABC):
             batch: samples a call; None for the spec's `measure.batch`.
             limits: limits on compressed ÷ float of the figure.
             rate: whether the figure is samples a second and not milliseconds a call.
-            whole: with what the task does before and after the model.
+            whole: with all that makes an answer: what the task does before and after the model, or the data's chain of
+                calls of it.
         """
 
     def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:

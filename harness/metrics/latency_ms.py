@@ -20,7 +20,7 @@ class LatencyMs(Metric):
     stages: Literal["model", "whole"] = Field(
         default="model",
         description="what is timed: the model alone, or with all that the task does before and after it, such as the "
-        "suppression of overlapping boxes",
+        "suppression of overlapping boxes, or from noise to image through all steps of a sampler",
     )
     unit: ClassVar[str] = "ms"
     better: ClassVar[Better] = "lower"

@@ -2,6 +2,7 @@
 
 from harness.statistics.holm import holm_confidence
 from harness.statistics.interval import FloatArray, IntArray, Interval
+from harness.statistics.kernel_distance import ImageSet, distance_rise, kernel, mean_kernel
 from harness.statistics.latency import median_ratio
 from harness.statistics.mean import mean_difference, mean_ratio, total_difference
 from harness.statistics.proportion import proportion_difference, proportion_ratio
@@ -11,13 +12,17 @@ from harness.statistics.set_statistic import macro_swing, statistic_difference
 
 __all__ = [
     "FloatArray",
+    "ImageSet",
     "IntArray",
     "Interval",
     "Look",
     "SequentialRatio",
+    "distance_rise",
     "holm_confidence",
+    "kernel",
     "macro_swing",
     "mean_difference",
+    "mean_kernel",
     "mean_ratio",
     "median_ratio",
     "needed_n",

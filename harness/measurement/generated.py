@@ -1,0 +1,103 @@
+"""Generated images of both models as a kernel distance sees them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.measurement.base import Array, Base, Sampled
+from harness.statistics import ImageSet, Interval, distance_rise, kernel
+from harness.statistics.kernel_distance import distance
+
+
+class Generated(Sampled):
+    """Images that both models made of the same noise, against real ones, in a feature space.
+
+    Of the real images only what the distance needs of them is kept.
+
+    Attributes:
+        features_reference, features: shape (images, features).
+        real_reference, real: shape (images,), mean kernel of each image with the real ones.
+        broken: shape (broken, features), of images as bad as they come.
+        real_broken: shape (broken,), as `real`.
+        constant: mean kernel of every two real images.
+        data: fingerprint of the noise, the real images and the feature space.
+    """
+
+    kind: Literal["generated"] = "generated"
+    features_reference: Array
+    features: Array
+    real_reference: Array
+    real: Array
+    broken: Array
+    real_broken: Array
+    constant: float
+
+    @property
+    def value(self) -> float:
+        """The compressed model's distance."""
+        return self._distances[1]
+
+    @property
+    def reference(self) -> float:
+        """The float model's distance."""
+        return self._distances[0]
+
+    @property
+    def lost(self) -> np.ndarray[Any, Any]:
+        """Indices of images that raise the compressed model's distance above the float model's, the most first."""
+        moved = self._shares(self.features, self.real) - self._shares(self.features_reference, self.real_reference)
+        order = np.argsort(-moved, kind="stable")
+        return np.asarray(order[moved[order] > 0])
+
+    @property
+    def won(self) -> np.ndarray[Any, Any]:
+        """Indices of images that lower it, the most first."""
+        moved = self._shares(self.features, self.real) - self._shares(self.features_reference, self.real_reference)
+        order = np.argsort(moved, kind="stable")
+        return np.asarray(order[moved[order] < 0])
+
+    def against(self, earlier: Base) -> Generated | None:
+        """Both runs' images of the same noise."""
+        if not isinstance(earlier, Generated) or earlier.data != self.data:
+            return None
+        if earlier.features.shape != self.features.shape:
+            return None
+        return self.model_copy(update={"features_reference": earlier.features, "real_reference": earlier.real})
+
+    def ratio(self, confidence: float) -> Interval:
+        """Compressed ÷ float: the rise's interval over the float figure."""
+        drop, at = self.drop(confidence), self.reference
+        if not at > 0:
+            return Interval(float("nan"), float("nan"), float("nan"), confidence, drop.method)
+        return Interval(1 - drop.estimate / at, 1 - drop.upper / at, 1 - drop.lower / at, confidence, drop.method)
+
+    def drop(self, confidence: float) -> Interval:
+        """Float − compressed."""
+        return -distance_rise(*self._sets, confidence=confidence)
+
+    @staticmethod
+    def _shares(features: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Each image's share in the distance: its mean kernel with the other images, less that with real ones."""
+        between = kernel(features.astype(np.float64), features.astype(np.float64))
+        others = (between.sum(axis=1) - between.diagonal()) / max(1, len(between) - 1)
+        return np.asarray(others - 2 * real)
+
+    @property
+    def _sets(self) -> tuple[ImageSet, ImageSet, ImageSet]:
+        pairs = (
+            (self.features_reference, self.real_reference), (self.features, self.real), (self.broken, self.real_broken),
+        )  # fmt: skip
+        first, second, third = (ImageSet(one.astype(np.float64), other.astype(np.float64)) for one, other in pairs)
+        return first, second, third
+
+    @property
+    def _distances(self) -> tuple[float, float]:
+        reference, value, _ = self._sets
+        return distance(reference, self.constant), distance(value, self.constant)
+
+
+def crossed(features: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Mean kernel of each image with the real ones, shape (images,)."""
+    return np.asarray(kernel(features.astype(np.float64), real.astype(np.float64)).mean(axis=1))
