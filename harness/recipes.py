@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from harness.data.base import DATA, Data, Split
+from harness.data.base import DATA, Data, Dataset, Split
 from harness.errors import DataError, SourceError, UnknownName, WeighinError
 from harness.registry import OneOf, Options
 from harness.sources.zoo import Zoo
@@ -25,6 +25,8 @@ from harness.zoo import shelf
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from harness.data.chain import Chain
 
 
 def _task(name: str) -> str:
@@ -42,10 +44,14 @@ class Recipe(shelf.Entry):
     title: str = Field(description="one line")
     task: Annotated[str, AfterValidator(_task)]
     data: Annotated[Data, OneOf(DATA)] = Field(description="trained and evaluated on")
-    train: Training | None = Field(default=None, description="None: the weights were trained by others")
+    train: Training | None = Field(
+        default=None, description="None: the weights were trained by others, or by a script that lies beside the recipe"
+    )
     seed: int = Field(default=0, ge=0)
     floor: float = Field(ge=0, le=1, description="accuracy that the checkpoint must reach")
-    accuracy: float | None = Field(default=None, ge=0, le=1, description="of the shipped checkpoint")
+    accuracy: float | None = Field(
+        default=None, ge=0, le=1, description="of the shipped checkpoint; of a generator its `generated_precision`"
+    )
     tolerance: float = Field(default=0.015, gt=0, description="how far from `accuracy` a rerun may land")
 
 
@@ -56,14 +62,53 @@ def run(recipe: Recipe, root: Path, progress: Callable[[str], None]) -> tuple[nn
         SourceError: the recipe has nothing to train.
     """
     if recipe.train is None:
-        raise SourceError(f"{recipe.title} was trained by others: its recipe holds no `train:`")
+        raise SourceError(
+            f"{recipe.title}: its weights were trained by others, or by a script beside its recipe; its card says which"
+        )
     dataset = recipe.data.load(root).checked()
     if dataset.train is None or dataset.evaluation is None:
         raise DataError(f"the data source {recipe.data.source!r} sets nothing aside to train on")
     model = recipe.model.build(recipe.seed)
     task = TASKS[recipe.task]()  # type: ignore[call-arg]
     train(model, dataset.train, task, recipe.train, seed=recipe.seed, progress=progress)
-    return model, accuracy(model, dataset.evaluation, task), len(dataset.evaluation)
+    return model, reached(model, dataset, task), len(dataset.evaluation)
+
+
+def reached(model: nn.Module, dataset: Dataset, task: Task) -> float:
+    """The accuracy on the evaluation split; of a generator the precision of its images.
+
+    Raises:
+        DataError: nothing is held out.
+    """
+    if dataset.evaluation is None:
+        raise DataError("the data source of the recipe has no evaluation split")
+    if dataset.chain is None:
+        return accuracy(model, dataset.evaluation, task)
+    return precision(model, dataset.evaluation, dataset.chain, task)
+
+
+def precision(model: nn.Module, split: Split, chain: Chain, task: Task) -> float:
+    """Share of generated images within the manifold of the real ones, in the features that metrics compare by default.
+
+    Args:
+        model: the generator.
+        split: noise, with real images as its targets.
+        chain: what makes images of noise.
+        task: says how many at once.
+    """
+    import torch
+
+    from harness.metrics.features import Features
+    from harness.metrics.manifold import within
+
+    with torch.inference_mode():
+        pairs = [
+            (chain.run(lambda inputs: (model(*inputs),), batch.inputs)[0], batch.targets)
+            for batch in split.batches(task.batch)
+        ]
+    images, real = (torch.cat(part) for part in zip(*pairs, strict=True))
+    made, held = (Features().of(each.numpy(), Path()) for each in (images, real.flatten(0, 1)))
+    return float(within(made, held, k=3).mean())
 
 
 def accuracy(model: nn.Module, split: Split, task: Task) -> float:
@@ -83,18 +128,26 @@ def accuracy(model: nn.Module, split: Split, task: Task) -> float:
 def card(name: str, recipe: Recipe, model: nn.Module, samples: int) -> str:
     """The README of a model that was trained here: what it is, how good, and how it was made."""
     weights = sum(parameter.numel() for parameter in model.parameters())
+    figure = (
+        f"- Precision: {recipe.accuracy:.2%} of {samples:,} images lie within the manifold of the real ones, "
+        f"held out (it must reach {recipe.floor:.1%})."
+        if recipe.task == "image-generation"
+        else f"- Accuracy: {recipe.accuracy:.2%} of the {samples:,} samples that `{recipe.data.source}` holds out "
+        f"(it must reach {recipe.floor:.1%})."
+    )
+    again = f"python models/{name}/train.py" if recipe.train is None else f"python -m harness.recipes train {name}"
+    place = "train.py" if recipe.train is None else shelf.RECIPE
     lines = [
         f"# {recipe.title}",
         "",
-        f"- Accuracy: {recipe.accuracy:.2%} of the {samples:,} samples that `{recipe.data.source}` holds out "
-        f"(it must reach {recipe.floor:.1%}).",
+        figure,
         f"- {weights:,} parameters, in float32: {weights * 4 / 1e6:.2f} MB.",
         f"- In a spec: `model: {{source: zoo, name: {name}}}`.",
         "",
-        f"Everything about its training is in `{shelf.RECIPE}`; this trains it again and compares:",
+        f"Everything about its training is in `{place}`; this trains it again:",
         "",
         "```",
-        f"python -m harness.recipes train {name} --output retrained/",
+        f"{again} --output retrained/",
         "```",
         "",
     ]
@@ -106,10 +159,10 @@ def _train(name: str, output: Path | None) -> bool:
 
     recipe = shelf.read(name, Recipe)
     started = time.monotonic()
-    model, reached, samples = run(recipe, Path.cwd(), lambda line: _say(f"{name}: {line}"))
+    model, figure, samples = run(recipe, Path.cwd(), lambda line: _say(f"{name}: {line}"))
     shipped = "none yet" if recipe.accuracy is None else f"{recipe.accuracy:.4f}"
-    _say(f"{name}: accuracy {reached:.4f}, shipped {shipped}, in {time.monotonic() - started:.0f} s")
-    good = _holds(name, recipe, reached)
+    _say(f"{name}: accuracy {figure:.4f}, shipped {shipped}, in {time.monotonic() - started:.0f} s")
+    good = _holds(name, recipe, figure)
     folder = output or shelf.folder() / name
     if good or output:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,29 +171,27 @@ def _train(name: str, output: Path | None) -> bool:
     if good and not output:
         text = (folder / shelf.RECIPE).read_text(encoding="utf-8")
         kept = [line for line in text.splitlines() if not line.startswith("accuracy:")]
-        (folder / shelf.RECIPE).write_text("\n".join([*kept, f"accuracy: {reached:.4f}", ""]), encoding="utf-8")
-        described = recipe.model_copy(update={"accuracy": reached})
+        (folder / shelf.RECIPE).write_text("\n".join([*kept, f"accuracy: {figure:.4f}", ""]), encoding="utf-8")
+        described = recipe.model_copy(update={"accuracy": figure})
         (folder / "README.md").write_text(card(name, described, model, samples), encoding="utf-8")
     return good
 
 
 def _check(name: str) -> bool:
     recipe = shelf.read(name, Recipe)
-    evaluation = recipe.data.load(Path.cwd()).checked().evaluation
-    if evaluation is None:
-        raise DataError(f"the data source {recipe.data.source!r} has no evaluation split")
-    reached = accuracy(Zoo(name=name).load(Path.cwd()), evaluation, TASKS[recipe.task]())  # type: ignore[call-arg]
-    _say(f"{name}: accuracy {reached:.4f}, recipe says {recipe.accuracy}")
-    return _holds(name, recipe, reached)
+    dataset, task = recipe.data.load(Path.cwd()).checked(), TASKS[recipe.task]()  # type: ignore[call-arg]
+    figure = reached(Zoo(name=name).load(Path.cwd()), dataset, task)
+    _say(f"{name}: accuracy {figure:.4f}, recipe says {recipe.accuracy}")
+    return _holds(name, recipe, figure)
 
 
-def _holds(name: str, recipe: Recipe, reached: float) -> bool:
+def _holds(name: str, recipe: Recipe, figure: float) -> bool:
     """Whether an accuracy reaches the floor and lands where the recipe says; tells where it does not."""
     good = True
-    if reached < recipe.floor:
+    if figure < recipe.floor:
         _say(f"{name}: below its floor of {recipe.floor}")
         good = False
-    if recipe.accuracy is not None and abs(reached - recipe.accuracy) > recipe.tolerance:
+    if recipe.accuracy is not None and abs(figure - recipe.accuracy) > recipe.tolerance:
         _say(f"{name}: further than {recipe.tolerance} from the shipped {recipe.accuracy}")
         good = False
     return good

@@ -22,7 +22,8 @@ NAMES = shelf.names()
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-digits")])
 def test_a_shipped_digits_model_is_as_good_as_its_recipe_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = shelf.read(name, Recipe)
-    assert recipe.floor >= 0.96
+    # A generator's figure is the precision of its images.
+    assert recipe.floor >= (0.5 if recipe.task == "image-generation" else 0.96)
     assert main(["check", name]) == 0
     assert f"accuracy {recipe.accuracy:.4f}," in capsys.readouterr().out
 
@@ -40,7 +41,7 @@ def test_a_shipped_mnist_model_is_as_good_as_its_recipe_says(
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not shelf.read(name, Recipe).packages])
 def test_the_card_says_what_the_recipe_says(name: str) -> None:
-    samples = {"digits": 797, "mnist": 10_000}[shelf.read(name, Recipe).data.source]
+    samples = {"digits": 797, "mnist": 10_000, "noise": 398}[shelf.read(name, Recipe).data.source]
     expected = card(name, shelf.read(name, Recipe), Zoo(name=name).load(Path()), samples)
     assert (shelf.folder() / name / "README.md").read_text(encoding="utf-8") == expected
 
