@@ -136,7 +136,7 @@ def card(name: str, recipe: Recipe, model: nn.Module, samples: int) -> str:
         f"(it must reach {recipe.floor:.1%})."
     )
     again = f"python models/{name}/train.py" if recipe.train is None else f"python -m harness.recipes train {name}"
-    place = "train.py" if recipe.train is None else shelf.RECIPE
+    place, compares = ("train.py", "") if recipe.train is None else (shelf.RECIPE, " and compares")
     lines = [
         f"# {recipe.title}",
         "",
@@ -144,7 +144,7 @@ def card(name: str, recipe: Recipe, model: nn.Module, samples: int) -> str:
         f"- {weights:,} parameters, in float32: {weights * 4 / 1e6:.2f} MB.",
         f"- In a spec: `model: {{source: zoo, name: {name}}}`.",
         "",
-        f"Everything about its training is in `{place}`; this trains it again:",
+        f"Everything about its training is in `{place}`; this trains it again{compares}:",
         "",
         "```",
         f"{again} --output retrained/",
