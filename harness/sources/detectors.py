@@ -23,6 +23,24 @@ def yolo(network: Any) -> torch.nn.Module:
     """
     import torch
     from torch import nn
+    from ultralytics.nn.modules.block import C2PSA, Attention, C2f
+
+    class Branches(nn.Module):
+        """What a `C2f` block computes, with one layer for each branch."""
+
+        def __init__(self, block: Any) -> None:
+            super().__init__()
+            self.first, self.second = (_half(block.cv1, half) for half in (0, 1))
+            self.m, self.cv2 = block.m, block.cv2
+            # What the network goes by: its place and its inputs.
+            self.i, self.f = block.i, block.f
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            made = [self.first(features), self.second(features)]
+            for part in self.m:
+                made.append(part(made[-1]))
+            merged: torch.Tensor = self.cv2(torch.cat(made, 1))
+            return merged
 
     class Yolo(nn.Module):
         def __init__(self) -> None:
@@ -33,6 +51,23 @@ def yolo(network: Any) -> torch.nn.Module:
             found = self.network(images)
             candidates: torch.Tensor = found[0] if isinstance(found, tuple) else found
             return candidates
+
+        def halve_branches(self) -> None:
+            """Make two layers of each whose channels are dealt out to two branches: pruners cannot follow the deal."""
+            for index, block in enumerate(self.network.model):
+                if isinstance(block, C2f) and type(block).forward is C2f.forward:
+                    self.network.model[index] = Branches(block)
+
+        def fixed_layers(self) -> set[torch.nn.Module]:
+            """Layers that must keep their widths: of the head, of what feeds it, and of attention."""
+            head = self.network.model[-1]
+            blocks = [head, *(getattr(self.network.model[index], "cv2", self.network.model[index]) for index in head.f)]
+            blocks += [part for part in self.network.modules() if isinstance(part, C2PSA | Attention)]
+            return {part for block in blocks for part in block.modules()}
+
+        def detection_features(self, images: torch.Tensor) -> list[torch.Tensor]:
+            """What the head reads, for what has to follow the layers and not the decoding of boxes."""
+            return list(self.network(images)[1]["feats"])
 
         def detection_loss(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
             real = (targets[:, :, LABEL] >= 0) & (targets[:, :, CROWD] <= 0)
@@ -106,3 +141,20 @@ def ssd(network: Any) -> torch.nn.Module:
             return loss
 
     return SingleShot().eval()
+
+
+def _half(layer: Any, which: int) -> Any:
+    """A convolution with its normalization and activation, of half of its outputs."""
+    import copy
+
+    import torch
+
+    half, count = copy.deepcopy(layer), layer.conv.out_channels // 2
+    kept = slice(which * count, (which + 1) * count)
+    half.conv.out_channels = half.bn.num_features = count
+    half.conv.weight = torch.nn.Parameter(layer.conv.weight.detach()[kept].clone())
+    for name in ("weight", "bias"):
+        setattr(half.bn, name, torch.nn.Parameter(getattr(layer.bn, name).detach()[kept].clone()))
+    for name in ("running_mean", "running_var"):
+        setattr(half.bn, name, getattr(layer.bn, name)[kept].clone())
+    return half

@@ -86,6 +86,11 @@ def remove(
     import torch_pruning
 
     model: nn.Module = subject.model
+    # A detector's layers are followed up to its head: the decoding of boxes takes the library gigabytes.
+    detector: Any = model if hasattr(model, "detection_features") else None
+    if detector is not None:
+        detector.halve_branches()
+        keep = {*keep, *detector.fixed_layers()}
     before = shapes(model, subject.example)
     # Random importance draws from the global generator.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -104,6 +109,7 @@ def remove(
                 in_channel_groups={},
                 out_channel_groups={},
                 num_heads={},
+                forward_fn=(lambda model, inputs: model.detection_features(*inputs)) if detector is not None else None,
             ).step()
         except ZeroDivisionError as error:
             # The library divides two numbers of channels where a view regroups what was split before.

@@ -6,11 +6,15 @@ import torch
 from safetensors.torch import save_file
 
 from harness.artifacts.ultralytics import import_ultralytics
-from harness.data.base import Batch
+from harness.data.base import Batch, Dataset, TensorSplit
 from harness.errors import SourceError
+from harness.forms import Form, Subject
+from harness.methods.base import Workshop
+from harness.methods.pruning.channel import ChannelPruning
 from harness.sources import download
 from harness.sources.ultralytics import Ultralytics
 from harness.tasks.object_detection import ObjectDetection
+from harness.training import Training
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -109,3 +113,31 @@ def test_published_weights_that_cannot_be_reached_say_so_soon(monkeypatch, tmp_p
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(SourceError, match=r"published weights of yolo11n would have to be downloaded.*local file"):
         Ultralytics(name="yolo11n").load(tmp_path)
+
+
+def test_halved_branches_compute_what_the_blocks_did(folder):
+    model = Ultralytics(name="yolo11n", weights="best.pt").load(folder)
+    with torch.no_grad():
+        before = model(IMAGES)
+        model.halve_branches()
+        torch.testing.assert_close(model(IMAGES), before)
+    assert sum(type(one).__name__ == "Branches" for one in model.network.model) == 8
+
+
+def test_channels_of_a_detector_are_removed_and_it_trains_on(folder):
+    model = Ultralytics(name="yolo11n", weights="best.pt").load(folder)
+    parameters = sum(one.numel() for one in model.parameters())
+    targets = torch.full((2, 2, 6), -1.0)
+    targets[:, 0] = torch.tensor([1, 8, 16, 40, 48, 0])
+    split = TensorSplit(IMAGES, targets)
+    workshop = Workshop(
+        task=ObjectDetection(), data=Dataset(split, None, split), root=folder, seed=0, progress=lambda text: None
+    )
+    tuned = Training(epochs=1, batch=2, optimizer="adamw", learning_rate=1e-4)
+    step = ChannelPruning(ratio=0.25, round_to=8, finetune=tuned)
+    pruned = step.apply(Subject(Form.TORCH, model, (IMAGES[:1],)), workshop).model
+    with torch.no_grad():
+        assert pruned(IMAGES).shape == (2, 7, 84)
+    left = sum(one.numel() for one in pruned.parameters()) / parameters
+    # A quarter of the channels of what may be narrowed; the head and what feeds it stay as they are.
+    assert 0.5 < left < 0.85

@@ -41,8 +41,8 @@ def test_the_folder_is_listed_once_until_it_changes(copy: Path, monkeypatch: pyt
     assert shelf.names() == ["another", "lenet5-digits"]
 
 
-def test_all_checkpoints_together_stay_under_twenty_megabytes() -> None:
-    assert sum(path.stat().st_size for path in shelf.folder().rglob("*.safetensors")) <= 20e6
+def test_all_checkpoints_together_stay_under_sixty_megabytes() -> None:
+    assert sum(path.stat().st_size for path in shelf.folder().rglob("*.safetensors")) <= 60e6
 
 
 def test_every_bit_of_recipe_and_weights_is_in_the_fingerprint(copy: Path) -> None:
