@@ -39,7 +39,17 @@ def test_a_shipped_mnist_model_is_as_good_as_its_recipe_says(
     assert f"accuracy {recipe.accuracy:.4f}," in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not shelf.read(name, Recipe).packages])
+@pytest.mark.skipif(mnist_files.cached() is None, reason="python -m harness.data.mnist fetches the files")
+def test_a_shipped_detector_is_as_good_as_its_recipe_says(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = shelf.read("yolo11n-digit-scenes", Recipe)
+    assert recipe.floor == 0.9
+    assert main(["check", "yolo11n-digit-scenes"]) == 0
+    assert f"accuracy {recipe.accuracy:.4f}," in capsys.readouterr().out
+    # As much as may be shipped, in float16.
+    assert (shelf.folder() / "yolo11n-digit-scenes" / shelf.WEIGHTS).stat().st_size <= 6e6
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if shelf.read(name, Recipe).train is not None])
 def test_the_card_says_what_the_recipe_says(name: str) -> None:
     samples = {"digits": 797, "mnist": 10_000, "noise": 398}[shelf.read(name, Recipe).data.source]
     expected = card(name, shelf.read(name, Recipe), Zoo(name=name).load(Path()), samples)

@@ -61,3 +61,13 @@ def test_the_loss_is_the_closed_form(logits: torch.Tensor, smoothing: float) -> 
     expected = -((1 - smoothing) * logs[np.arange(200), targets.numpy()] + smoothing * logs.mean(axis=1)).mean()
     loss = TASK.loss(nn.Identity(), Batch((logits,), targets), smoothing)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_task_with_nothing_before_or_after_the_model_has_no_whole_to_time():
+    with pytest.raises(Unmeasurable, match="does nothing before or after the model"):
+        ImageClassification().whole(lambda inputs: inputs, (torch.zeros(1, 1, 2, 2),))
+
+
+def test_accuracy_is_the_share_of_right_first_answers():
+    answers = {"ranked": np.array([[1, 0], [0, 1], [1, 0], [1, 0]], dtype=np.int16)}
+    assert ImageClassification().accuracy(answers, np.array([1, 1, 0, 1])) == 0.5
