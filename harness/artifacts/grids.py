@@ -14,8 +14,9 @@ import numpy as np
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
 
-# Formats in few bits share a scale among so many neighbours, or among a multiple of them.
+# Formats in few bits share a scale among so many neighbours, or among a multiple of them; GGUF's of 6 bits among 16.
 GROUP = 32
+GROUPS = (32, 16)
 MOST_BITS = 8
 # Values off a grid by less than this share of its step are on it: scales are kept in 16 bits, and sums round.
 TOLERANCE = 0.01
@@ -82,15 +83,15 @@ def notes(matrices: Iterable[Stored]) -> tuple[tuple[str, ...], tuple[str, ...]]
     most = 0
     for one in matrices:
         total += 1
-        own = bits(one.reference)
+        own = next((found for group in GROUPS if (found := bits(one.reference, group)) is not None), None)
         on_grid, most = on_grid + (own is not None), max(most, own or 0)
         narrow += one.narrow
         again += one.narrow and own is not None and same(one.reference, one.compressed)
     if not on_grid:
         return (), ()
     ours = (
-        f"{on_grid} of {total} weight matrices lie on grids of at most {2**most} levels a group of {GROUP}: the float "
-        "model was quantized before, and every figure is relative to it as it is",
+        f"{on_grid} of {total} weight matrices lie on grids of at most {2**most} levels a group of {GROUPS[1]} or "
+        f"{GROUPS[0]}: the float model was quantized before, and every figure is relative to it as it is",
     )
     theirs = (
         f"{again} of {narrow} matrices of integers write the float model's own grid out again: of these nothing was "

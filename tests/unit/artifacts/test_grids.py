@@ -49,8 +49,15 @@ def test_an_artifact_that_writes_the_same_grid_again_is_told(weights):
     source = rounded(weights, 8, 32)
     other = rounded(source, 4, 32)
     ours, theirs = grids.notes([grids.Stored(source, source, True), grids.Stored(source, other, True)])
-    assert "2 of 2 weight matrices lie on grids of at most 256 levels a group of 32" in ours[0]
+    assert "2 of 2 weight matrices lie on grids of at most 256 levels a group of 16 or 32" in ours[0]
     assert theirs[0].startswith("1 of 2 matrices of integers write the float model's own grid out again")
+
+
+def test_a_grid_of_smaller_groups_is_told_too(weights):
+    source = rounded(weights, 6, 16)
+    assert grids.bits(source) is None
+    assert grids.bits(source, 16) == 6
+    assert grids.notes([grids.Stored(source, source, True)])[0][0].startswith("1 of 1 weight matrices")
 
 
 def test_an_honest_artifact_of_a_rounded_model_has_no_such_label(weights):
