@@ -137,7 +137,8 @@ class WeightOnly(Method):
                 else []
             )
             return [*few, *left_float(before, after, ())]
-        narrow = (*STORED[8], *STORED[4]) if self.bits == 4 else STORED[8]
+        # A step before may have taken a part in 4 bits where this one takes the rest in 8.
+        narrow = (*STORED[8], *STORED[4])
         share, total = after.share(*narrow), sum(after.dtypes.values())
         if after.share(*STORED[self.bits]) == 0:
             return [f"none of the {total:,} weight elements is stored in {self.bits} bits"]

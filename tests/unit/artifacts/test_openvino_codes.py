@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
+from harness.artifacts.openvino_codes import Coded, write
 from harness.data.base import Dataset
 from harness.data.windows import Cut, Documents
-from harness.errors import MethodError
-from harness.evidence import Evidence
+from harness.errors import ArtifactError, MethodError
+from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.lowering import lower
 from harness.methods.base import Workshop
@@ -161,3 +162,26 @@ def test_the_librarys_own_rounding_is_fitted_to_windows_of_text(step, tmp_path):
     assert dtypes["uint8"] == 96 * 32 + layers - dtypes["uint4"]
     with pytest.raises(MethodError, match="the spec needs `data:`"):
         step.apply(plain, replace(workshop, data=None))
+
+
+def test_codes_of_other_weights_are_refused():
+    graph = lower(gemma(), Form.OPENVINO).model
+    codes = np.zeros((32, 2, 16), dtype=np.uint8)
+    other = Coded(codes, np.ones((32, 2), dtype=np.float16), None, 8)
+    with pytest.raises(ArtifactError, match=r"q_proj holds other weights than the layer that it came from"):
+        write(graph, {"model.layers.0.self_attn.q_proj": other})
+    with pytest.raises(ArtifactError, match=r"has no layer model\.absent that holds a weight matrix"):
+        write(graph, {"model.absent": other})
+
+
+def test_what_an_earlier_step_stored_in_fewer_bits_is_no_contradiction():
+    def stored(name, dtype, rows):
+        return TensorFact(name=name, dtype=dtype, shape=(rows, 10), zeros=0, used_by=("MatMul",))
+
+    before = Evidence(operators={}, tensors=(stored("a.weight", "float32", 63), stored("b.weight", "float32", 37)))
+    after = Evidence(operators={}, tensors=(stored("a.weight", "uint4", 63), stored("b.weight", "int8", 37)))
+    half = Evidence(operators={}, tensors=(stored("a.weight", "float32", 63), stored("b.weight", "int8", 37)))
+    step = WeightOnly(bits=8)
+    assert step.contradictions(before, after) == []
+    assert step.contradictions(before, half) == ["only 37% of 1,000 weight elements are stored in so few bits"]
+    assert step.contradictions(before, before) == ["none of the 1,000 weight elements is stored in 8 bits"]
