@@ -13,6 +13,7 @@ from harness.data.base import Batch, Dataset, Split
 from harness.errors import ArtifactError, SourceError
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
+from harness.methods.distillation.distillation import Distillation
 from harness.methods.low_rank.lora import Lora
 from harness.methods.pruning.wanda import Wanda
 from harness.methods.quantization.bnb_4bit import BnbNf4
@@ -161,3 +162,25 @@ def test_lora_trains_on_the_loss_of_the_text(workshop) -> None:
     assert losses[1] < losses[0] - 0.05
     inner = subject.model.language_model
     assert inner.lm_head.weight is inner.model.embed_tokens.weight
+
+
+@pytest.mark.parametrize("divergence", ["forward", "reverse"])
+def test_a_pruned_model_learns_from_the_float_models_next_tokens(divergence, workshop) -> None:
+    subject = Wanda(sparsity=0.5).apply(gemma(), workshop)
+    batch = next(workshop.data.train.batches(24))
+
+    def apart(model) -> float:
+        with torch.no_grad():
+            return float(workshop.task.divergence(model(*batch.inputs), gemma().model(*batch.inputs), 1.0))
+
+    lost = apart(subject.model)
+    method = Distillation(
+        mix=1.0,
+        temperature=1.0,
+        divergence=divergence,
+        train=Training(epochs=8, batch=8, optimizer="adamw", learning_rate=1e-3, weight_decay=0.0),
+    )
+    taught = method.apply(subject, workshop)
+    assert apart(taught.model) < 0.7 * lost
+    layer = taught.model.language_model.model.layers[0].mlp.up_proj
+    assert bool(((layer.weight == 0).sum(dim=1) == 16).all())
