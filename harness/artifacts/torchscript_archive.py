@@ -7,6 +7,7 @@ written here are lean, and equal programs give equal bytes.
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import warnings
@@ -79,6 +80,7 @@ def read(path: Path) -> torch.jit.ScriptModule:
         engine = _engine(path)
         if engine is not None:
             torch.backends.quantized.engine = engine
+        _register(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
             warnings.filterwarnings("ignore", ".*quantize", UserWarning)  # packed weights are unpacked
@@ -95,6 +97,14 @@ def _engine(path: Path) -> str | None:
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.partition("/")[2] == ENGINE]
         return archive.read(names[0]).decode() if names else None
+
+
+def _register(path: Path) -> None:
+    """Have the operators known that a library adds to torch's when it is imported; no other library is let in."""
+    with zipfile.ZipFile(path) as archive:
+        codes = [archive.read(name) for name in archive.namelist() if name.endswith(".py")]
+    if any(b"ops.bitsandbytes." in code for code in codes):
+        importlib.import_module("bitsandbytes")
 
 
 def _canonical(entries: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:

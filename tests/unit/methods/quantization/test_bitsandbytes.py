@@ -1,5 +1,7 @@
 """bitsandbytes' layers, held to its own classes and to their papers' bounds."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from harness.methods.quantization.bnb_4bit import BnbFp4, BnbNf4
 from harness.methods.quantization.bnb_int8 import BnbInt8
 from harness.methods.quantization.embedding_quantization import EmbeddingQuantization
 from harness.methods.quantization.grouping import coded
+from harness.runtimes.torch import Torch
 from harness.tasks.image_classification import ImageClassification
 
 WORKSHOP = Workshop(ImageClassification(), None, Path(), 0, lambda _: None)
@@ -97,6 +100,22 @@ def test_the_torch_runtime_saves_and_runs_four_bits(weigh: Any, process_state: N
     ]
     inputs = subject().example
     assert apart(after.runner(inputs)[0], before.runner(inputs)[0]) < 0.15
+
+
+def test_a_process_that_has_not_seen_the_library_runs_its_program(tmp_path: Path, process_state: None) -> None:
+    Torch().save(BnbNf4().apply(subject(), WORKSHOP), tmp_path)
+    fresh = f"""
+import sys, torch
+from pathlib import Path
+from harness.runtimes.torch import Torch
+assert "bitsandbytes" not in sys.modules
+print(Torch().load(Path({str(tmp_path)!r}), 1)((torch.ones(1, 96),))[0].sum().item())
+"""
+    run = subprocess.run([sys.executable, "-c", fresh], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    with torch.no_grad():
+        expected = BnbNf4().apply(subject(), WORKSHOP).model(torch.ones(1, 96)).sum().item()
+    assert float(run.stdout) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_torch_runtime_says_that_int8_cannot_be_traced(weigh: Any, process_state: None) -> None:
