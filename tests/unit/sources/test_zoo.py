@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from harness.recipes import Recipe
 from harness.sources.zoo import Zoo
 from harness.zoo import shelf
 
@@ -28,7 +29,7 @@ def test_a_model_comes_with_its_shipped_weights_in_evaluation_mode() -> None:
     assert not any(module.training for module in model.modules())
 
 
-@pytest.mark.parametrize("name", [name for name in shelf.names() if name.endswith("digits")])
+@pytest.mark.parametrize("name", [name for name in shelf.names() if shelf.read(name, Recipe).data.source == "digits"])
 def test_a_digits_model_takes_what_the_digits_give_by_default(name: str) -> None:
     from harness.data.digits import Digits
 
