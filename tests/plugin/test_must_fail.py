@@ -54,6 +54,8 @@ REASONS = {
     "language-model-at-chance": ("perplexity", "INVALID", "knowing no more than how often each of their tokens occurs"),
     "two-bit-embeddings": ("top1", "FAIL", "limit 0.0400"),
     "boxes-lost": ("map50", "FAIL", "limit 0.0500"),
+    "generator-pruned-away": ("kid", "FAIL", "limit 0.0200"),
+    "generator-static-int8": ("kid", "FAIL", "limit 0.0200"),
     "unprovable-limit": ("spec", "INVALID", "797 independent evaluation samples cannot prove a drop below 0.001"),
 }
 
