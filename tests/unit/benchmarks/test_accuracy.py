@@ -77,3 +77,19 @@ def test_a_run_goes_on_where_another_one_stopped(tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "0.1234" in again.stdout
     assert json.loads(file.read_text()) == cells
+
+
+def test_the_kernel_distance_that_is_simulated_is_the_gate_s(part) -> None:
+    from harness.statistics.kernel_distance import ImageSet, distance_rise, weighted_distance
+
+    kid = part("kid")
+    generator = np.random.default_rng(4)
+    reference, value = kid.IMAGES[2].draw(12, level=False, random=generator)
+    broken = kid.WORST + generator.standard_normal((3, kid.FEATURES))
+    ours, theirs, worst = (ImageSet(one, kid.against_real(one)) for one in (reference, value, broken))
+    weights = generator.standard_exponential((5, 12))
+    constant = kid.kernel_between(kid.REAL, kid.REAL)
+    assert weighted_distance(theirs, constant)(weights) == pytest.approx(kid.weighted(value)(weights))
+    upper = distance_rise(ours, theirs, worst).upper
+    verdicts = [kid.gate(reference, value, broken, limit, np.random.default_rng(0)) for limit in (2 * upper, upper / 2)]
+    assert verdicts == [True, False]
