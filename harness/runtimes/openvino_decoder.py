@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.artifacts.openvino import decoder_inputs, layers, widened
+from harness.artifacts.openvino import decoder_inputs, import_openvino, layers, widened
 from harness.runtimes.base import DECODED, sampled
 from harness.runtimes.openvino import OpenVinoRunner
 
@@ -50,8 +50,7 @@ class DecoderRunner(OpenVinoRunner):
 
     def decoding(self, tokens: torch.Tensor) -> Callable[[], object]:
         """One greedy step."""
-        import openvino
-
+        openvino = import_openvino()
         request, prompt = self._compile(None).create_infer_request(), tokens.shape[1]
         begun = request.infer(decoder_inputs(self._model, tokens.numpy()))
         first = _best(begun)

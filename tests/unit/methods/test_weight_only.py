@@ -60,9 +60,17 @@ def test_four_bits_are_stored_where_asked_for_and_eight_do_not_claim_them(subjec
     ]
 
 
-def test_groups_are_for_four_bits():
-    with pytest.raises(ValueError, match="group_size and all_layers are for 4 bits"):
-        WeightOnly(bits=8, group_size=64)
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"all_layers": True}, "all_layers is for 4 bits"),
+        ({"ratio": 0.5}, "ratio, awq, scale_estimation and gptq are for 4 bits"),
+        ({"awq": True}, "ratio, awq, scale_estimation and gptq are for 4 bits"),
+    ],
+)
+def test_what_is_for_four_bits_is_refused_with_eight(option, told):
+    with pytest.raises(ValueError, match=told):
+        WeightOnly(bits=8, **option)
 
 
 @pytest.mark.parametrize(("options", "bits"), [({}, [8, 8]), ({"bits": 4, "group_size": 64}, [4, 8]),
