@@ -11,7 +11,7 @@ from harness.metrics.base import METRICS
 from harness.report.document import CaseRecord, Report
 
 _MARKED = re.compile(r"<!-- results of (?P<task>[a-z-]+) -->\n.*?<!-- end of results -->", re.DOTALL)
-_HEAD = "| spec | steps | size | other costs | time | what it answers, float → compressed | |"
+_HEAD = "| spec | steps | size | other costs | time, memory | what it answers, float → compressed | |"
 # A spec may bound one figure by several budgets: the same figure is shown once.
 _SIZE = "size_mb"
 
@@ -74,9 +74,11 @@ def _joined(clauses: Iterable[str]) -> str:
 
 
 def _ratio(row: Verdict, *, named: bool) -> str:
-    label = f"{row.metric} " if named else ""
-    if row.value is None or not row.reference:
-        return f"{label}{number(row.value)}" if row.value is not None else ""
+    assert row.value is not None
+    metric, label = METRICS[row.metric], f"{row.label} " if named else ""
+    # Of what a float model has none, such as zeros, a ratio tells nothing.
+    if not row.reference or (metric.better == "higher" and not metric.machine):
+        return f"{label}{number(row.value)}"
     return f"{label}× {ratio_text(row.value / row.reference)}"
 
 

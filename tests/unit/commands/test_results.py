@@ -32,10 +32,12 @@ def row(label: str, value: float | None, reference: float | None, verdict: State
 ROWS = (
     row("size_mb", 2.8, 11.2),
     row("macs_g", 0.5, 1.0),
+    row("sparsity", 0.3, 1e-7),
     row("top1", 0.955, 0.96),
     row("answers", 0.955, 0.96, metric="top1"),
     row("agreement", 0.97, 1.0),
     row("latency_ms", 4.0, 10.0, State.FAIL),
+    row("in_use", 6.0, 12.0, metric="latency_ms"),
     row("evidence", None, None),
 )
 
@@ -57,7 +59,8 @@ def test_a_row_shows_each_figure_once_where_it_belongs(tmp_path: Path) -> None:
     assert main(["results", str(report(tmp_path / "one", ROWS)), "--page", str(page)]) == 0
     lines = page.read_text().splitlines()
     assert lines[5] == (
-        "| `net [w8]` | channel-pruning → int8-static | × 0.250 | macs_g × 0.500 | latency_ms × 0.400 | "
+        "| `net [w8]` | channel-pruning → int8-static | × 0.250 | macs_g × 0.500, sparsity 0.3000 | "
+        "latency_ms × 0.400, in_use × 0.500 | "
         "top1 0.9600 → 0.9550, agreement 0.9700 | latency_ms FAIL |"
     )
     assert lines[6:] == ["<!-- end of results -->", "", "Between."]
