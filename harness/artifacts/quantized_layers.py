@@ -7,13 +7,12 @@ loading rebuilds the layers on the float architecture, and fills them. A layer t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.artifacts.bitsandbytes_layers import Bnb4bitLinear, BnbInt8Linear
-from harness.artifacts.narrow_codes import pack, unpack
+from harness.artifacts.integer_modules import Grid, matrix, modules
 from harness.artifacts.openvino_codes import Coded
 from harness.errors import ArtifactError
 from harness.registry import Options
@@ -23,27 +22,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 FILE = "layers.json"
-CODES = "codes"
-
-
-class Grid(Options):
-    """How a matrix lies in integers: rows are cut into groups of neighbours that share a scale.
-
-    Attributes:
-        group: columns that share a scale; the last group of a row is filled up.
-        symmetric: codes count from the middle, and there are no zero points.
-    """
-
-    rows: int = Field(ge=1)
-    columns: int = Field(ge=1)
-    bits: int = Field(ge=2, le=8)
-    group: int = Field(ge=1)
-    symmetric: bool
-
-    @property
-    def groups(self) -> int:
-        """In a row."""
-        return -(-self.columns // self.group)
 
 
 class GroupedLinear(Options):
@@ -55,7 +33,7 @@ class GroupedLinear(Options):
 
     def build(self, layer: nn.Module) -> nn.Module:
         """The layer, its tensors to be filled."""
-        made: nn.Module = _modules()["linear"](self, matrix(self.grid), _bias(self.grid.rows if self.bias else 0))
+        made: nn.Module = modules()["linear"](self, matrix(self.grid), _bias(self.grid.rows if self.bias else 0))
         return made
 
 
@@ -68,7 +46,7 @@ class GroupedEmbedding(Options):
 
     def build(self, layer: nn.Module) -> nn.Module:
         """The layer, its tensors to be filled."""
-        made: nn.Module = _modules()["embedding"](self, matrix(self.grid))
+        made: nn.Module = modules()["embedding"](self, matrix(self.grid))
         return made
 
 
@@ -222,34 +200,15 @@ def grouped_layers(model: nn.Module) -> tuple[dict[str, Coded], dict[str, nn.Mod
     return codes, floats
 
 
-def matrix(grid: Grid, codes: torch.Tensor | None = None, scales: Any = None, zeros: Any = None) -> nn.Module:
-    """A matrix of grouped integers; its `weight()` widens all of it, its `rows(ids)` some rows.
-
-    Args:
-        grid: its shape and how it lies.
-        codes: uint8 below 2 ** bits, shape (rows, groups * group); left out, the tensors are to be filled.
-        scales: shape (rows, groups), kept as float16.
-        zeros: uint8 zero points of the same shape; None where `grid` is symmetric.
-    """
-    import torch
-
-    if codes is None:
-        codes = torch.zeros(grid.rows, grid.groups * grid.group, dtype=torch.uint8)
-        scales = torch.ones(grid.rows, grid.groups)
-        zeros = None if grid.symmetric else torch.zeros(grid.rows, grid.groups, dtype=torch.uint8)
-    made: nn.Module = _modules()["matrix"](grid, codes, scales, zeros)
-    return made
-
-
 def grouped_linear(grid: Grid, stored: nn.Module, bias: nn.Parameter | None) -> nn.Module:
     """A linear layer that multiplies with a matrix of grouped integers."""
-    made: nn.Module = _modules()["linear"](GroupedLinear(grid=grid, bias=bias is not None), stored, bias).eval()
+    made: nn.Module = modules()["linear"](GroupedLinear(grid=grid, bias=bias is not None), stored, bias).eval()
     return made
 
 
 def grouped_embedding(grid: Grid, stored: nn.Module, multiplier: float = 1.0) -> nn.Module:
     """An embedding that looks up rows of a matrix of grouped integers."""
-    made: nn.Module = _modules()["embedding"](GroupedEmbedding(grid=grid, multiplier=multiplier), stored).eval()
+    made: nn.Module = modules()["embedding"](GroupedEmbedding(grid=grid, multiplier=multiplier), stored).eval()
     return made
 
 
@@ -257,13 +216,13 @@ def tied(description: TiedLinear, embedding: nn.Module, bias: nn.Parameter | Non
     """A linear layer that multiplies with the matrix of a quantized embedding."""
     if not isinstance(getattr(embedding, "description", None), GroupedEmbedding):
         raise ArtifactError(f"a layer is tied to {description.to}, which is no quantized embedding")
-    made: nn.Module = _modules()["linear"](description, embedding.matrix, bias).eval()
+    made: nn.Module = modules()["linear"](description, embedding.matrix, bias).eval()
     return made
 
 
 def corrected(description: CorrectedLinear, base: nn.Module, down: nn.Module, up: nn.Module) -> nn.Module:
     """base(x) + up(down(x))."""
-    made: nn.Module = _modules()["corrected"](description, base, down, up)
+    made: nn.Module = modules()["corrected"](description, base, down, up)
     return made
 
 
@@ -271,89 +230,3 @@ def _bias(length: int) -> nn.Parameter | None:
     import torch
 
     return torch.nn.Parameter(torch.zeros(length)) if length else None
-
-
-@cache
-def _modules() -> dict[str, Any]:
-    """The classes, made when torch is first needed."""
-    import torch
-    from torch import nn
-    from torch.nn.functional import linear
-
-    class Matrix(nn.Module):
-        def __init__(self, grid: Grid, codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None) -> None:
-            super().__init__()
-            self.grid = grid
-            for width, piece in pack(codes, grid.bits).items():
-                # Parameters, so that evidence counts them; integers ask for no gradient.
-                setattr(self, f"{CODES}{width}", nn.Parameter(piece, requires_grad=False))
-            self.register_buffer("scales", scales.to(torch.float16))
-            self.register_buffer("zeros", zeros)
-
-        def weight(self) -> torch.Tensor:
-            return self._widened(lambda stored: stored)
-
-        def rows(self, ids: torch.Tensor) -> torch.Tensor:
-            return self._widened(lambda stored: stored[ids])
-
-        def coded(self) -> Coded:
-            grid = self.grid
-            pieces = {
-                int(name.removeprefix(CODES)): piece
-                for name, piece in self._parameters.items()
-                if name.startswith(CODES) and piece is not None
-            }
-            codes = unpack(pieces, grid.groups * grid.group).view(grid.rows, grid.groups, grid.group)
-            scales: Any = self.scales
-            zeros: Any = self.zeros
-            return Coded(codes.numpy(), scales.numpy(), None if zeros is None else zeros.numpy(), grid.bits)
-
-        def _widened(self, take: Any) -> torch.Tensor:
-            grid = self.grid
-            pieces = {
-                int(name.removeprefix(CODES)): take(piece)
-                for name, piece in self._parameters.items()
-                if name.startswith(CODES)
-            }
-            flat = unpack(pieces, grid.groups * grid.group)
-            codes = flat.view(*flat.shape[:-1], grid.groups, grid.group).float()
-            middle = 2.0 ** (grid.bits - 1) if self.zeros is None else take(self.zeros).float().unsqueeze(-1)
-            wide: torch.Tensor = (codes - middle) * take(self.scales).float().unsqueeze(-1)
-            return wide.flatten(-2)[..., : grid.columns]
-
-    class Linear(nn.Module):
-        matrix: Any
-
-        def __init__(self, description: Layer, stored: Any, bias: nn.Parameter | None) -> None:
-            super().__init__()
-            self.description, self.matrix, self.bias = description, stored, bias
-            self.out_features, self.in_features = stored.grid.rows, stored.grid.columns
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return linear(x, self.matrix.weight().to(x.dtype), self.bias)
-
-    class Embedding(nn.Module):
-        matrix: Any
-
-        def __init__(self, description: GroupedEmbedding, stored: nn.Module) -> None:
-            super().__init__()
-            self.description, self.matrix = description, stored
-
-        def forward(self, ids: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.matrix.rows(ids)
-            return found if self.description.multiplier == 1 else found * self.description.multiplier
-
-    class Corrected(nn.Module):
-        def __init__(self, description: CorrectedLinear, base: nn.Module, down: nn.Module, up: nn.Module) -> None:
-            super().__init__()
-            self.description, self.base = description, base
-            self.adapter_down, self.adapter_up = down, up
-            # What the correction is scaled by while it is trained.
-            self.strength = 1.0
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            added = self.adapter_up(self.adapter_down(x))
-            out: torch.Tensor = self.base(x) + (added if self.strength == 1 else added * self.strength)
-            return out
-
-    return {"matrix": Matrix, "linear": Linear, "embedding": Embedding, "corrected": Corrected}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.artifacts.quantized_layers import matrix
+from harness.artifacts.integer_modules import matrix
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject

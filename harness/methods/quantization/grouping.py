@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.quantized_layers import (
-    CODES,
-    Grid,
-    TiedLinear,
-    grouped_embedding,
-    grouped_linear,
-    matrix,
-    tied,
-)
+from harness.artifacts.integer_modules import CODES, Grid, matrix
+from harness.artifacts.quantized_layers import TiedLinear, grouped_embedding, grouped_linear, tied
 from harness.artifacts.torchscript_graph import multiplies
 from harness.errors import MethodError
 from harness.evidence import Evidence
