@@ -13,16 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from latency_gate import MEASURE, NEIGHBOURS, ONE_THREAD, SYNTHETIC, WORKLOADS, Call, neighbours, real, synthetic, truth
+from latency.cell import MEASURE
+from latency.truth import truth
+from latency.work import NEIGHBOURS, SYNTHETIC, WORKLOADS, Work, neighbours, one_thread, real, synthetic
 
 from harness.measurement import Timings, doubts
 from harness.run.timing import sample
@@ -61,7 +61,7 @@ class Run:
         return abs(self.error) > self.edge + self.reach
 
 
-def measured(work: tuple[Call, Call, Call]) -> Timings:
+def measured(work: Work) -> Timings:
     """One run of the sampler to its first look."""
     return sample(
         work[0], work[1], (), MEASURE, batch=1, rate=False, progress=lambda text: None, clock=time.perf_counter_ns,
@@ -69,7 +69,7 @@ def measured(work: tuple[Call, Call, Call]) -> Timings:
     )  # fmt: skip
 
 
-def run(workload: str, load: str, work: tuple[Call, Call, Call], idle: float, alone: float) -> Run:
+def run(workload: str, load: str, work: Work, idle: float, alone: float) -> Run:
     """Time it once; `idle` is the ratio on the idle machine, `alone` float's milliseconds there."""
     timings = measured(work)
     ratio = timings.ratio(MEASURE.confidence)
@@ -114,8 +114,7 @@ def main() -> None:
     parser.add_argument("--artifacts", type=Path, help="keep the compressed models there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the runs there")
     options = parser.parse_args()
-    if any(os.environ.get(name) != one for name, one in ONE_THREAD.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})
+    one_thread()
     runs: list[Run] = []
     with tempfile.TemporaryDirectory() as temporary:
         for workload in WORK:

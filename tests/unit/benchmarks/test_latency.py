@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "latency_gate.py"
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("latency_gate", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look their annotations up there.
-    sys.modules["latency_gate"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["latency_gate"]
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
 
 
 def busy(seconds: float) -> None:
@@ -35,49 +28,52 @@ def busy(seconds: float) -> None:
         pass
 
 
-def test_a_stored_run_is_wrong_by_alarms_below_and_by_silence_above(benchmark: ModuleType) -> None:
+def test_a_stored_run_is_wrong_by_alarms_below_and_by_silence_above(part: Callable[[str], ModuleType]) -> None:
     runs = [(1.00, 1.02), (1.04, 1.06), (1.06, 1.20)]
     # Unchanged: one of three least figures is past 1.05, and two of three means.
-    assert benchmark.peer_errors((1.0, 1.0), runs, "below") == pytest.approx((1 / 3, 2 / 3))
+    assert part("latency.stored").peer_errors((1.0, 1.0), runs, "below") == pytest.approx((1 / 3, 2 / 3))
     # What was stored was 7 % faster: all are past 1.05/1.07 = 0.981, so nothing is silent.
-    assert benchmark.peer_errors((1.0, 1.0), runs, "above") == (0.0, 0.0)
-    assert benchmark.peer_errors((1.06, 1.0), runs, "above") == pytest.approx((2 / 3, 0.0))
+    assert part("latency.stored").peer_errors((1.0, 1.0), runs, "above") == (0.0, 0.0)
+    assert part("latency.stored").peer_errors((1.06, 1.0), runs, "above") == pytest.approx((2 / 3, 0.0))
 
 
-def test_a_long_run_finds_the_ratio_that_work_is_built_with(benchmark: ModuleType) -> None:
+def test_a_long_run_finds_the_ratio_that_work_is_built_with(part: Callable[[str], ModuleType]) -> None:
     # Steps that take a known time, so that only the loop can be wrong.
     def steps(count: int) -> None:
         for _ in range(count):
             busy(2e-5)
 
-    assert benchmark.truth(lambda: steps(10), lambda: steps(6), 0.5) == pytest.approx(0.6, rel=0.05)
+    assert part("latency.truth").truth(lambda: steps(10), lambda: steps(6), 0.5) == pytest.approx(0.6, rel=0.05)
 
 
 def test_a_run_goes_on_where_it_was_stopped_and_says_what_was_reached(
-    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    part: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     done = [
-        benchmark.Cell(
+        part("latency.cell").Cell(
             workload=name, load="idle", side=side, truth=0.6, truth_idle=0.6, limit=0.645, gates=200,
             pass_rate=0.995 if side == "below" else 0.0, fail_rate=0.0 if side == "below" else 1.0,
             inconclusive_rate=0.0, invalid_rate=0.0, wrong_verdicts=0.0, median_seconds=0.9, longest_seconds=2.0,
             others=0.01, peer=0.05, peer_mean=0.1, peer_runs=20,
         )
-        for name in benchmark.WORKLOADS
+        for name in part("latency.work").WORKLOADS
         for side in ("below", "above")
     ]  # fmt: skip
     path = tmp_path / "cells.json"
     path.write_text(json.dumps([asdict(cell) for cell in done]))
-    for name, one in benchmark.ONE_THREAD.items():
+    for name, one in part("latency.work").ONE_THREAD.items():
         monkeypatch.setenv(name, one)
     monkeypatch.setattr(sys, "argv", ["latency_gate.py", "--cells", "idle", "--json", str(path)])
-    benchmark.main()
+    part("latency_gate").main()
     said = capsys.readouterr().out
     assert "idle, 7 % below the limit: at least 99.5% PASS (target 99 %)" in said
     assert "wrong verdicts: at most 0.0% in any cell" in said
     assert "10 cells" in said
     monkeypatch.setattr(sys, "argv", ["latency_gate.py", "--markdown", "--json", str(path)])
-    benchmark.main()
+    part("latency_gate").main()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12
     assert lines[2].startswith("| numpy, 6 of 10 | idle | 0.600, 7 % below limit | 200 | 99.5% |")

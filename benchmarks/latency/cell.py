@@ -1,0 +1,129 @@
+"""One row of the grid: the gate, many times over, with the limit on a known side of the truth."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+from harness.errors import Unmeasurable
+from harness.judge.bounds import judge
+from harness.judge.verdict import State, overall
+from harness.metrics.latency_ms import LatencyMs
+from harness.run.timing import sample
+from harness.spec.schema import Measure
+from latency import MARGIN
+from latency.stored import peer_errors, stored_run
+from latency.truth import truth
+from latency.work import Work, neighbours
+
+MEASURE = Measure()
+
+
+@dataclass
+class Cell:
+    """One workload under one load with the limit on one side of the truth.
+
+    Attributes:
+        side: whether the truth lies ``below`` the limit (PASS is right) or ``above`` it (FAIL is right).
+        truth, truth_idle: compressed ÷ float of a long run under this load, and without any.
+        wrong_verdicts: share of gates that answered PASS above the limit, or FAIL below it.
+        others: median share of processor time that others took, as the gate saw it.
+        peer, peer_mean: share of wrong answers of a stored run, by the least and by the mean.
+    """
+
+    workload: str
+    load: str
+    side: str
+    truth: float
+    truth_idle: float
+    limit: float
+    gates: int
+    pass_rate: float
+    fail_rate: float
+    inconclusive_rate: float
+    invalid_rate: float
+    wrong_verdicts: float
+    median_seconds: float
+    longest_seconds: float
+    others: float
+    peer: float
+    peer_mean: float
+    peer_runs: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Both sides of it are run together."""
+        return self.workload, self.load
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How much of it."""
+
+    gates: int
+    truth_seconds: float
+    peer_runs: int
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What a workload does while the machine is idle."""
+
+    truth: float
+    stored: tuple[float, float]
+
+
+def gate(work: Work, limit: float) -> tuple[State, float, float]:
+    """The verdict of one budget, the seconds that it took and the load that it saw."""
+    metric, start = LatencyMs(max_ratio=limit), time.perf_counter()
+    try:
+        timings = sample(
+            work[0], work[1], metric.ratio_limits(), MEASURE, batch=1, rate=False, progress=lambda text: None,
+            clock=time.perf_counter_ns, control=work[2],
+        )  # fmt: skip
+    except Unmeasurable:
+        return State.INVALID, time.perf_counter() - start, 0.0
+    state = overall(judge(metric, timings, MEASURE.confidence))
+    return state, time.perf_counter() - start, timings.load
+
+
+def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> list[Cell]:
+    """Both sides of one workload under one load, their gates in turn."""
+    with neighbours(load):
+        true = idle.truth if load == "idle" else truth(work[0], work[1], asked.truth_seconds)
+        limits = {"below": true / (1 - MARGIN), "above": true / (1 + MARGIN)}
+        answers: dict[str, list[tuple[State, float, float]]] = {side: [] for side in limits}
+        for _ in range(asked.gates):
+            for side, limit in limits.items():
+                answers[side].append(gate(work, limit))
+        runs = [stored_run(work[1]) for _ in range(asked.peer_runs)]
+    found = []
+    for side, limit in limits.items():
+        states = [state for state, _, _ in answers[side]]
+        share = {state: states.count(state) / len(states) for state in State}
+        seconds = [spent for _, spent, _ in answers[side]]
+        peer = peer_errors(idle.stored, runs, side)
+        found.append(
+            Cell(
+                workload=workload,
+                load=load,
+                side=side,
+                truth=true,
+                truth_idle=idle.truth,
+                limit=limit,
+                gates=len(states),
+                pass_rate=share[State.PASS],
+                fail_rate=share[State.FAIL],
+                inconclusive_rate=share[State.INCONCLUSIVE],
+                invalid_rate=share[State.INVALID],
+                wrong_verdicts=share[State.FAIL if side == "below" else State.PASS],
+                median_seconds=statistics.median(seconds),
+                longest_seconds=max(seconds),
+                others=statistics.median(took for _, _, took in answers[side]),
+                peer=peer[0],
+                peer_mean=peer[1],
+                peer_runs=len(runs),
+            )
+        )
+    return found
