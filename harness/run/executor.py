@@ -46,6 +46,8 @@ class LocalExecutor:
         threads = job.spec.measure.threads
         server = self._servers.get(threads)
         if server is None or not server.alive:
+            if server is not None:
+                server.close()
             server = self._servers[threads] = take(threads) or ServerProcess(threads)
         limit = job.spec.measure.timeout_s
         ending = server.run(paths, limit, lambda seconds: watch(_doing(paths["outcome"]), seconds))

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -25,18 +26,15 @@ class ServerProcess:
 
     def __init__(self, threads: int) -> None:
         self.threads, self.place = threads, _place()
-        descriptor, log = tempfile.mkstemp(prefix="weighin-server-", suffix=".log")
-        self._log = Path(log)
+        # Without a name, so that a run that is killed leaves nothing behind; closed by `close`.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET}
         self._process: subprocess.Popen[str] | None = None
         if hasattr(os, "fork"):
-            with os.fdopen(descriptor, "w") as errors:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.run.server"],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=self._environment,
-                )  # fmt: skip
-        else:
-            os.close(descriptor)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.run.server"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=self._environment,
+            )  # fmt: skip
 
     @property
     def alive(self) -> bool:
@@ -54,7 +52,9 @@ class ServerProcess:
             self._process.stdin.write(request + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            return f"found its fork server gone: {tail(self._log)}"
+            last = self._said()
+            self.close()
+            return f"found its fork server gone: {last}"
         started, pid, killed = time.monotonic(), 0, False
         for answer in _lines(self._process.stdout):
             elapsed = time.monotonic() - started
@@ -69,9 +69,14 @@ class ServerProcess:
                 pid, started = message["started"], time.monotonic()
             elif "status" in message:
                 return _ending(message["status"], limit if killed else None, message["peak_bytes"])
-        last = tail(self._log)
+        last = self._said()
         self.close()
         return f"lost its fork server, which ended by itself: {last}"
+
+    def _said(self) -> str:
+        """The last lines of the server's own log; read in place, for its process writes at the same position."""
+        descriptor = self._log.fileno()
+        return last_lines(os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace"))
 
     def _spawn(self, paths: Mapping[str, Path], limit: float, watch: Callable[[float], None]) -> str:
         started = time.monotonic()
@@ -93,14 +98,16 @@ class ServerProcess:
 
     def close(self) -> None:
         """End the server, and with it a worker that is still at work: there is nothing in either to save."""
-        self._log.unlink(missing_ok=True)
+        self._log.close()
         if self._process is None:
             return
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                # A request that nobody took is still in the pipe.
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
 # Libraries that would call home or draw progress bars; none of it belongs in a gate.
@@ -151,10 +158,14 @@ def _ending(status: int, limit: float | None, peak: int) -> str:
 def tail(path: Path) -> str:
     """The last lines of a log; nothing where there is none."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        return last_lines(path.read_text(errors="replace"))
     except OSError:
         return ""
-    return "\n".join(lines[-LOG_LINES:])
+
+
+def last_lines(text: str) -> str:
+    """As many as a report shows."""
+    return "\n".join(text.splitlines()[-LOG_LINES:])
 
 
 def _place() -> tuple[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """A server that was started ahead of need is handed out only where it is what would be started now."""
 
 import os
+import tempfile
 
 import pytest
 
@@ -46,3 +47,17 @@ def test_what_nobody_took_is_ended():
     server_process.end_waiting()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_server_that_was_killed_tells_its_last_words_and_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    server = server_process.ServerProcess(1)
+    os.pwrite(server._log.fileno(), b"its last words\n", 0)
+    server._process.kill()
+    server._process.wait()
+    paths = {name: tmp_path / name for name in ("job", "outcome", "log")}
+    assert server.run(paths, 10, lambda seconds: None) in (
+        "found its fork server gone: its last words",
+        "lost its fork server, which ended by itself: its last words",
+    )
+    assert list(tmp_path.iterdir()) == []
