@@ -160,10 +160,7 @@ class Claim:
         """What keeps back a verdict on a ratio of times; None where nothing does."""
         if not isinstance(self.measured, Timings):
             return None
-        known = doubts.found(self.measured, self.confidence)
-        if self.place.slower > 0:
-            known.insert(0, doubts.slower(self.place.slower))
-        for doubt in known:
+        for doubt in doubts.found(self.measured, self.confidence, self.place.slower):
             # A doubt about the estimate alone adds nothing where the interval has decided nothing, or is not asked.
             asked = doubt.whole or (lower < upper and state is not State.INCONCLUSIVE)
             if asked and doubt.covers(lower, estimate, upper, limit):

@@ -83,7 +83,7 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     # The bound that decided leads; what the baseline has to say comes last.
     budget = overall(findings)
     findings.sort(key=lambda finding: finding.state is not budget)
-    findings += _history(metric, label, result, spec, standing, budget, near)
+    findings += _history(metric, label, result, spec, standing, budget, near, place.slower)
     match = near.match if near is not None else None
     return told(blank.model_copy(update={"match": match}), metric, measurement, findings)
 
@@ -160,24 +160,52 @@ def _place(metric: Metric, measurement: Measurement, near: Held | None) -> Place
             f"the baseline's machine is a compatible match, {near.versions}, and only an exact one will do; accept one "
             f"with {HOW_TO_ACCEPT}",
             near.match,
+            # Other versions may well be slower: that tells of no load. Quicker ones tell that this is another pace.
+            min(0.0, _slowed(metric, measurement, near.accepted)),
         )
     if near.accepted is None:
         return Place(
             False, f"foreign machine: no baseline was accepted on it; accept one with {HOW_TO_ACCEPT}", near.match
         )
-    here, then = measurement.reference, near.accepted.reference
     # A machine that runs the float model at another speed than it did is another machine, whatever its name.
-    if here is not None and then is not None and abs(here - then) > FLOAT_DRIFT * abs(then):
-        figures = f"{number(here)} {metric.unit} here, and {number(then)} where the baseline was accepted"
-        slowed = 0.0
-        if isinstance(measurement, Timings) and min(here, then) > 0:
-            slowed = max(0.0, (here / then if metric.better == "lower" else then / here) - 1)
-        return Place(False, f"the float model has {figures}", near.match, slowed)
+    if _moved(measurement, near.accepted):
+        slowed = _slowed(metric, measurement, near.accepted)
+        return Place(
+            False, f"the float model has {_then_and_now(metric, measurement, near.accepted)}", near.match, slowed
+        )
     return Place(match=near.match)
 
 
+def _moved(measurement: Measurement, accepted: Accepted) -> bool:
+    """Whether the float model's figure is far from what it was where the baseline was accepted."""
+    here, then = measurement.reference, accepted.reference
+    return here is not None and then is not None and abs(here - then) > FLOAT_DRIFT * abs(then)
+
+
+def _slowed(metric: Metric, measurement: Measurement, accepted: Accepted | None) -> float:
+    """By which share the float model is far slower than it was then, below zero where it is far quicker, else zero."""
+    if accepted is None or not isinstance(measurement, Timings) or not _moved(measurement, accepted):
+        return 0.0
+    here, then = measurement.reference, accepted.reference
+    if here is None or then is None or min(here, then) <= 0:
+        return 0.0
+    return (here / then if metric.better == "lower" else then / here) - 1
+
+
+def _then_and_now(metric: Metric, measurement: Measurement, accepted: Accepted) -> str:
+    here, then = (number(one.reference or 0.0) for one in (measurement, accepted))
+    return f"{here} {metric.unit} here, and {then} where the baseline was accepted"
+
+
 def _history(
-    metric: Metric, label: str, result: Result, spec: Spec, standing: Standing, state: State, near: Held | None
+    metric: Metric,
+    label: str,
+    result: Result,
+    spec: Spec,
+    standing: Standing,
+    state: State,
+    near: Held | None,
+    slower: float,
 ) -> list[Finding]:
     """What the baseline has to say, where the budget itself is kept."""
     if standing.updating or state not in (State.PASS, State.NOT_RUN):
@@ -189,7 +217,12 @@ def _history(
         # What was not enforced here has said so already, and does not turn green by what a baseline says.
         if near.accepted is None or (near.match is Match.COMPATIBLE and near.accepted.ratio is None):
             return [Finding(State.PASS, f"no baseline here ({near.match} machine)")] if state is State.PASS else []
-        found = compare(metric, measurement, near.accepted, confidence, result.kernels)
+        if slower < 0 and near.accepted.ratio is not None:
+            # No neighbour makes a model quicker: it is the baseline that was taken at another pace of this machine.
+            figures = _then_and_now(metric, measurement, near.accepted)
+            text = f"no baseline here: the float model, far quicker, has {figures}; accept it anew with {HOW_TO_ACCEPT}"
+            return [Finding(State.PASS, text)] if state is State.PASS else []
+        found = compare(metric, measurement, near.accepted, confidence, result.kernels, slower)
         if state is State.NOT_RUN and found.state is State.PASS:
             return []
         if near.match is Match.COMPATIBLE:

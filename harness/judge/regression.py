@@ -16,8 +16,18 @@ ANEW = 'accept it anew with --update-baselines --reason "…"'
 OTHER_SAMPLES = f"the baseline was taken on other samples: {ANEW}"
 
 
-def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float, kernels: str) -> Finding:
+def compare(
+    metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float, kernels: str, slower: float = 0.0
+) -> Finding:
     """Hold a measurement to the accepted one.
+
+    Args:
+        metric: the budget.
+        measurement: of this run.
+        accepted: what the baseline holds.
+        confidence: of each one-sided bound.
+        kernels: of this run.
+        slower: by which share the float model is slower than where the baseline was accepted.
 
     Returns:
         FAIL where a regression beyond the tolerance is proven, INVALID where the two cannot be compared, else PASS with
@@ -36,13 +46,15 @@ def compare(metric: Metric, measurement: Measurement, accepted: Accepted, confid
         if measurement.against(outcomes) is None:
             return Finding(State.INVALID, OTHER_SAMPLES, bound=REGRESS)
         return Finding(State.PASS, f"no baseline for the kernel path {kernels} (it was taken on {accepted.kernels})")
-    return replace(_compared(metric, measurement, accepted, confidence), bound=REGRESS)
+    return replace(_compared(metric, measurement, accepted, confidence, slower), bound=REGRESS)
 
 
-def _compared(metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float) -> Finding:
+def _compared(
+    metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float, slower: float
+) -> Finding:
     tolerance = metric.tolerance if metric.regress is None else metric.regress
     if isinstance(measurement, Timings) and accepted.ratio is not None:
-        return _timed(metric, measurement, accepted.ratio, tolerance, confidence)
+        return _timed(metric, measurement, accepted.ratio, tolerance, confidence, slower)
     if isinstance(measurement, Exact) and accepted.outcomes is None and accepted.ratio is None:
         return _counted(metric, measurement, accepted.value, tolerance)
     if accepted.outcomes is None or accepted.outcomes.kind != measurement.kind:
@@ -60,7 +72,12 @@ def _counted(metric: Metric, now: Exact, before: float, tolerance: float) -> Fin
 
 
 def _timed(
-    metric: Metric, now: Timings, before: tuple[float, float, float], tolerance: float, confidence: float
+    metric: Metric,
+    now: Timings,
+    before: tuple[float, float, float],
+    tolerance: float,
+    confidence: float,
+    slower: float,
 ) -> Finding:
     # Ratio against ratio: the float model of each run has taken the machine's speed out of both.
     ours, (lower, estimate, upper) = now.ratio(confidence), before
@@ -72,7 +89,7 @@ def _timed(
         limit, gain = lower / (1 + tolerance), ours.lower / upper
         worse = ours.upper < limit
     if worse:
-        for doubt in doubts.found(now, confidence):
+        for doubt in doubts.found(now, confidence, slower):
             if doubt.covers(ours.lower, ours.estimate, ours.upper, limit):
                 held = f"worse than the {text}, but {doubt.because}"
                 return Finding(State.INCONCLUSIVE, held, disturbed=doubt.outside)

@@ -120,7 +120,8 @@ class Place:
         absolute: the baseline was accepted on a machine like this one, or is being accepted now.
         why_not: a clause for the sentence where `absolute` is False.
         match: how far the baseline's machine is this one; None where no baseline is asked.
-        slower: by which share the float model is slower than where its baseline was accepted; 0 where it is not.
+        slower: by which share the float model is far slower than where its baseline was accepted, below zero where it
+            is far quicker; 0 where it is neither.
     """
 
     absolute: bool = True

@@ -51,9 +51,16 @@ class Doubt:
         return low / (1 + self.reach) <= limit <= high * (1 + self.reach)
 
 
-def found(timings: Timings, confidence: float) -> list[Doubt]:
-    """Every doubt about the ratio of these times, what came from outside first."""
-    return [doubt for doubt in _all(timings, confidence) if doubt.reach > NEGLIGIBLE]
+def found(timings: Timings, confidence: float, slower: float = 0.0) -> list[Doubt]:
+    """Every doubt about the ratio of these times, what came from outside first.
+
+    Args:
+        timings: what was timed.
+        confidence: of each bound.
+        slower: by which share the float model is slower than where its baseline was accepted; not above zero where it
+            is not, or where that is unknown.
+    """
+    return [doubt for doubt in (_slower(slower), *_all(timings, confidence)) if doubt.reach > NEGLIGIBLE]
 
 
 def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
@@ -86,8 +93,7 @@ def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
     )  # fmt: skip
 
 
-def slower(share: float) -> Doubt:
-    """The doubt about a run whose float model is so much slower than where its baseline was accepted."""
+def _slower(share: float) -> Doubt:
     because = f"the float model runs {share:.0%} slower than where its baseline was accepted, {AGAIN}"
     return Doubt(share, because, whole=True, outside=True)
 

@@ -166,6 +166,25 @@ def test_milliseconds_are_enforced_only_while_the_float_model_is_where_it_was(ca
     assert ("the float model has" in row.sentence) is not enforced
 
 
+def test_a_baseline_of_a_slower_spell_proves_no_regression(case, timings):
+    # No neighbour makes a model quicker, so it is the baseline's ratio that belongs to another pace of this machine.
+    standing = Standing(case.baseline(), HERE)
+    case.measured["speed"] = timings(15.0, 8.7)
+    row = case.judge("speed", standing)
+    assert row.verdict is PASS
+    assert "no baseline here: the float model, far quicker, has 15.00 ms here, and 20.00 where the b" in row.sentence
+    case.measured["speed"] = timings(18.0, 10.44)
+    assert "proven worse than the baseline ratio 0.500 by more than 10 %" in case.judge("speed", standing).sentence
+
+
+def test_a_float_model_that_is_slowed_keeps_a_regression_back_as_far_as_it_is_slowed(case, timings):
+    standing = Standing(case.baseline(), HERE)
+    case.measured["speed"] = timings(26.0, 15.08)
+    row = case.judge("speed", standing)
+    assert (row.verdict, row.disturbed) == (INCONCLUSIVE, True)
+    assert "worse than the baseline ratio 0.500, but the float model runs 30% slower than where its" in row.sentence
+
+
 @pytest.fixture
 def elsewhere(case):
     """The case's baseline as it was accepted with an older torch; changed further where a test says so."""
