@@ -48,9 +48,19 @@ def yolo(network: Any) -> torch.nn.Module:
             self.network = network
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            found = self.network(images)
+            found = self._decoded(images) if self.training else self.network(images)
             candidates: torch.Tensor = found[0] if isinstance(found, tuple) else found
             return candidates
+
+        def _decoded(self, images: torch.Tensor) -> Any:
+            """The answer of a network in training: its head alone would leave the boxes undecoded."""
+            head = self.network.model[-1]
+            # Places that were laid out under inference mode know no gradient.
+            head.training, head.shape = False, None
+            try:
+                return self.network(images)
+            finally:
+                head.training = True
 
         def halve_branches(self) -> None:
             """Make two layers of each whose channels are dealt out to two branches: pruners cannot follow the deal."""

@@ -86,17 +86,16 @@ class Distillation(Method):
         """Load the teacher, and the student if it is named; train; hand on the student."""
         if workshop.reference is None:
             raise MethodError("distillation learns from the float model, and there is none at hand")
-        if workshop.data is None or workshop.data.train is None:
-            raise MethodError("distillation needs data with a training split")
+        split = workshop.training("distillation trains")
         teacher = runnable(workshop.reference(), self.method)
         student: nn.Module = subject.model if self.student is None else self.student.load(workshop.root)
         in_float32(student, self.method)
         distil(
-            student.eval(), teacher, workshop.data.train, workshop.task, self, subject.example,
+            student.eval(), teacher, split, workshop.task, self, subject.example,
             seed=workshop.seed, progress=workshop.progress,
         )  # fmt: skip
         if self.student is None:
-            reestimate(student, workshop.data.train, batch=self.train.batch, seed=workshop.seed)
+            reestimate(student, split, batch=self.train.batch, seed=workshop.seed)
         return replace(subject, form=Form.TORCH, model=student.eval())
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
@@ -177,13 +176,17 @@ def distil(
         train(pupil, split, task, options.train, seed=seed, progress=progress, after_step=keep, loss=loss)
 
 
-def _hard(pupil: nn.Module, batch: Batch, task: Task, options: Distillation) -> torch.Tensor | float:
+def _hard(pupil: Any, batch: Batch, task: Task, options: Distillation) -> torch.Tensor | float:
     """The loss of the labels; with nothing but the teacher to learn from, the labels are not looked at."""
-    if options.mix == 1:
+    pupil.outputs = None
+    loss: torch.Tensor | float = 0.0
+    if options.mix < 1:
+        smoothing = options.train.label_smoothing
+        loss = task.loss(pupil, batch, smoothing) if smoothing else task.loss(pupil, batch)
+    if pupil.outputs is None:
+        # A detector's own loss is taken on what its head gives before boxes are decoded.
         pupil(*batch.inputs)
-        return 0.0
-    smoothing = options.train.label_smoothing
-    return task.loss(pupil, batch, smoothing) if smoothing else task.loss(pupil, batch)
+    return loss
 
 
 def _pupil(student: nn.Module, maps: list[nn.Module]) -> Any:
@@ -199,6 +202,13 @@ def _pupil(student: nn.Module, maps: list[nn.Module]) -> Any:
         def forward(self, *inputs: torch.Tensor) -> Any:
             self.outputs = self.student(*inputs)
             return self.outputs
+
+        def detection_loss(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            own = getattr(self.student, "detection_loss", None)
+            if own is None:
+                raise MethodError("the student brings no loss to train it as a detector with: set `mix: 1`")
+            loss: torch.Tensor = own(images, targets)
+            return loss
 
     pupil = Pupil()
     # A student that was loaded for inference asks for no gradient, and is trained whole; so are the maps with it.

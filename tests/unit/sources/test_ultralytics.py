@@ -10,6 +10,7 @@ from harness.data.base import Batch, Dataset, TensorSplit
 from harness.errors import SourceError
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
+from harness.methods.distillation.distillation import Distillation, distil
 from harness.methods.pruning.channel import ChannelPruning
 from harness.sources import download
 from harness.sources.ultralytics import Ultralytics
@@ -141,3 +142,43 @@ def test_channels_of_a_detector_are_removed_and_it_trains_on(folder):
     left = sum(one.numel() for one in pruned.parameters()) / parameters
     # A quarter of the channels of what may be narrowed; the head and what feeds it stay as they are.
     assert 0.5 < left < 0.85
+
+
+def test_in_training_it_answers_with_decoded_boxes_too_and_they_can_be_learned_from(folder):
+    model = Ultralytics(name="yolo11n", weights="best.pt").load(folder)
+    with torch.inference_mode():
+        expected = model(IMAGES)
+    model.train()
+    for part in model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.eval()
+    found = model(IMAGES)
+    torch.testing.assert_close(found, expected)
+    assert model.network.model[-1].training
+    found[:, :4].sum().backward()
+    assert any(one.grad is not None and one.grad.any() for one in model.network.model[0].parameters())
+
+
+@pytest.mark.parametrize("mix", [0.5, 1.0])
+def test_a_detector_learns_from_another_and_comes_nearer_to_it(folder, mix):
+    teacher = Ultralytics(name="yolo11n", weights="best.pt").load(folder)
+    # As sure of what it sees as a detector that was trained; with random weights it sees nothing.
+    for branch in teacher.network.model[-1].cv3:
+        torch.nn.init.zeros_(branch[-1].bias)
+    student = Ultralytics(name="yolo11n", classes=3).built()
+    targets = torch.tensor([[[1.0, 8, 8, 40, 40, 0]], [[2.0, 20, 10, 60, 50, 0]]])
+    split = TensorSplit(IMAGES, targets)
+    task = ObjectDetection()
+
+    def apart() -> float:
+        # Normalized by this batch: its running statistics lag behind so few steps.
+        with torch.no_grad():
+            return task.divergence(student.train()(IMAGES), teacher(IMAGES), 1.0).item()
+
+    before = apart()
+    options = Distillation(
+        mix=mix, temperature=1.0,
+        train=Training(epochs=25, batch=2, optimizer="adamw", learning_rate=1e-2, warmup=0.0),
+    )  # fmt: skip
+    distil(student, teacher, split, task, options, (IMAGES,), seed=0, progress=lambda _: None)
+    assert apart() < 0.7 * before

@@ -88,3 +88,21 @@ def test_accuracy_is_average_precision():
         "labels": np.zeros((2, 1), dtype=np.int16),
     }
     assert TASK.accuracy(answers, targets) == pytest.approx(51 / 101)
+
+
+def test_the_divergence_of_two_detectors_is_that_of_their_scores_and_boxes_by_closed_form():
+    # Concentric squares of 10 and 20 share a quarter of their union; with centres and shapes alike that is all of the
+    # complete overlap. The second candidate counts nearly nothing.
+    teacher = candidates((50, 50, 20, 20, 0.8, 0.1), (20, 20, 8, 8, 1e-5, 1e-5))[None]
+    student = candidates((50, 50, 10, 10, 0.6, 0.1), (90, 20, 8, 8, 1e-5, 1e-5))[None]
+    scores = 0.8 * np.log(0.8 / 0.6) + 0.2 * np.log(0.2 / 0.4)
+    # Sums of best scores below one do not count: 0.80001 + (no more).
+    assert TASK.divergence(student, teacher, 1.0).item() == pytest.approx(scores + 0.8 * 0.75, abs=1e-4)
+    assert TASK.divergence(teacher, teacher, 1.0).item() == pytest.approx(0, abs=1e-6)
+    both = [torch.cat([one, one]) for one in (student, teacher)]
+    assert TASK.divergence(*both, 1.0).item() == pytest.approx(2 * (scores + 0.6) / 1.6, abs=1e-4)
+
+
+def test_detectors_of_other_candidates_cannot_be_compared():
+    with pytest.raises(MethodError, match=r"gives \(1, 6, 2\) where the teacher gives \(1, 6, 1\).*match features"):
+        TASK.divergence(torch.rand(1, 6, 2), torch.rand(1, 6, 1), 1.0)
