@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-from harness.data.base import Dataset
+from harness.data.base import Dataset, Split
+from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.registry import Options, Registry
@@ -36,6 +37,30 @@ class Workshop:
     seed: int
     progress: Callable[[str], None]
     reference: Callable[[], Subject] | None = None
+
+    def calibration(self, step: str, otherwise: str = "") -> Split:
+        """The samples to calibrate on.
+
+        Args:
+            step: who does what with them, such as ``gptq calibrates``: the sentence begins so.
+            otherwise: the way out that these options leave, after a comma.
+
+        Raises:
+            MethodError: the spec has no data.
+        """
+        if self.data is None:
+            raise MethodError(f"{step} on data: the spec needs `data:`{otherwise}")
+        return self.data.calibration
+
+    def training(self, step: str, otherwise: str = "") -> Split:
+        """The samples to train on; the arguments as for `calibration`, such as ``lora trains``.
+
+        Raises:
+            MethodError: the data has no training split.
+        """
+        if self.data is None or self.data.train is None:
+            raise MethodError(f"{step}: it needs data with a training split{otherwise}")
+        return self.data.train
 
 
 class Trait(StrEnum):

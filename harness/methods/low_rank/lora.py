@@ -83,8 +83,7 @@ class Lora(Method):
         import torch
         from torch.nn.utils.parametrize import register_parametrization
 
-        if workshop.data is None or workshop.data.train is None:
-            raise MethodError("lora trains: it needs data with a training split")
+        split = workshop.training("lora trains")
         model: nn.Module = subject.model.eval()
         if subject.form is not Form.WEIGHT_ONLY:
             in_float32(model, self.method)
@@ -110,7 +109,7 @@ class Lora(Method):
                 parameter.requires_grad_(True)
             loss = self._divergence(workshop) if self.learn_from == "float-model" else None
             train(
-                model, workshop.data.train, workshop.task, self.train,
+                model, split, workshop.task, self.train,
                 seed=workshop.seed, progress=workshop.progress, loss=loss,
             )  # fmt: skip
         for layer in packed.values():
@@ -121,7 +120,7 @@ class Lora(Method):
         else:
             for layer, _ in plain:
                 model = replace_layer(model, layer, beside(layer, scale))  # type: ignore[arg-type]
-        reestimate(model, workshop.data.train, batch=self.train.batch, seed=workshop.seed)
+        reestimate(model, split, batch=self.train.batch, seed=workshop.seed)
         return replace(subject, model=model.eval())
 
     def _layers(self, model: nn.Module) -> dict[str, tuple[nn.Module, str]]:

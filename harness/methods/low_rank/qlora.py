@@ -67,10 +67,9 @@ class Qlora(Method):
         for layer in places.values():
             model = replace_layer(model, layer, _coded(layer, self, generator))
         if self.train is not None and self.rank:
-            if workshop.data is None or workshop.data.train is None:
-                raise MethodError("qlora trains: it needs data with a training split, or `train: null`")
-            train(model, workshop.data.train, workshop.task, self.train, seed=workshop.seed, progress=workshop.progress)
-            reestimate(model, workshop.data.train, batch=self.train.batch, seed=workshop.seed)
+            split = workshop.training("qlora trains", ", or `train: null`")
+            train(model, split, workshop.task, self.train, seed=workshop.seed, progress=workshop.progress)
+            reestimate(model, split, batch=self.train.batch, seed=workshop.seed)
         return replace(subject, form=Form.TORCH_INT8, model=model.eval())
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from harness.errors import MethodError
 from harness.forms import Subject
 from harness.methods.base import METHODS, Workshop
 from harness.methods.low_rank.factorised import Factorised, Ladder
@@ -49,10 +48,9 @@ class Svd(Factorised):
         kinds = {"all": (nn.Linear, nn.Conv2d), "linear": (nn.Linear,), "convolution": (nn.Conv2d,)}[self.layers]
         fitting = [site for site in where if isinstance(site.layer, kinds)]
         if self.fit == "outputs":
-            if workshop.data is None:
-                raise MethodError("svd fits outputs on data: the spec needs `data:`, or `fit: weights`")
+            calibration = workshop.calibration("svd fits outputs", ", or `fit: weights`")
             workshop.progress(f"measuring the inputs of {len(fitting)} layers")
-            found = moments(subject.model, fitting, workshop.data.calibration)
+            found = moments(subject.model, fitting, calibration)
         ladders = []
         for site in where:
             if site not in fitting:

@@ -14,7 +14,7 @@ from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.layers import Names
 from harness.methods.pruning.masks import Scope, missing_zeros, prunable, prune
 from harness.methods.pruning.schedules import cubic, stepwise
-from harness.methods.pruning.zeros import finetune, kept_zero, training_split
+from harness.methods.pruning.zeros import finetune, kept_zero
 from harness.training import Training
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class GradualPruning(Method):
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train once, pruning on the way."""
         model: nn.Module = subject.model
-        split = training_split(workshop, self.method)
+        split = workshop.training(f"{self.method} trains")
         weights = prunable(model, self.keep, self.method)
         hold = kept_zero(model)
 

@@ -79,9 +79,8 @@ class LayerDropping(Method):
 
     def _influences(self, subject: Subject, workshop: Workshop) -> dict[str, float]:
         """How much each removable block changes what passes through it."""
-        if workshop.data is None:
-            raise MethodError(f"{self.method} calibrates on data, and there is none")
-        found = influences(subject.model, [batch.inputs for batch in workshop.data.calibration.batches(64)])
+        calibration = workshop.calibration(f"{self.method} calibrates")
+        found = influences(subject.model, [batch.inputs for batch in calibration.batches(64)])
         return {name: one for name, one in found.items() if name not in self.keep}
 
 

@@ -14,7 +14,7 @@ from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.layers import Names
 from harness.methods.pruning.masks import Scope, least, missing_zeros, prunable
 from harness.methods.pruning.schedules import cubic, stepwise
-from harness.methods.pruning.zeros import finetune, kept_zero, training_split
+from harness.methods.pruning.zeros import finetune, kept_zero
 from harness.training import Training
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class MovementPruning(Method):
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train once, masking on the way, and leave plain weights with zeros."""
         model: nn.Module = subject.model
-        split = training_split(workshop, self.method)
+        split = workshop.training(f"{self.method} trains")
         zeros = kept_zero(model)
         masks = _attach(model, list(prunable(model, self.keep, self.method)))
 

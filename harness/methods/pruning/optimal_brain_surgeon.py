@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
@@ -73,12 +72,11 @@ class OptimalBrainSurgeon(Method):
         import torch
 
         model: nn.Module = subject.model.eval()
-        if workshop.data is None:
-            raise MethodError(f"{self.method} calibrates on data, and there is none")
+        calibration = workshop.calibration(f"{self.method} calibrates")
         weights = prunable(model, self.keep, self.method)
         layers = matrix_layers(model, weights, self.method)
         with torch.no_grad():
-            walk = stages(model, layers, workshop.data.calibration, BATCH, together=False)
+            walk = stages(model, layers, calibration, BATCH, together=False)
             for number, stage in enumerate(walk, 1):
                 (name,) = stage.names
                 workshop.progress(f"layer {number} of {len(layers)}: {name}")

@@ -61,8 +61,7 @@ class Wanda(Method):
         import torch
 
         model: nn.Module = subject.model.eval()
-        if workshop.data is None:
-            raise MethodError(f"{self.method} calibrates on data, and there is none")
+        calibration = workshop.calibration(f"{self.method} calibrates")
         layers = plain_linear(model)
         kept = chosen("keep", self.keep, layers)
         left = {name: layer for name, layer in layers.items() if name not in kept}
@@ -71,7 +70,7 @@ class Wanda(Method):
         # Texts of a language model are of different lengths, and what fills them up is no text.
         done, batch = 0, min(self.batch, workshop.task.batch)
         with torch.no_grad():
-            for stage in stages(model, left, workshop.data.calibration, batch, together=True):
+            for stage in stages(model, left, calibration, batch, together=True):
                 workshop.progress(f"{done} of {len(left)} layers are done")
                 moments = input_moments(stage.run, {name: left[name] for name in stage.names})
                 for name in stage.names:

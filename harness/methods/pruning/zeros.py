@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from harness.data.base import Split
-from harness.errors import MethodError
 from harness.methods.batch_norm import reestimate
 from harness.training import Training, train
 
@@ -35,17 +33,6 @@ def kept_zero(model: nn.Module) -> Callable[[nn.Module], None]:
     return reset
 
 
-def training_split(workshop: Workshop, asked: str) -> Split:
-    """The samples to train on.
-
-    Raises:
-        MethodError: the data has no training split; the sentence says what `asked` for it.
-    """
-    if workshop.data is None or workshop.data.train is None:
-        raise MethodError(f"{asked} needs data with a training split")
-    return workshop.data.train
-
-
 def finetune(
     model: nn.Module,
     training: Training,
@@ -68,7 +55,7 @@ def finetune(
     Raises:
         MethodError: the data has no training split, or training fails.
     """
-    split = training_split(workshop, asked)
+    split = workshop.training(f"{asked} trains")
     train(
         model, split, workshop.task, training, seed=workshop.seed, progress=workshop.progress,
         after_step=after_step or kept_zero(model), loss=loss,

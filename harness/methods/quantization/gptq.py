@@ -68,8 +68,7 @@ class Gptq(Method):
         import torch
 
         model: nn.Module = subject.model.eval()
-        if workshop.data is None:
-            raise MethodError(f"{self.method} calibrates on data, and there is none")
+        calibration = workshop.calibration(f"{self.method} calibrates")
         layers = plain_linear(model)
         wanted = chosen("targets", self.targets, layers) if self.targets else set(layers)
         wanted -= chosen("keep_float", self.keep_float, layers)
@@ -80,7 +79,7 @@ class Gptq(Method):
         done, batch = 0, min(self.batch, workshop.task.batch)
         with torch.no_grad():
             stored: dict[str, nn.Module] = {}
-            for stage in stages(model, chosen_layers, workshop.data.calibration, batch, together=True):
+            for stage in stages(model, chosen_layers, calibration, batch, together=True):
                 workshop.progress(f"{done} of {len(chosen_layers)} layers are done")
                 moments = input_moments(stage.run, {name: chosen_layers[name] for name in stage.names})
                 for name in stage.names:

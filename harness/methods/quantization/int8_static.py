@@ -111,11 +111,9 @@ class Int8Static(Method):
         import torch
         from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-        if workshop.data is None:
-            raise MethodError("int8-static calibrates on data: the spec needs `data:`")
+        calibration = workshop.calibration("int8-static calibrates")
         in_float32(subject.model, self.method)
         kept = chosen("keep_float", self.keep_float, weighted(subject.model))
-        calibration = workshop.data.calibration
         workshop.progress(f"calibrating on {len(calibration)} samples")
         # Torch initializes layers at random before it fills them with quantized weights.
         with active(self.engine), quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):

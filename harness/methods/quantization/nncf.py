@@ -35,13 +35,11 @@ def quantize(subject: Subject, workshop: Workshop, options: Int8Static, correct_
     Raises:
         MethodError: there is no calibration data, `keep_float` names no layer, or NNCF refuses the graph.
     """
-    if workshop.data is None:
-        raise MethodError("int8-static calibrates on data: the spec needs `data:`")
+    calibration = workshop.calibration("int8-static calibrates")
     kept = chosen("keep_float", options.keep_float, [node.get_friendly_name() for node, _ in layers(subject.model)])
     import_openvino()
     import nncf
 
-    calibration = workshop.data.calibration
     workshop.progress(f"calibrating on {len(calibration)} samples")
     samples = nncf.Dataset(Samples(calibration), lambda batch: {i: each.numpy() for i, each in enumerate(batch.inputs)})
     advanced = nncf.AdvancedQuantizationParameters(
@@ -92,11 +90,7 @@ def compress_weights(model: Any, options: WeightOnly, workshop: Workshop) -> Any
 
     samples, size = None, 128
     if options.calibrated:
-        if workshop.data is None:
-            raise MethodError(
-                "weight-only with awq, scale_estimation or gptq calibrates on data: the spec needs `data:`"
-            )
-        calibration = workshop.data.calibration
+        calibration = workshop.calibration("weight-only with awq, scale_estimation or gptq calibrates")
         size, decodes = len(calibration), is_decoder(model)
         workshop.progress(f"calibrating on {size} samples")
 

@@ -74,10 +74,8 @@ class Qat(Method):
         import torch
         from torch.ao.quantization.quantize_fx import convert_fx, prepare_qat_fx
 
-        if workshop.data is None:
-            raise MethodError("qat calibrates on data: the spec needs `data:`")
-        if self.train is not None and workshop.data.train is None:
-            raise MethodError("qat trains: it needs data with a training split")
+        calibration = workshop.calibration("qat calibrates")
+        split = None if self.train is None else workshop.training("qat trains")
         in_float32(subject.model, self.method)
         mapping = self._mapping(subject.model)
         # Torch initializes layers at random before it fills them with the weights that were trained.
@@ -86,10 +84,9 @@ class Qat(Method):
                 prepared = prepare_qat_fx(subject.model.train(), mapping, subject.example)
             except torch.fx.proxy.TraceError as error:
                 raise MethodError(f"qat cannot follow this model's control flow ({error})") from error
-            workshop.progress(f"calibrating on {len(workshop.data.calibration)} samples")
-            _calibrate(prepared, workshop.data.calibration)
-            if self.train is not None and workshop.data.train is not None:
-                split = workshop.data.train
+            workshop.progress(f"calibrating on {len(calibration)} samples")
+            _calibrate(prepared, calibration)
+            if self.train is not None and split is not None:
                 steps = self.train.epochs * math.ceil(len(split) / self.train.batch)
                 train(
                     prepared, split, workshop.task, self.train, seed=workshop.seed, progress=workshop.progress,

@@ -131,8 +131,7 @@ class WeightSharing(Method):
     def _finetune(
         self, model: nn.Module, training: Training, shared: list[tuple[torch.Tensor, Shared]], workshop: Workshop
     ) -> None:
-        if workshop.data is None or workshop.data.train is None:
-            raise MethodError("`finetune:` needs data with a training split")
+        split = workshop.training("`finetune:` trains")
 
         def tie(_: nn.Module) -> None:
             for tensor, one in shared:
@@ -140,11 +139,11 @@ class WeightSharing(Method):
 
         with _summing(model, shared):
             train(
-                model, workshop.data.train, workshop.task, training,
+                model, split, workshop.task, training,
                 seed=workshop.seed, progress=workshop.progress, after_step=tie,
             )  # fmt: skip
         workshop.progress("averaging the statistics of batch normalization")
-        reestimate(model, workshop.data.train, batch=training.batch, seed=workshop.seed)
+        reestimate(model, split, batch=training.batch, seed=workshop.seed)
 
     def _finish(self, model: nn.Module, shared: list[tuple[torch.Tensor, Shared]], seed: int) -> None:
         """Round codebooks and vectors; the running statistics of normalization are vectors that nothing trains."""

@@ -68,5 +68,5 @@ def test_zeros_of_an_earlier_step_stay(subject: Any, workshop: Any) -> None:
 
 def test_data_to_train_on_is_asked_for(subject: Any, workshop: Any) -> None:
     bare = replace(workshop, data=replace(workshop.data, train=None))
-    with pytest.raises(MethodError, match="-pruning needs data with a training split"):
+    with pytest.raises(MethodError, match="-pruning trains: it needs data with a training split"):
         GradualPruning(sparsity=0.5).apply(subject(), bare)

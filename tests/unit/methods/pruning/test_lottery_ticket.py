@@ -104,7 +104,7 @@ def test_what_cannot_be_drawn_anew_or_trained_is_refused(subject: Any, workshop:
     with pytest.raises(MethodError, match="the weights of the model cannot be drawn anew: Odd has no"):
         LotteryTicket(sparsity=0.5).apply(subject(odd, torch.ones(1, 2)), workshop)
     bare = replace(workshop, data=replace(workshop.data, train=None))
-    with pytest.raises(MethodError, match="lottery-ticket needs data with a training split"):
+    with pytest.raises(MethodError, match="lottery-ticket trains: it needs data with a training split"):
         LotteryTicket(sparsity=0.5).apply(subject(), bare)
 
 

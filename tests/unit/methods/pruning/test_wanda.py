@@ -120,5 +120,5 @@ def test_what_it_cannot_do_is_said(workshop: Workshop) -> None:
         Wanda(n=4, m=4)
     with pytest.raises(MethodError, match="no linear layer is left to prune"):
         Wanda(sparsity=0.5, keep=("blocks",)).apply(case(), workshop)
-    with pytest.raises(MethodError, match="calibrates on data, and there is none"):
+    with pytest.raises(MethodError, match="calibrates on data: the spec needs `data:`"):
         Wanda(sparsity=0.5).apply(case(), Workshop(workshop.task, None, Path(), 0, lambda _: None))

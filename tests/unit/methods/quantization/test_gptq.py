@@ -134,7 +134,7 @@ def test_steps_may_take_one_part_each(case: Any) -> None:
 
 def test_what_it_lacks_is_said(case: Any) -> None:
     make, workshop = case
-    with pytest.raises(MethodError, match="gptq calibrates on data, and there is none"):
+    with pytest.raises(MethodError, match="gptq calibrates on data: the spec needs `data:`"):
         Gptq().apply(make(), replace(workshop, data=None))
     with pytest.raises(MethodError, match="no linear layer is left to quantize"):
         Gptq(keep_float=("blocks", "head")).apply(make(), workshop)
