@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
@@ -17,15 +17,16 @@ def error(values: np.ndarray, book: np.ndarray) -> float:
 
 @settings(deadline=None)
 @given(values=weights, clusters=st.integers(2, 16), how=st.sampled_from(["linear", "density", "random"]))
+@example(values=np.sort(np.random.default_rng(10_000).laplace(size=400)), clusters=11, how="linear")
 def test_it_ends_where_scikit_learns_kmeans_ends(values: np.ndarray, clusters: int, how: str) -> None:
     first = start(values, clusters, how, seed=0)  # type: ignore[arg-type]
     book = kmeans(values, first)
     theirs = KMeans(clusters, init=first[:, None], n_init=1, max_iter=1000, tol=0).fit(values[:, None])
-    # scikit-learn moves a centroid that has lost its values; here it is left out, which cannot be better.
-    if len(book) == clusters:
-        assert error(values, book) == pytest.approx(theirs.inertia_, rel=1e-6)
-    else:
-        assert error(values, book) >= theirs.inertia_ * (1 - 1e-9)
+    if len(book) < clusters:
+        # scikit-learn moves a centroid that has lost its values, which may end better or worse; here it is left out.
+        # Started from those that are left, it stays where they are.
+        theirs = KMeans(len(book), init=book[:, None], n_init=1, max_iter=1000, tol=0).fit(values[:, None])
+    assert error(values, book) == pytest.approx(theirs.inertia_, rel=1e-6)
 
 
 @settings(deadline=None)
