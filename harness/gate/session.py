@@ -17,7 +17,7 @@ from harness.gate.outcome import Left, exit_status
 from harness.gate.runner import told
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate, accepted
-from harness.judge.case import HOW_TO_ACCEPT
+from harness.judge.place import HOW_TO_ACCEPT
 from harness.judge.verdict import State, Verdict
 from harness.report import document, html, summary, tables
 from harness.report.document import CaseRecord, Report

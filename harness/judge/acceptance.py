@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 from harness.judge.baseline import Accepted, Baseline, CaseBaseline, Change, Machine
-from harness.judge.case import FLOAT_DRIFT
 from harness.judge.match import same_machine
+from harness.judge.place import moved
 from harness.metrics.base import METRICS
 
 # So many sections of one machine are kept: a matrix of library versions fits in, every upgrade of the past does not.
@@ -111,8 +111,7 @@ def _same(old: Accepted | None, new: Accepted, *, machine: bool = False) -> bool
     if old.ratio is not None and new.ratio is not None:
         (low, _, high), (lower, _, upper) = old.ratio, new.ratio
         overlap = lower <= high and low <= upper
-        drift = abs((new.reference or 0.0) - (old.reference or 0.0)) > FLOAT_DRIFT * abs(old.reference or 0.0)
-        return overlap and not drift and upper - lower >= FINER * (high - low)
+        return overlap and not moved(new.reference, old.reference) and upper - lower >= FINER * (high - low)
     if machine and old.metric in set(METRICS):
         return abs(new.value - old.value) <= METRICS[old.metric].tolerance * abs(old.value)
     return False

@@ -8,19 +8,17 @@ from dataclasses import dataclass, replace
 from harness.judge.baseline import Accepted, CaseBaseline
 from harness.judge.bounds import head, judge
 from harness.judge.family import broken, compared, proof
-from harness.judge.figures import number
 from harness.judge.match import Held, Setting, held
+from harness.judge.place import HOW_TO_ACCEPT, place_of, then_and_now
 from harness.judge.regression import compare
-from harness.judge.verdict import BASELINE, Finding, Match, Place, State, Verdict, by_bound, overall
-from harness.measurement import Measurement, Timings
+from harness.judge.verdict import BASELINE, Finding, Match, State, Verdict, by_bound, overall
+from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.result import Result
-from harness.spec.schema import Spec
+from harness.spec.schema import Measure, Spec
+from harness.spec.semantics import harmful
 
 EVIDENCE = "evidence"
-# Absolute figures of one machine hold as long as its float model is this near to where it was.
-FLOAT_DRIFT = 0.15
-HOW_TO_ACCEPT = '--update-baselines --reason "…"'
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,25 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     if metric.machine and not standing.updating:
         here = Setting(result.environment, spec.measure.threads, result.kernels)
         near = held(standing.baseline, label, standing.fingerprint, here)
-    place, confidence = _place(metric, measurement, near), spec.measure.confidence
+    place, confidence = place_of(metric, measurement, near), spec.measure.confidence
     findings = judge(metric, measurement, confidence, place)
     if broken(metric, findings):
         findings = judge(metric, measurement, confidence, place, proof(spec.budgets, result.measurements, confidence))
     # The bound that decided leads; what the baseline has to say comes last.
-    budget = overall(findings)
+    budget = decided(metric, findings)
     findings.sort(key=lambda finding: finding.state is not budget)
-    findings += _history(metric, label, result, spec, standing, budget, near, place.slower)
+    findings += _history(spec, result, label, standing, budget, near, place.slower)
     match = near.match if near is not None else None
     return told(blank.model_copy(update={"match": match}), metric, measurement, findings)
+
+
+def decided(metric: Metric, findings: list[Finding]) -> State:
+    """The verdict of all findings on a budget; what holds no bound on the model's worse side proves nothing."""
+    state = overall(findings)
+    if state is not State.PASS or all(finding.state is State.PASS for finding in findings):
+        return state
+    held = {finding.bound for finding in findings if finding.state is State.PASS}
+    return state if held & set(harmful(metric.better)) else State.NOT_RUN
 
 
 def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: list[Finding]) -> Verdict:
@@ -97,7 +104,7 @@ def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: lis
         measurement: raw values of both sides.
         findings: of every bound, in the order in which the sentence gives them.
     """
-    state, found = overall(findings), by_bound(findings)
+    state, found = decided(metric, findings), by_bound(findings)
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)
     # Of no sample there is no mean, and no sentence that opens with one.
@@ -151,87 +158,21 @@ def _gone(result: Result, label: str) -> Finding | None:
     return Finding(State.INVALID, failure.sentence) if failure is not None else None
 
 
-def _place(metric: Metric, measurement: Measurement, near: Held | None) -> Place:
-    if near is None:
-        return Place()
-    if near.match is Match.COMPATIBLE:
-        return Place(
-            False,
-            f"the baseline's machine is a compatible match, {near.versions}, and only an exact one will do; accept one "
-            f"with {HOW_TO_ACCEPT}",
-            near.match,
-            # Other versions may well be slower: that tells of no load. Quicker ones tell that this is another pace.
-            min(0.0, _slowed(metric, measurement, near.accepted)),
-        )
-    if near.accepted is None:
-        return Place(
-            False, f"foreign machine: no baseline was accepted on it; accept one with {HOW_TO_ACCEPT}", near.match
-        )
-    # A machine that runs the float model at another speed than it did is another machine, whatever its name.
-    if _moved(measurement, near.accepted):
-        slowed = _slowed(metric, measurement, near.accepted)
-        return Place(
-            False, f"the float model has {_then_and_now(metric, measurement, near.accepted)}", near.match, slowed
-        )
-    return Place(match=near.match)
-
-
-def _moved(measurement: Measurement, accepted: Accepted) -> bool:
-    """Whether the float model's figure is far from what it was where the baseline was accepted."""
-    here, then = measurement.reference, accepted.reference
-    return here is not None and then is not None and abs(here - then) > FLOAT_DRIFT * abs(then)
-
-
-def _slowed(metric: Metric, measurement: Measurement, accepted: Accepted | None) -> float:
-    """By which share the float model is far slower than it was then, below zero where it is far quicker, else zero."""
-    if accepted is None or not isinstance(measurement, Timings) or not _moved(measurement, accepted):
-        return 0.0
-    here, then = measurement.reference, accepted.reference
-    if here is None or then is None or min(here, then) <= 0:
-        return 0.0
-    return (here / then if metric.better == "lower" else then / here) - 1
-
-
-def _then_and_now(metric: Metric, measurement: Measurement, accepted: Accepted) -> str:
-    here, then = (number(one.reference or 0.0) for one in (measurement, accepted))
-    return f"{here} {metric.unit} here, and {then} where the baseline was accepted"
-
-
 def _history(
-    metric: Metric,
-    label: str,
-    result: Result,
-    spec: Spec,
-    standing: Standing,
-    state: State,
-    near: Held | None,
-    slower: float,
+    spec: Spec, result: Result, label: str, standing: Standing, state: State, near: Held | None, slower: float
 ) -> list[Finding]:
     """What the baseline has to say, where the budget itself is kept."""
     if standing.updating or state not in (State.PASS, State.NOT_RUN):
         return []
     if standing.problem:
         return [Finding(State.INVALID, standing.problem, bound=BASELINE)]
-    measurement, confidence = result.measurements[label], spec.measure.confidence
     if near is not None:
+        found = _beside(spec.budgets[label], result.measurements[label], near, slower, spec.measure, result.kernels)
         # What was not enforced here has said so already, and does not turn green by what a baseline says.
-        if near.accepted is None or (near.match is Match.COMPATIBLE and near.accepted.ratio is None):
-            return [Finding(State.PASS, f"no baseline here ({near.match} machine)")] if state is State.PASS else []
-        if slower < 0 and near.accepted.ratio is not None:
-            # No neighbour makes a model quicker: it is the baseline that was taken at another pace of this machine.
-            figures = _then_and_now(metric, measurement, near.accepted)
-            text = f"no baseline here: the float model, far quicker, has {figures}; accept it anew with {HOW_TO_ACCEPT}"
-            return [Finding(State.PASS, text)] if state is State.PASS else []
-        found = compare(metric, measurement, near.accepted, confidence, result.kernels, slower)
-        if state is State.NOT_RUN and found.state is State.PASS:
-            return []
-        if near.match is Match.COMPATIBLE:
-            text = found.text or "no regression against the baseline ratio"
-            return [replace(found, text=f"{text} (compatible machine: {near.versions})")]
-        return [found]
+        return [] if state is State.NOT_RUN and found.state is State.PASS else [found]
     stored = standing.baseline.portable if standing.baseline is not None else {}
     if label in stored:
-        return [compared(spec.budgets, result.measurements, stored, label, confidence, result.kernels)]
+        return [compared(spec.budgets, result.measurements, stored, label, spec.measure.confidence, result.kernels)]
     return [
         Finding(
             State.FAIL,
@@ -239,3 +180,21 @@ def _history(
             bound=BASELINE,
         )
     ]
+
+
+def _beside(
+    metric: Metric, measurement: Measurement, near: Held, slower: float, measure: Measure, kernels: str
+) -> Finding:
+    """What the baseline of this machine has to say, or of one that is compatible."""
+    if near.accepted is None or (near.match is Match.COMPATIBLE and near.accepted.ratio is None):
+        return Finding(State.PASS, f"no baseline here ({near.match} machine)")
+    if slower < 0 and near.accepted.ratio is not None:
+        # No neighbour makes a model quicker: it is the baseline that was taken at another pace of this machine.
+        figures = then_and_now(metric, measurement, near.accepted)
+        text = f"no baseline here: the float model, far quicker, has {figures}; accept it anew with {HOW_TO_ACCEPT}"
+        return Finding(State.PASS, text)
+    found = compare(metric, measurement, near.accepted, measure.confidence, kernels, slower)
+    if near.match is Match.COMPATIBLE:
+        text = found.text or "no regression against the baseline ratio"
+        return replace(found, text=f"{text} (compatible machine: {near.versions})")
+    return found

@@ -155,6 +155,14 @@ def test_milliseconds_alone_are_not_run_on_a_machine_that_nobody_accepted(case):
     assert row.sentence.endswith('accept one with --update-baselines --reason "…") → NOT RUN')
 
 
+@pytest.mark.parametrize("harmless", [{"reference_max": 60.0}, {"min_ratio": 0.1}])
+def test_a_bound_that_no_worse_model_breaks_turns_nothing_green(case, harmless):
+    only = case.spec.budgets["speed"].model_copy(update={"max_ratio": None, **harmless})
+    case.spec = case.spec.model_copy(update={"budgets": {**case.spec.budgets, "speed": only}})
+    assert case.judge("speed").verdict is PASS
+    assert case.judge("speed", Standing(case.baseline(), "another machine")).verdict is NOT_RUN
+
+
 @pytest.mark.parametrize(("slower", "enforced"), [(1.0, True), (1.14, True), (1.2, False), (0.8, False)])
 def test_milliseconds_are_enforced_only_while_the_float_model_is_where_it_was(case, timings, slower, enforced):
     standing = Standing(case.baseline(), HERE)
