@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import ArtifactError
+
 if TYPE_CHECKING:
     import torch
 
@@ -51,6 +53,23 @@ class Subject:
     form: Form
     model: Any
     example: tuple[torch.Tensor, ...]
+
+
+def tensors(outputs: object) -> tuple[torch.Tensor, ...]:
+    """What a model returned, as a flat tuple: of tuples, lists and dicts the parts in order.
+
+    Raises:
+        ArtifactError: something in it is no tensor.
+    """
+    import torch
+
+    if isinstance(outputs, torch.Tensor):
+        return (outputs,)
+    if isinstance(outputs, dict):
+        outputs = tuple(outputs.values())
+    if isinstance(outputs, list | tuple):
+        return tuple(tensor for part in outputs for tensor in tensors(part))
+    raise ArtifactError(f"the model gives a {type(outputs).__name__}, where tensors were expected")
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
 from harness.metrics.base import Bench, Comparison, Phase, Side
 from harness.run import probe
+from harness.run.answering import Ask, answered, called, evaluate, require_finite
 from harness.run.cache import Cache, key_of, sealed_digest
 from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
-from harness.run.environment import versions
+from harness.run.environment import software
 from harness.run.job import Job
 from harness.run.lock import machine
 from harness.run.mutation import mutation
@@ -66,13 +67,13 @@ class LocalBench(Bench):
     def _reload(self, side: str) -> Runner:
         folder = self._folder(side)
         if not (folder / ARTIFACT).is_dir():
-            raise ArtifactError(f"the {_name(side)} artifact is gone: was the cache cleared since it was written?")
+            raise ArtifactError(f"the {called(side)} artifact is gone: was the cache cleared since it was written?")
         runner = self._spec.deploy.load(folder / ARTIFACT, self._spec.measure.threads)
         batch, saved = probe.read(folder)
         reloaded = probe.sample_by_sample(runner, batch)
         again = [part.numpy() for part in runner(tuple(part[:1] for part in batch))]
-        probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {_name(side)}")
-        probe.compare(saved, reloaded, _name(side))
+        probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {called(side)}")
+        probe.compare(saved, reloaded, called(side))
         return runner
 
     def _side(self, side: str) -> Side:
@@ -137,15 +138,7 @@ class LocalBench(Bench):
         """Both models' answers, from the cache where the same artifact answered the same data before."""
         if self.evaluated is not None:
             return self.evaluated
-        spec, split = self._spec, self._dataset.evaluation
-        data = address(spec, Path(self._job.root))
-        if split is None or len(split) == 0 or data is None:
-            raise DataError("the evaluation split is empty: nothing can be measured on it")
-        if self._job.data not in (None, data):
-            raise DataError(
-                "the data changed after the model was compressed, so that the splits may overlap now: run it again"
-            )
-        require_named(split)
+        spec, (split, data) = self._spec, self._asked()
         with machine(
             alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")
         ) as waited:
@@ -154,10 +147,30 @@ class LocalBench(Bench):
         require_paired(reference, compressed, split)
         require_resolution(spec, self._dataset)
         self.evaluated = Evaluation(
-            _answered(reference), _answered(compressed), reference[TARGETS],
+            answered(reference), answered(compressed), reference[TARGETS],
             distinct(split.units, reference[SAMPLES]), split.names, data,
         )  # fmt: skip
         return self.evaluated
+
+    def _asked(self) -> tuple[Split, str]:
+        """What the models are asked, and its address.
+
+        Raises:
+            DataError: there is nothing to ask, it changed since the model was compressed, or samples share a name.
+        """
+        split, data = self._dataset.evaluation, address(self._spec, Path(self._job.root))
+        if split is None or len(split) == 0 or data is None:
+            raise DataError("the evaluation split is empty: nothing can be measured on it")
+        if self._job.data not in (None, data):
+            raise DataError(
+                "the data changed after the model was compressed, so that the splits may overlap now: run it again"
+            )
+        require_named(split)
+        return split, data
+
+    def _entries(self) -> set[str]:
+        """The cache's names of the artifacts that are measured."""
+        return {self._folder(side).name for side in ("reference", "compressed")}
 
     def _answers(self, side: str, split: Split, data: str) -> dict[str, np.ndarray[Any, Any]]:
         spec = self._spec
@@ -166,8 +179,9 @@ class LocalBench(Bench):
         # What a chain does with a model is the data's.
         code = code_digest(task.__module__, type(spec.deploy).__module__, type(spec.data).__module__, __name__)
         key = key_of(
-            "answers", artifact, data, spec.task, spec.deploy.kernels(), spec.measure.threads, versions(), code
-        )
+            "answers", artifact, data, spec.task, spec.deploy.model_dump(mode="json"), spec.deploy.kernels(),
+            spec.measure.threads, software(), code,
+        )  # fmt: skip
         cache = Cache(Path(self._job.cache)) if self._job.cache and not self._fault.answers_wrongly else None
         entry = cache.get(key) if cache else None
         if entry is not None:
@@ -176,45 +190,20 @@ class LocalBench(Bench):
             # What was put under another address, or for fewer samples, is not what was asked for.
             if kept.pop("key", None) == key and all(len(rows) == len(split) for rows in kept.values()):
                 return kept
-        found = self._evaluate(side, split)
-        require_whole(found, split, _name(side))
+        ask = self._answering(self._runners[side])
+        found = evaluate(ask, split, TASKS[spec.task](task=spec.task), called(side), self._progress)
+        if side == "compressed":
+            found = dict(self._fault.answers(found))
+        require_whole(found, split, called(side))
         if address(spec, Path(self._job.root)) != data:
             raise DataError("the data changed while the models were evaluated on it: run it again")
         # A job with a fault in it takes what sound ones left and leaves nothing.
         if cache and not self._job.mutant:
-            with cache.put(key) as folder:
+            with cache.put(key, beside=self._entries()) as folder:
                 np.savez(folder / "answers.npz", key=np.array(key), **found)  # type: ignore[arg-type]
         return found
 
-    def _evaluate(self, side: str, split: Split) -> dict[str, np.ndarray[Any, Any]]:
-        task = TASKS[self._spec.task](task=self._spec.task)
-        runner, done, total = self._answering(self._runners[side]), 0, len(split)
-        parts: list[Answers] = []
-        first: tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, Any]]] | None = None
-        for batch in split.batches(task.batch):
-            outputs = runner(batch.inputs)
-            if first is None:
-                asked = task.excerpt(batch.inputs)
-                told = outputs if asked is batch.inputs else runner(asked)
-                first = asked, [tensor.numpy().copy() for tensor in told]
-            for tensor in outputs:
-                if not bool(tensor.isfinite().all()):
-                    raise Unmeasurable(
-                        f"the {_name(side)} model answers with NaN or infinity after {done} of {total} samples"
-                    )
-            parts.append({**task.answers_to(batch, outputs), **identities(batch)})
-            done += len(batch.targets)
-            self._progress(f"evaluating the {_name(side)} model, {done} of {total}")
-        if done != total:
-            raise Unmeasurable(f"the evaluation of the {_name(side)} model saw {done} of {total} samples")
-        if first is not None:
-            # Asked again at the end, so that what drifts from call to call is seen too.
-            again = [tensor.numpy() for tensor in runner(first[0])]
-            probe.require_repeatable(first[1], again, f"reloaded {_name(side)}")
-        answers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return dict(self._fault.answers(answers)) if side == "compressed" else answers
-
-    def _answering(self, runner: Runner) -> Callable[[tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...]]:
+    def _answering(self, runner: Runner) -> Ask:
         """What answers a sample: the model, or the chain that calls it."""
         chain = self._dataset.chain
         return runner if chain is None else partial(chain.run, runner)
@@ -253,22 +242,28 @@ class LocalBench(Bench):
 
     def comparison(self, samples: int) -> Comparison:
         """Both models on the first so many evaluation samples, batch by batch side by side."""
-        split, task = self._dataset.evaluation, TASKS[self._spec.task](task=self._spec.task)
-        if split is None or len(split) < samples:
-            raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split) if split else 0}")
+        (split, data), task = self._asked(), TASKS[self._spec.task](task=self._spec.task)
+        if len(split) < samples:
+            raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split)}")
         parts: list[Answers] = []
         done = 0
         with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
             for batch in split.batches(task.batch):
                 self._progress(f"comparing both models, {done} of {samples}")
                 sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]
+                for side, outputs in zip(("reference", "compressed"), sides, strict=True):
+                    require_finite(outputs, called(side), done, len(split))
                 parts.append({**task.compared(batch, *sides), **identities(batch)})
                 done += len(batch.targets)
                 if done >= samples:
                     break
+        if done < samples:
+            raise Unmeasurable(f"{samples} samples were to be compared, and {done} came")
         rows = {name: np.concatenate([part[name] for part in parts])[:samples] for name in parts[0]}
         units = distinct(split.units[:samples], rows[SAMPLES])
-        return Comparison(_answered(rows), units, address(self._spec, Path(self._job.root)) or "")
+        if address(self._spec, Path(self._job.root)) != data:
+            raise DataError("the data changed while the models were evaluated on it: run it again")
+        return Comparison(answered(rows), units, data)
 
     def _sampled(
         self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Sequence[float], rate: bool
@@ -291,15 +286,6 @@ class LocalBench(Bench):
 def _time_limits(limits: Iterable[float], rate: bool) -> tuple[float, ...]:
     """Limits on the ratio of times: a rate's ratio is the inverse."""
     return tuple(1 / limit if rate else limit for limit in limits)
-
-
-def _answered(kept: Answers) -> Answers:
-    """The task's own answers, without what each sample was."""
-    return {name: rows for name, rows in kept.items() if name not in (SAMPLES, TARGETS)}
-
-
-def _name(side: str) -> str:
-    return "float" if side == "reference" else side
 
 
 def repeated(batch: tuple[torch.Tensor, ...], size: int) -> tuple[torch.Tensor, ...]:

@@ -13,13 +13,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
 DEFAULT_LIMIT_GB = 10.0
+# What was staged so long ago was left by a run that was killed.
+STALE_S = 7 * 86_400
 SEAL = "seal.json"
 
 
@@ -70,10 +73,16 @@ class Cache:
         return entry
 
     @contextmanager
-    def put(self, key: str) -> Iterator[Path]:
-        """A folder to fill; it becomes the entry when the block ends well, and vanishes when it does not."""
+    def put(self, key: str, beside: Collection[str] = ()) -> Iterator[Path]:
+        """A folder to fill; it becomes the entry when the block ends well, and vanishes when it does not.
+
+        Args:
+            key: of the entry.
+            beside: entries that are needed with it: the size limit takes others.
+        """
         staging = self.folder / "staging"
         staging.mkdir(parents=True, exist_ok=True)
+        _sweep(staging)
         folder = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=staging))
         try:
             yield folder
@@ -85,9 +94,9 @@ class Cache:
                 folder.rename(entry)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        self._evict(keep=key)
+        self._evict(keep={key, *beside})
 
-    def _evict(self, keep: str) -> None:
+    def _evict(self, keep: Collection[str]) -> None:
         entries: list[tuple[float, int, Path]] = []
         for entry in (self.folder / "entries").iterdir():
             with contextlib.suppress(OSError):
@@ -97,6 +106,15 @@ class Cache:
         for _, size, entry in sorted(entries):
             if total <= self.limit:
                 return
-            if entry.name != keep:
+            if entry.name not in keep:
                 shutil.rmtree(entry, ignore_errors=True)
                 total -= size
+
+
+def _sweep(staging: Path) -> None:
+    """Remove what killed runs left half-written."""
+    for folder in staging.iterdir():
+        # Another run may be sweeping too.
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > STALE_S:
+                shutil.rmtree(folder)

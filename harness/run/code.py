@@ -24,7 +24,7 @@ def code_digest(*modules: str) -> str:
         if path is None:
             continue
         sources[name] = path.read_bytes()
-        pending.extend(_imports(name, sources[name]))
+        pending.extend(_imports(name, sources[name], is_package=path.name == "__init__.py"))
     digest = hashlib.sha256()
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + hashlib.sha256(sources[name]).digest())
@@ -42,13 +42,17 @@ def _source(module: str) -> Path | None:
     return Path(found.origin)
 
 
-def _imports(module: str, source: bytes) -> list[str]:
+def _imports(module: str, source: bytes, *, is_package: bool) -> list[str]:
     package = module.partition(".")[0]
+    # What a single dot means here.
+    own = module.split(".") if is_package else module.split(".")[:-1]
     names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
+            base = own[: len(own) - node.level + 1] if node.level else []
+            source_module = ".".join([*base, *filter(None, [node.module])])
             # `from package import module` names a module; `from module import name` does not.
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names += [source_module, *(f"{source_module}.{alias.name}" for alias in node.names)]
     return [name for name in names if name == package or name.startswith(f"{package}.")]

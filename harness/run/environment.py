@@ -6,7 +6,8 @@ import functools
 import hashlib
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, entry_points, version
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +31,8 @@ LIBRARIES = (
     "scikit-learn",
     "scikit-image",
 )
+# Whose version decides bytes or answers all the same: what writes and reads files, tokens and codes.
+WRITERS = ("scipy", "safetensors", "tokenizers", "sentencepiece", "peft", "gguf", "optimum", "constriction", "bitarray")
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 
 
@@ -65,9 +68,27 @@ def environment() -> Environment:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Installed versions of the libraries that decide numbers."""
+    """Installed versions of the libraries that decide numbers and speed."""
+    return _installed(LIBRARIES)
+
+
+@functools.cache
+def software() -> dict[str, str]:
+    """All versions that may decide the bytes of an artifact or what it answers.
+
+    Those of `versions`, of Python, of what writes files, and of every distribution that adds parts to weighin.
+    """
+    found = {**versions(), **_installed(WRITERS), "python": platform.python_version()}
+    known = entry_points()
+    for group in known.groups:
+        if group.startswith("weighin."):
+            found |= {entry.dist.name: entry.dist.version for entry in known.select(group=group) if entry.dist}
+    return found
+
+
+def _installed(names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in LIBRARIES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -50,11 +51,20 @@ class LocalExecutor:
                 server.close()
             server = self._servers[threads] = take(threads) or ServerProcess(threads)
         limit = job.spec.measure.timeout_s
-        ending = server.run(paths, limit, lambda seconds: watch(_doing(paths["outcome"]), seconds))
+
+        def tick(seconds: float) -> float:
+            doing, waited = _doing(paths["outcome"])
+            watch(doing, seconds)
+            return waited
+
+        ending = server.run(paths, limit, tick)
         try:
             outcome = Outcome.model_validate_json(paths["outcome"].read_text())
-        except (OSError, ValueError):
+        except OSError:
             outcome = Outcome(failure=Failure(sentence=f"the {job.stage} stage {ending}"))
+        except ValueError as error:
+            sentence = f"the {job.stage} stage left a result that cannot be read"
+            outcome = Outcome(failure=Failure(sentence=sentence, log=str(error)))
         if outcome.failure is not None and not outcome.failure.log:
             failure = outcome.failure.model_copy(update={"log": tail(paths["log"])})
             outcome = outcome.model_copy(update={"failure": failure})
@@ -69,8 +79,10 @@ class LocalExecutor:
         atexit.unregister(self.close)
 
 
-def _doing(outcome: Path) -> str:
+def _doing(outcome: Path) -> tuple[str, float]:
+    """What a worker does, and for how many seconds it has waited for the machine."""
     try:
-        return progress_path(outcome).read_text() or _STARTING
-    except OSError:
-        return _STARTING
+        told = json.loads(progress_path(outcome).read_text())
+    except (OSError, ValueError):
+        return _STARTING, 0.0
+    return told["doing"], told["waited"]

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 try:
@@ -20,10 +21,34 @@ except ImportError:  # a system without flock measures without the lock, and its
     fcntl = None  # type: ignore[assignment]
 
 
+# Job schedulers give each job a TMPDIR of its own: a lock that lay there would exclude nobody.
+SHARED = Path("/tmp")
+
+
 def lock_path() -> Path:
-    """Where the lock file lies: one for each user of this machine."""
+    """Where the lock file lies: one for each user of this machine. `WEIGHIN_LOCK` says otherwise."""
+    given = os.environ.get("WEIGHIN_LOCK")
+    if given:
+        return Path(given)
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    return Path(tempfile.gettempdir()) / f"weighin-{user}.lock"
+    folder = SHARED if os.access(SHARED, os.W_OK) else Path(tempfile.gettempdir())
+    return folder / f"weighin-{user}.lock"
+
+
+@dataclass
+class _Waits:
+    """What this process has waited for the machine, in seconds; `since` while it does."""
+
+    done: float = 0.0
+    since: float | None = None
+
+
+_waits = _Waits()
+
+
+def waited() -> float:
+    """Seconds that this process has waited for the machine, the wait that it is in included."""
+    return _waits.done + (time.monotonic() - _waits.since if _waits.since is not None else 0.0)
 
 
 @contextmanager
@@ -41,13 +66,16 @@ def machine(*, alone: bool, waiting: Callable[[float], None] = lambda seconds: N
         yield 0.0
         return
     path = lock_path()
-    started = time.monotonic()
+    started = _waits.since = time.monotonic()
     with path.open("a") as lock, path.with_suffix(".gate").open("a") as gate:
-        _take(gate.fileno(), fcntl.LOCK_EX, started, waiting)
         try:
-            _take(lock.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, started, waiting)
+            _take(gate.fileno(), fcntl.LOCK_EX, started, waiting)
+            try:
+                _take(lock.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, started, waiting)
+            finally:
+                fcntl.flock(gate, fcntl.LOCK_UN)
         finally:
-            fcntl.flock(gate, fcntl.LOCK_UN)
+            _waits.done, _waits.since = waited(), None
         try:
             yield time.monotonic() - started
         finally:

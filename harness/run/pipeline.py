@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Unmeasurable
+from harness.registry import Options
 from harness.run.cache import Cache, key_of, sealed_digest
 from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
-from harness.run.environment import environment, versions
+from harness.run.environment import environment, software
 from harness.run.executor import Executor, Watch
 from harness.run.job import Failure, Job, Outcome
 from harness.run.result import Result
@@ -23,6 +24,7 @@ from harness.run.samples import address
 from harness.spec.load import Case, SpecFile
 from harness.spec.requirements import missing
 from harness.spec.schema import Spec
+from harness.tasks.base import TASKS
 
 
 @dataclass
@@ -77,9 +79,18 @@ class Pipeline:
             stage="measure", spec=spec, root=str(file.root), reference=str(reference), compressed=str(compressed),
             data=data, cache=str(self._cache.folder), labels=labels,
         )  # fmt: skip
-        if any(spec.budgets[label].isolated for label in labels):
-            peaks = {side: self._peak(job, side, watch, seconds) for side in ("reference", "compressed")}
-            job = job.model_copy(update={"peak_bytes": peaks})
+        alone = tuple(label for label in labels if spec.budgets[label].isolated)
+        failures: dict[str, Failure] = {}
+        if alone:
+            try:
+                peaks = {side: self._peak(job, side, watch, seconds) for side in ("reference", "compressed")}
+                job = job.model_copy(update={"peak_bytes": peaks})
+            except _Failed as failed:
+                if failed.outcome.failure is None:
+                    raise
+                # A process of its own that died takes its own budgets with it, and no others.
+                failures = dict.fromkeys(alone, failed.outcome.failure)
+                job = job.model_copy(update={"labels": tuple(label for label in labels if label not in alone)})
         measured = self._do(job, watch, seconds).measured
         if measured is None:
             raise Unmeasurable("the measure stage left no measurements")
@@ -90,7 +101,9 @@ class Pipeline:
         result = blank.model_copy(
             update={
                 **{name: getattr(measured, name) for name in type(measured).model_fields},
-                "failures": {label: _relative(one, file.root) for label, one in measured.failures.items()},
+                "failures": {
+                    label: _relative(one, file.root) for label, one in {**measured.failures, **failures}.items()
+                },
                 "artifact": digests,
                 "seconds": seconds,
             }
@@ -102,12 +115,12 @@ class Pipeline:
     ) -> tuple[Path, Path]:
         """The folders of both artifacts; compresses what the cache does not hold."""
         watch("looking for artifacts in the cache", 0.0)
-        reference_key, compressed_key = artifact_keys(spec, file.root, data)
+        reference_key, compressed_key = both = artifact_keys(spec, file.root, data)
         reference, compressed = self._cache.get(reference_key), self._cache.get(compressed_key)
         if reference is None or compressed is None:
             with ExitStack() as stack:
                 staged = [
-                    stack.enter_context(_existing(entry) if entry is not None else self._cache.put(key))
+                    stack.enter_context(_existing(entry) if entry is not None else self._cache.put(key, beside=both))
                     for key, entry in ((reference_key, reference), (compressed_key, compressed))
                 ]
                 job = Job(
@@ -119,7 +132,10 @@ class Pipeline:
         else:
             seconds["compress"] = 0.0
         if reference is None or compressed is None:
-            raise Unmeasurable(f"the artifacts could not be kept under {self._cache.folder}: is the disk full?")
+            raise Unmeasurable(
+                f"the artifacts could not be kept under {self._cache.folder}: is the disk full, or does another run "
+                "clear them away (WEIGHIN_CACHE_GB is the size that is kept)?"
+            )
         return reference, compressed
 
     def _peak(self, job: Job, side: str, watch: Watch, seconds: dict[str, float]) -> int:
@@ -161,16 +177,24 @@ def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
         spec.model.fingerprint(root),
         spec.deploy.model_dump(mode="json"),
         data,
-        versions(),
+        software(),
         environment().instruction_sets,
         code_digest("harness.run.compressing", "harness.lowering", *(part.__module__ for part in parts)),
     ]
     steps = [
-        [step.model_dump(mode="json"), step.fingerprint(root), code_digest(type(step).__module__)]
+        [step.model_dump(mode="json"), step.fingerprint(root), code_digest(*sorted(_modules(step)))]
         for step in spec.compress
     ]
     measure = spec.measure
-    return key_of("float", reference), key_of("compressed", reference, steps, spec.task, measure.seed, measure.threads)
+    # A step that trains lowers the task's loss.
+    task = [spec.task, code_digest(TASKS[spec.task].__module__)]
+    return key_of("float", reference), key_of("compressed", reference, steps, task, measure.seed, measure.threads)
+
+
+def _modules(part: Options) -> set[str]:
+    """The modules of a part and of those that stand in its options, such as a student's source."""
+    nested = (value for _, value in part if isinstance(value, Options))
+    return {type(part).__module__}.union(*(_modules(one) for one in nested))
 
 
 def _relative(failure: Failure, root: Path) -> Failure:

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.data.base import Split
 from harness.errors import ArtifactError, Unmeasurable
-from harness.forms import Form, Subject
+from harness.forms import Form, Subject, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ def call(subject: Subject) -> Callable[[tuple[torch.Tensor, ...]], tuple[torch.T
 
     def answer(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         with torch.inference_mode():
-            return tuple(part.float() for part in as_tuple(run(*batch)))
+            return tuple(part.float() for part in tensors(run(*batch)))
 
     return answer
 
@@ -66,17 +66,6 @@ def sample_by_sample(
     """What a reloaded artifact gives, taken like `answers`."""
     rows = [runner(sample) for sample in _samples(batch)]
     return [np.concatenate([part.numpy() for part in parts]) for parts in zip(*rows, strict=True)]
-
-
-def as_tuple(outputs: Any) -> tuple[torch.Tensor, ...]:
-    """A model's outputs as a flat tuple of tensors."""
-    import torch
-
-    if isinstance(outputs, torch.Tensor):
-        return (outputs,)
-    if isinstance(outputs, dict):
-        outputs = tuple(outputs.values())
-    return tuple(part for item in outputs for part in as_tuple(item))
 
 
 def write(folder: Path, batch: tuple[torch.Tensor, ...], outputs: Sequence[np.ndarray[Any, Any]]) -> None:
@@ -97,8 +86,11 @@ def read(folder: Path) -> tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, A
     if not (folder / _FILE).is_file():
         raise ArtifactError("what the model answered when it was saved is not beside its artifact any more")
     with np.load(folder / _FILE) as arrays:
-        batch = tuple(torch.from_numpy(arrays[name]) for name in sorted(arrays) if name.startswith("input"))
-        return batch, [arrays[name] for name in sorted(arrays) if name.startswith("output")]
+        inputs, outputs = (
+            [arrays[f"{kind}{index}"] for index in range(sum(name.startswith(kind) for name in arrays))]
+            for kind in ("input", "output")
+        )
+        return tuple(torch.from_numpy(array) for array in inputs), outputs
 
 
 def compare(saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray[Any, Any]], which: str) -> None:

@@ -41,8 +41,17 @@ class ServerProcess:
         """Whether it can still take a job."""
         return self._process is None or self._process.poll() is None
 
-    def run(self, paths: Mapping[str, Path], limit: float, watch: Callable[[float], None]) -> str:
-        """Run a job; returns how it ended, as the end of a sentence that is needed only where no outcome was left."""
+    def run(self, paths: Mapping[str, Path], limit: float, watch: Callable[[float], float]) -> str:
+        """Run a job.
+
+        Args:
+            paths: of the job, its outcome and its log.
+            limit: seconds that it may take.
+            watch: called with the seconds so far; returns those of them that it only waited, which are not counted.
+
+        Returns:
+            How it ended, as the end of a sentence that is needed only where no outcome was left.
+        """
         if self._process is None:
             return self._spawn(paths, limit, watch)
         assert self._process.stdin is not None
@@ -59,8 +68,8 @@ class ServerProcess:
         for answer in _lines(self._process.stdout):
             elapsed = time.monotonic() - started
             if answer is None:
-                watch(elapsed)
-                if pid and not killed and elapsed > limit:
+                waited = watch(elapsed)
+                if pid and not killed and elapsed - waited > limit:
                     killed = True
                     _kill(pid)
                 continue
@@ -78,7 +87,7 @@ class ServerProcess:
         descriptor = self._log.fileno()
         return last_lines(os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace"))
 
-    def _spawn(self, paths: Mapping[str, Path], limit: float, watch: Callable[[float], None]) -> str:
+    def _spawn(self, paths: Mapping[str, Path], limit: float, watch: Callable[[float], float]) -> str:
         started = time.monotonic()
         with paths["log"].open("w") as log:
             process = subprocess.Popen(
@@ -90,8 +99,7 @@ class ServerProcess:
                     process.wait(_TICK)
                     return f"ended with exit code {process.returncode} and left no result"
                 except subprocess.TimeoutExpired:
-                    watch(time.monotonic() - started)
-                    if time.monotonic() - started > limit:
+                    if time.monotonic() - started - watch(time.monotonic() - started) > limit:
                         process.kill()
                         process.wait()
                         return f"was killed: it ran past its limit of {limit:g} s (measure.timeout_s)"

@@ -5,6 +5,7 @@ python -m harness.run.worker JOB.json OUTCOME.json     where a process cannot be
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import MissingExtra, NotHere, Unmeasurable
 from harness.run.job import Failure, Job, Outcome
+from harness.run.lock import waited
 from harness.spec.requirements import EXTRAS
 
 Progress = Callable[[str], None]
@@ -28,8 +30,8 @@ def run(job_path: Path, outcome_path: Path) -> None:
     """Run one job; always leaves a whole outcome file, unless the process itself dies."""
     started = time.monotonic()
     job = Job.model_validate_json(job_path.read_text())
-    _settle(job)
     try:
+        _settle(job)
         outcome = _stage(job, _announcer(outcome_path))
     except NotHere as error:
         outcome = Outcome(not_here=str(error))
@@ -41,7 +43,7 @@ def run(job_path: Path, outcome_path: Path) -> None:
 
 
 def progress_path(outcome_path: Path) -> Path:
-    """Where a worker says what it is doing."""
+    """Where a worker says what it is doing, and for how many seconds it has waited for the machine: JSON."""
     return outcome_path.with_suffix(".progress")
 
 
@@ -94,7 +96,7 @@ def _announcer(outcome_path: Path) -> Progress:
 
     def announce(text: str) -> None:
         temporary = path.with_suffix(".new")
-        temporary.write_text(text)
+        temporary.write_text(json.dumps({"doing": text, "waited": waited()}))
         temporary.replace(path)
 
     return announce

@@ -11,7 +11,7 @@ from harness.artifacts.torchscript_archive import read, write
 from harness.artifacts.torchscript_graph import evidence_of, macs_of
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
-from harness.forms import Form, Subject
+from harness.forms import Form, Subject, tensors
 from harness.methods.quantization.engine import engine_of
 from harness.runtimes.base import RUNTIMES, Runner, Runtime
 
@@ -88,7 +88,7 @@ class TorchRunner(Runner):
         import torch
 
         with torch.inference_mode():
-            return tuple(output.float() for output in _flat(self._program(*inputs)))
+            return tuple(output.float() for output in tensors(self._program(*inputs)))
 
     def prepared(self, inputs: Tensors) -> Callable[[], object]:
         """The program itself on this batch."""
@@ -165,7 +165,7 @@ def check(program: torch.jit.ScriptModule, model: torch.nn.Module, example: Tens
     other = tuple(torch.cat([part, part.flip(-1)]) for part in example)
     for batch in (example, other):
         try:
-            expected = _flat(model(*batch))
+            expected = tensors(model(*batch))
         except RuntimeError as error:
             if batch is example:
                 raise ArtifactError(f"the model does not run: {error}") from error
@@ -178,7 +178,7 @@ def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors)
 
     size = len(batch[0])
     try:
-        found = _flat(program(*batch))
+        found = tensors(program(*batch))
     except RuntimeError as error:
         raise ArtifactError(f"the TorchScript program does not run on a batch of {size}: {error}") from error
     for one, answer in zip(expected, found, strict=True):
@@ -188,16 +188,3 @@ def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors)
                 f"the TorchScript program answers otherwise than the model on a batch of {size}: its flow depends on "
                 "the values or sizes of its input, which tracing freezes"
             )
-
-
-def _flat(outputs: object) -> Tensors:
-    """A model's outputs as a flat tuple of tensors."""
-    import torch
-
-    if isinstance(outputs, torch.Tensor):
-        return (outputs,)
-    if isinstance(outputs, dict):
-        outputs = tuple(outputs.values())
-    if isinstance(outputs, list | tuple):
-        return tuple(tensor for part in outputs for tensor in _flat(part))
-    raise ArtifactError(f"the model gives a {type(outputs).__name__}, where tensors were expected")

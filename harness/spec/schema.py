@@ -31,7 +31,9 @@ class Measure(Options):
     threads: int = Field(default=1, ge=1, le=256, description="threads of the worker that compresses and measures")
     batch: int = Field(default=1, ge=1, description="samples a call, where a metric does not say")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of every one-sided bound")
-    timeout_s: float = Field(default=900, gt=0, description="seconds before a stage of this spec is killed")
+    timeout_s: float = Field(
+        default=900, gt=0, description="seconds before a stage of this spec is killed; waiting for the machine is free"
+    )
     memory_mb: int | None = Field(
         default=None, ge=256, description="memory that the worker may allocate; none by default"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import MethodError
 from harness.evidence import Evidence
+from harness.forms import Subject, tensors
 from harness.methods.layers import weighted
 from harness.methods.pruning.curvature import gauss_newton, samples
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness.forms import Subject
     from harness.methods.base import Workshop
 
     # A dependency group of torch-pruning → one figure a channel of its first layer; None: not to be pruned.
@@ -157,7 +157,7 @@ def shapes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> list[tuple[in
     import torch
 
     with torch.no_grad():
-        return [tuple(output.shape) for output in _tensors(model(*example))]
+        return [tuple(output.shape) for output in tensors(model(*example))]
 
 
 def last(model: nn.Module, example: tuple[torch.Tensor, ...], method: str) -> set[nn.Module]:
@@ -175,23 +175,13 @@ def last(model: nn.Module, example: tuple[torch.Tensor, ...], method: str) -> se
     ]
     try:
         with torch.no_grad():
-            outputs = {output.untyped_storage().data_ptr() for output in _tensors(model(*example))}
+            outputs = {output.untyped_storage().data_ptr() for output in tensors(model(*example))}
     finally:
         for hook in hooks:
             hook.remove()
     if not made:
         raise MethodError(f"{method}: the model has no linear or convolution layer")
     return {layer for layer, output in made if output.untyped_storage().data_ptr() in outputs} | {made[-1][0]}
-
-
-def _tensors(outputs: object) -> list[torch.Tensor]:
-    import torch
-
-    if isinstance(outputs, torch.Tensor):
-        return [outputs]
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    return [tensor for part in outputs for tensor in _tensors(part)] if isinstance(outputs, list | tuple) else []
 
 
 def _is_matrix(model: nn.Module, name: str) -> bool:

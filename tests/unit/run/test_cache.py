@@ -99,3 +99,23 @@ def test_runs_at_once_see_whole_entries(tmp_path: Path) -> None:
 def test_a_key_depends_on_every_part_and_not_on_key_order() -> None:
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     assert len({key_of("a", "b"), key_of("ab"), key_of(["a", "b"]), key_of("b", "a")}) == 4
+
+
+def test_an_artifact_does_not_drive_out_the_one_that_it_is_compared_with(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit_gb=1.5e-6)
+    fill(cache, "old", 1000)
+    with cache.put("compressed") as folder:
+        (folder / "model.pt").write_bytes(b"x" * 1000)
+    with cache.put("float", beside={"compressed"}) as folder:
+        (folder / "model.pt").write_bytes(b"x" * 1000)
+    assert [cache.get(key) is not None for key in ("old", "compressed", "float")] == [False, True, True]
+
+
+def test_what_a_killed_run_left_half_written_is_cleared_away_in_time(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    staging = tmp_path / "staging"
+    for name, age in (("left", 8 * 86_400), ("at-work", 3600)):
+        (staging / name).mkdir(parents=True)
+        os.utime(staging / name, (time.time() - age, time.time() - age))
+    fill(cache, "k")
+    assert [path.name for path in staging.iterdir()] == ["at-work"]

@@ -16,18 +16,23 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "method.py").write_text("import json\ndef run():\n    from partly.deep import value\n")
     (folder / "deep.py").write_text("value = 1\n")
     (folder / "aside.py").write_text("value = 2\n")
+    (folder / "beside.py").write_text("from .inner import other\nfrom . import inner\n")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "__init__.py").write_text("from .part import other\nfrom ..up import more\n")
+    (folder / "inner" / "part.py").write_text("other = 1\n")
+    (folder / "up.py").write_text("more = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     yield folder
     for name in [name for name in sys.modules if name.startswith("partly")]:
         del sys.modules[name]
 
 
-def digest() -> str:
+def digest(module: str = "partly.method") -> str:
     from harness.run import code
 
     code.code_digest.cache_clear()
     code._source.cache_clear()
-    return code_digest("partly.method")
+    return code_digest(module)
 
 
 @pytest.mark.parametrize(("changed", "matters"), [("method.py", True), ("deep.py", True), ("aside.py", False)])
@@ -40,3 +45,12 @@ def test_a_change_counts_where_the_code_can_reach_it(package: Path, changed: str
 def test_nothing_is_imported_to_find_out(package: Path) -> None:
     digest()
     assert "partly.method" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("changed", "matters"), [("inner/__init__.py", True), ("inner/part.py", True), ("up.py", True), ("deep.py", False)]
+)
+def test_imports_that_are_relative_count_too(package: Path, changed: str, matters: bool) -> None:
+    before = digest("partly.beside")
+    (package / changed).write_text((package / changed).read_text() + "\n# changed\n")
+    assert (digest("partly.beside") != before) is matters

@@ -14,8 +14,7 @@ from harness.run import lock
 
 @pytest.fixture(autouse=True)
 def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("WEIGHIN_LOCK", str(tmp_path / "weighin.lock"))
 
 
 def hold(alone: bool, held: Any, release: Any) -> None:
@@ -56,10 +55,13 @@ def test_whoever_wants_the_machine_alone_waits_and_is_told(theirs: bool, ours: b
         told.append(seconds)
         holder.release.set()
 
+    before = lock.waited()
     with lock.machine(alone=ours, waiting=waiting) as waited:
         assert holder.release.is_set()
     assert told[0] >= 1
     assert waited >= 1
+    # All that this process has waited, which no limit of seconds counts.
+    assert lock.waited() - before == pytest.approx(waited, abs=0.1)
     holder.end()
 
 
@@ -88,3 +90,13 @@ def test_one_that_waits_alone_is_not_starved_by_newcomers() -> None:
     alone.end()
     assert newcomer.held.wait(10)
     newcomer.end()
+
+
+def test_the_lock_is_one_for_all_jobs_of_a_user_whatever_their_tmpdir(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEIGHIN_LOCK")
+    found = set()
+    for folder in ("/tmp/job-1", "/tmp/job-2"):
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        found.add(lock.lock_path())
+    assert len(found) == 1

@@ -222,6 +222,21 @@ def test_cached_answers_of_another_address_or_length_are_not_taken(job: Job, tmp
         assert len(evaluated()) == 1
 
 
+def test_answers_under_other_options_of_the_runtime_are_not_taken(job: Job, tmp_path: Path) -> None:
+    evaluated = []
+    for quantized in (False, True, False):
+        told: list[str] = []
+        one = spec(deploy={"runtime": "openvino", "dynamic_quantization": quantized})
+        places = {"reference": str(tmp_path / "float"), "compressed": str(tmp_path / "small")}
+        asked = job.model_copy(update={"spec": one, "cache": str(tmp_path / "cache"), **places})
+        # The option changes no byte of an artifact: only how it is run.
+        if not (tmp_path / "float").exists():
+            compress(asked, lambda text: None)
+        LocalBench(asked, told.append).evaluation()
+        evaluated.append(any(text.startswith("evaluating") for text in told))
+    assert evaluated == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("side", "blank", "what"),
     [

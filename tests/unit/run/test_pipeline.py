@@ -9,12 +9,14 @@ import pytest
 
 from harness.evidence import Evidence
 from harness.measurement import Exact
+from harness.methods.base import Method
 from harness.run.cache import Cache
+from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
 from harness.run.executor import Watch, _doing
 from harness.run.job import Failure, Job, Measured, Outcome
-from harness.run.pipeline import Pipeline, Run
-from harness.run.worker import progress_path
+from harness.run.pipeline import Pipeline, Run, _modules, artifact_keys
+from harness.run.worker import _announcer
 from harness.spec.load import load
 
 NOTHING = Evidence(operators={}, tensors=())
@@ -109,6 +111,62 @@ def test_a_worker_that_leaves_no_measurements_is_no_result(project: Path) -> Non
 
 def test_until_a_worker_speaks_it_is_starting(tmp_path: Path) -> None:
     outcome = tmp_path / "1.outcome"
-    assert _doing(outcome) == "starting a worker"
-    progress_path(outcome).write_text("reading data")
-    assert _doing(outcome) == "reading data"
+    assert _doing(outcome) == ("starting a worker", 0.0)
+    _announcer(outcome)("reading data")
+    doing, waited = _doing(outcome)
+    assert (doing, waited >= 0) == ("reading data", True)
+
+
+MEMORY = SPEC.replace("budgets: {size_mb: {max: 1}}", "budgets: {size_mb: {max: 1}, peak_memory_mb: {max_ratio: 1}}")
+
+
+def test_a_memory_process_that_dies_takes_its_own_budget_and_no_other(project: Path) -> None:
+    (project / "specs" / "x.yaml").write_text(MEMORY)
+    asked: list[tuple[str, ...]] = []
+
+    class Dying(Scripted):
+        def run(self, job: Job, watch: Watch) -> Outcome:
+            if job.stage == "memory":
+                return Outcome(failure=Failure(sentence="the memory stage died of SIGKILL"))
+            if job.stage == "measure":
+                asked.append(job.labels)
+            return super().run(job, watch)
+
+    file = load(project / "specs" / "x.yaml")
+    pipeline = Pipeline(Dying(counted), Cache(project / "cache"))
+    found = pipeline.run(file, file.cases[0], ["size_mb", "peak_memory_mb"], lambda doing, seconds: None).result
+    pipeline.close()
+    assert asked == [("size_mb",)]
+    assert set(found.measurements) == {"size_mb"}
+    assert found.failures == {"peak_memory_mb": Failure(sentence="the memory stage died of SIGKILL")}
+
+
+def keys(project: Path, text: str) -> tuple[str, str]:
+    (project / "specs" / "x.yaml").write_text(text)
+    return artifact_keys(load(project / "specs" / "x.yaml").cases[0].spec, project, None)
+
+
+def test_the_code_of_the_task_decides_what_a_step_makes_and_not_the_float_model(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys(project, SPEC)
+    real = code_digest
+    monkeypatch.setattr(
+        "harness.run.pipeline.code_digest",
+        lambda *modules: "changed" if "harness.tasks.image_classification" in modules else real(*modules),
+    )
+    after = keys(project, SPEC)
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_the_code_of_a_source_that_stands_in_a_step_counts(project: Path) -> None:
+    student = "{source: zoo, name: lenet5-digits}"
+    step = load_step(project, f"{{method: distillation, student: {student}}}")
+    assert _modules(step) == {
+        "harness.methods.distillation.distillation", "harness.sources.zoo", "harness.training",
+    }  # fmt: skip
+
+
+def load_step(project: Path, step: str) -> Method:
+    (project / "specs" / "x.yaml").write_text(SPEC.replace("{method: float16}", step))
+    return load(project / "specs" / "x.yaml").cases[0].spec.compress[0]

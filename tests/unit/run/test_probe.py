@@ -61,3 +61,9 @@ def test_a_reloaded_artifact_is_held_to_what_was_saved(tmp_path: Path) -> None:
 def test_answers_that_are_gone_are_told_from_a_broken_worker(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="is not beside its artifact any more"):
         probe.read(tmp_path)
+
+
+def test_more_than_ten_outputs_keep_their_order(tmp_path: Path) -> None:
+    outputs = [np.full((4, 1), float(index)) for index in range(12)]
+    probe.write(tmp_path, INPUTS, outputs)
+    assert [array[0, 0] for array in probe.read(tmp_path)[1]] == list(range(12))
