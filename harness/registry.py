@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -24,6 +24,8 @@ class Options(BaseModel):
     """Options as a spec writes them: frozen, closed and strictly typed (the text "1e-3" is no number)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+    # Wrong on purpose, for proving the gate: it loads like any part, and is offered to nobody.
+    fault: ClassVar[bool] = False
 
 
 P = TypeVar("P", bound=type[Options])
@@ -62,11 +64,15 @@ class Registry(Generic[T]):
         try:
             return self._parts[name]
         except KeyError:
-            raise UnknownName(self.key, name, self._parts) from None
+            raise UnknownName(self.key, name, self.offered()) from None
 
     def __iter__(self) -> Iterator[str]:
         self.load()
         return iter(sorted(self._parts))
+
+    def offered(self) -> list[str]:
+        """The names that docs, completion and messages list: all but those of faults."""
+        return [name for name in self if not self._parts[name].fault]
 
     def items(self) -> list[tuple[str, type[T]]]:
         """Every part with its name, in alphabetical order."""

@@ -23,6 +23,7 @@ class ShuffledWeights(Method):
 
     method: Literal["shuffled-weights"] = "shuffled-weights"
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    fault: ClassVar[bool] = True
     layer: str | None = Field(default=None, description="which; unset: the one with most weights")
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
@@ -47,6 +48,7 @@ class DropoutLeftOn(Method):
 
     method: Literal["dropout-left-on"] = "dropout-left-on"
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    fault: ClassVar[bool] = True
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Put the dropout before the model."""
@@ -72,6 +74,7 @@ class RegrownZeros(Method):
 
     method: Literal["regrown-zeros"] = "regrown-zeros"
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    fault: ClassVar[bool] = True
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Replace zeros in every weight matrix."""
@@ -93,6 +96,7 @@ class StrayValues(Method):
 
     method: Literal["stray-values"] = "stray-values"
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
+    fault: ClassVar[bool] = True
     count: int = Field(default=40, ge=1, description="weights to move")
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:

@@ -13,6 +13,7 @@ class FaultNan(Counted):
 
     metric: Literal["fault_nan"] = "fault_nan"
     better: ClassVar[Better] = "lower"
+    fault: ClassVar[bool] = True
 
     def count(self, side: Side) -> float:
         """Not a number."""

@@ -188,7 +188,7 @@ def _keys(location: Sequence[str | int]) -> list[str]:
 
 def _tags(location: Sequence[str | int]) -> list[str]:
     part = _part(location)
-    return list(part) if isinstance(part, Registry) else []
+    return part.offered() if isinstance(part, Registry) else []
 
 
 def _field(location: Sequence[str | int]) -> FieldInfo | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,9 @@ def _first_line(text: str | None) -> str:
 def _tidy(node: Node) -> Node:
     """Without what pydantic adds for its own use; the first line of docstrings; null merged into simple types."""
     kept = {key: value for key, value in node.items() if key not in ("title", "discriminator")}
+    for registry in _FAMILIES:
+        if kept.get("oneOf", [{}])[0].get("$ref", "").startswith(_ref(f"{registry.family}.")):
+            kept = _choice(kept, registry, registry.family)
     if kept.get("default", ...) is None:
         del kept["default"]
     if "description" in kept:
@@ -135,6 +139,28 @@ def _nullable(node: Node) -> Node:
     return {"anyOf": [node, _NOTHING], **described}
 
 
+def _choice(node: Node, registry: Registry[Any], family: str) -> Node:
+    """A node that chooses among parts, the faults apart: an editor sees them only where one is named already."""
+    faults = [
+        name for name, part in registry.items() if part.fault and {"$ref": _ref(f"{family}.{name}")} in node["oneOf"]
+    ]
+    if not faults:
+        return node
+    apart = [{"$ref": _ref(f"{family}.{name}")} for name in faults]
+    named = {"type": "string", "pattern": _pattern(faults)}
+    return {
+        **{key: value for key, value in node.items() if key != "oneOf"},
+        "if": {"type": "object", "required": [registry.key], "properties": {registry.key: named}},
+        "then": {"oneOf": apart},
+        "else": {"oneOf": [one for one in node["oneOf"] if one not in apart]},
+    }
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """Of some names, which no editor can suggest from it."""
+    return f"^({'|'.join(name.replace('.', '[.]') for name in names)})$"
+
+
 def _part(node: Node, registry: Registry[Any], name: str, part: type[Any]) -> Node:
     properties = node["properties"]
     properties[registry.key] = {"const": name, "description": node.get("description", "")}
@@ -153,13 +179,15 @@ def _budgets(node: Node) -> Node:
     """A known metric's name as the label needs no `metric:`; any other label does."""
     known = {name: {"$ref": _ref(f"budgets.{name}")} for name in METRICS}
     other = {"required": ["metric"], "oneOf": list(known.values())}
+    faults = {_pattern([name]): known.pop(name) for name, part in METRICS.items() if part.fault}
     return {
         "type": "object",
         "description": node["description"],
         "minProperties": 1,
         "propertyNames": {"pattern": LABEL, "not": {"enum": list(RESERVED)}},
         "properties": known,
-        "additionalProperties": other,
+        "patternProperties": faults,
+        "additionalProperties": _choice(other, METRICS, "budgets"),
     }
 
 
@@ -191,6 +219,9 @@ class _Partial:
         if "allOf" in node:
             # A budget: its metric's options without the bound that it needs in the end.
             return self._of(node["allOf"][0])
+        if "if" in node:
+            rest = {key: value for key, value in node.items() if key != "required"}
+            return {**rest, "then": self._of(node["then"]), "else": self._of(node["else"])}
         for key in ("oneOf", "anyOf"):
             if key in node:
                 rest = {name: value for name, value in node.items() if name not in (key, "required")}
@@ -198,8 +229,9 @@ class _Partial:
         if node.get("type") != "object":
             return node
         rest = {key: value for key, value in node.items() if key not in ("required", "minProperties")}
-        if "properties" in node:
-            rest["properties"] = self.properties(node["properties"])
+        for key in ("properties", "patternProperties"):
+            if key in node:
+                rest[key] = self.properties(node[key])
         # A key of another part may be taken away.
         inner = node.get("additionalProperties")
         rest["additionalProperties"] = _nullable(self._of(inner)) if isinstance(inner, dict) else _NOTHING
@@ -211,7 +243,7 @@ class _Partial:
             node = self._whole[name]
             if "allOf" in node:
                 return str(self._of(node)["$ref"])
-            if node.get("type") != "object" and not {"oneOf", "anyOf"} & node.keys():
+            if node.get("type") != "object" and not {"if", "oneOf", "anyOf"} & node.keys():
                 return _ref(name)
             self.defs[target] = {}
             self.defs[target] = self._of(node)

@@ -48,21 +48,24 @@ def reference() -> str:
     )
     sections = [
         "## Methods (`compress:`)",
-        *(_part(METHODS, name, defs, _roads(METHODS[name])) for name in METHODS),
+        *(_part(METHODS, name, defs, _roads(METHODS[name])) for name in METHODS.offered()),
         "## Metrics (`budgets:`)",
         _metrics(),
         *(
             _options(f"metrics.{name}", defs, f"### `{name}`: further options", (*BOUNDS, "regress", "because"))
-            for name in METRICS
+            for name in METRICS.offered()
         ),
         "## Bounds",
         _bounds(defs),
         "## Models (`model:`)",
-        *(_part(SOURCES, name, defs) for name in SOURCES),
+        *(_part(SOURCES, name, defs) for name in SOURCES.offered()),
         "## Data (`data:`)",
-        *(_part(DATA, name, defs, f"For {', '.join(sorted(DATA[name].tasks))}.") for name in DATA),
+        *(_part(DATA, name, defs, f"For {', '.join(sorted(DATA[name].tasks))}.") for name in DATA.offered()),
         "## Runtimes (`deploy:`)",
-        *(_part(RUNTIMES, name, defs, f"Saves: {', '.join(sorted(RUNTIMES[name].saves))}.") for name in RUNTIMES),
+        *(
+            _part(RUNTIMES, name, defs, f"Saves: {', '.join(sorted(RUNTIMES[name].saves))}.")
+            for name in RUNTIMES.offered()
+        ),
         "## Tasks (`task:`)",
         _table(("task", "what it is"), ((f"`{name}`", _first(part.__doc__)) for name, part in TASKS.items())),
         "## How to measure (`measure:`)",
@@ -94,7 +97,8 @@ def _roads(method: type[Method]) -> str:
 
 def _metrics() -> str:
     rows = []
-    for name, metric in METRICS.items():
+    for name in METRICS.offered():
+        metric = METRICS[name]
         kept = [
             "compared with the float model: `min` and `max` bound its interval" if metric.relative else "",
             "absolute bounds hold only on a machine whose baseline was accepted" if metric.machine else "",

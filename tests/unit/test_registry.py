@@ -11,7 +11,7 @@ from harness.registry import NameOf, OneOf, Options, Registry
 
 @pytest.fixture
 def shapes():
-    """A registry of two parts that belongs to no package."""
+    """A registry of two parts and a fault; it belongs to no package."""
     registry: Registry[Options] = Registry("shapes", "shape")
     registry._loaded = True
 
@@ -26,13 +26,18 @@ def shapes():
         side: int = 1
         corners: ClassVar[int] = 4
 
+    @registry.register
+    class Crooked(Options):
+        shape: Literal["crooked"] = "crooked"
+        fault: ClassVar[bool] = True
+
     return registry
 
 
 def test_parts_are_found_by_name_in_alphabetical_order(shapes):
-    assert list(shapes) == ["circle", "square"]
+    assert list(shapes) == ["circle", "crooked", "square"]
     assert shapes["square"](side=2).side == 2
-    assert [name for name, _ in shapes.items()] == ["circle", "square"]
+    assert [name for name, _ in shapes.items()] == ["circle", "crooked", "square"]
 
 
 def test_an_unknown_name_is_answered_with_the_closest(shapes):
@@ -40,6 +45,13 @@ def test_an_unknown_name_is_answered_with_the_closest(shapes):
         UnknownName, match=r"^unknown shape 'cirle'; allowed: circle, square\. Did you mean 'circle'\?$"
     ):
         shapes["cirle"]
+
+
+def test_a_fault_is_a_part_that_is_offered_to_nobody(shapes):
+    assert shapes.offered() == ["circle", "square"]
+    assert shapes["crooked"]().shape == "crooked"
+    with pytest.raises(UnknownName, match=r"^unknown shape 'crookd'; allowed: circle, square\.$"):
+        shapes["crookd"]
 
 
 def test_a_name_registered_twice_is_an_error_that_names_both(shapes):
@@ -79,7 +91,7 @@ def test_a_list_of_parts_shares_the_editor_schema_of_each(shapes):
 
     schema = Drawing.model_json_schema()
     assert schema["properties"]["drawn"]["items"]["discriminator"]["propertyName"] == "shape"
-    assert set(schema["$defs"]) == {"Circle", "Square"}
+    assert set(schema["$defs"]) == {"Circle", "Crooked", "Square"}
 
 
 def test_a_name_is_one_of_a_closed_set():

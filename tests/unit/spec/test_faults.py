@@ -171,3 +171,14 @@ def test_what_means_nothing_is_told_beside_what_is_malformed(project, spec):
     assert [problem.path for problem in project.problems(text)] == [
         "titel", "budgets.size_mb.max_rato", "budgets.top1.max_rise",
     ]  # fmt: skip
+
+
+def test_faults_load_and_no_message_offers_them(project, changed):
+    written = changed("method: int8-static, observer: minmax", "method: stray-values")
+    assert project.load(written).cases[0].spec.compress[1].method == "stray-values"
+    for old, new in (("method: int8-static", "method: stray-value"), ("size_mb:", "fault_nam:")):
+        told = project.problem(changed(old, new)).message
+        assert "; allowed: " in told
+        assert not {"stray-values", "shuffled-weights", "fault_nan"} & set(
+            told.replace("'", " ").replace(",", " ").split()
+        )

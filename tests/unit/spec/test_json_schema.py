@@ -58,10 +58,25 @@ def properties(value, rule, schema, at):
 def further(value, rule, schema, at):
     if not isinstance(value, dict):
         return []
-    others = [key for key in value if key not in schema.get("properties", {})]
+    others = [
+        key
+        for key in value
+        if key not in schema.get("properties", {})
+        and not any(re.search(pattern, key) for pattern in schema.get("patternProperties", {}))
+    ]
     if rule is False:
         return [f"{at}: unknown key {key}" for key in others]
     return [fault for key in others for fault in faults(value[key], rule, f"{at}.{key}")]
+
+
+def patterned(value, rule, schema, at):
+    found = [
+        (key, one)
+        for pattern, one in rule.items()
+        for key in (value if isinstance(value, dict) else ())
+        if re.search(pattern, key)
+    ]
+    return [fault for key, one in found for fault in faults(value[key], one, f"{at}.{key}")]
 
 
 def conditional(value, rule, schema, at):
@@ -105,6 +120,7 @@ CHECKS = {
     "anyOf": lambda value, rule, schema, at: either(value, rule, at, lambda passing: passing > 0),
     "oneOf": lambda value, rule, schema, at: either(value, rule, at, lambda passing: passing == 1),
     "properties": properties,
+    "patternProperties": patterned,
     "additionalProperties": further,
     "propertyNames": lambda value, rule, schema, at: [
         fault for key in (value if isinstance(value, dict) else ()) for fault in faults(key, rule, f"{at}.{key}")],
@@ -205,7 +221,7 @@ REFUSED = [
     ("data.calibration", "64"), ("data.calibration", True), ("compress", []), ("compress", {"method": "float16"}),
     ("compress.0", "float16"), ("compress.0.method", "pruning"), ("compress.0.sparsity", 1.0),
     ("compress.0.sparsity", ...), ("compress.0.finetune.epoch", 1), ("compress.0.finetune.optimizer", "adam"),
-    ("compress.1.keep_float", "fc"), ("deploy.runtime", "onnx"), ("deploy", "torch"), ("measure.confidence", 95),
+    ("data", {"source": "noise", "images": {"source": "lee"}}),     ("compress.1.keep_float", "fc"), ("deploy.runtime", "onnx"), ("deploy", "torch"), ("measure.confidence", 95),
     ("measure.threads", 0), ("budgets", {}), ("budgets", ...), ("budgets.size_mb", {}), ("budgets.size_mb", None),
     ("budgets.size_mb", {"reference_max": 3}), ("budgets.size_mb", {"regress": 0.1}), ("budgets.size_mb.max_drop", 0.1),
     ("budgets.size_mb.batch", 8), ("budgets.size_mb", {"min": 3}), ("budgets.top1.max_rise", 0.1),
@@ -290,6 +306,50 @@ def mutated(draw: st.DrawFn) -> dict:
                 break
             at = at[key]
     return spec
+
+
+def suggested(value, schema, seen=frozenset()) -> set[str]:
+    """Names that an editor offers at a value: what the schemas that apply to it list, whether they fit or not."""
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix("#/$defs/")
+        # A model may hold a model.
+        return (
+            set()
+            if (name, value is None) in seen
+            else suggested(value, SCHEMA["$defs"][name], seen | {(name, value is None)})
+        )
+    found = {str(one) for one in (*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ()))}
+    found |= set(schema.get("properties", {}))
+    for key, one in schema.get("properties", {}).items():
+        found |= suggested(value.get(key) if isinstance(value, dict) else None, one, seen)
+    for each in ("anyOf", "oneOf", "allOf"):
+        for one in schema.get(each, ()):
+            found |= suggested(value, one, seen)
+    if "if" in schema:
+        found |= suggested(value, schema["if"], seen)
+        found |= suggested(value, schema["else" if faults(value, schema["if"]) else "then"], seen)
+    if "items" in schema:
+        found |= suggested(None, schema["items"], seen)
+    if isinstance(schema.get("additionalProperties"), dict):
+        found |= suggested(None, schema["additionalProperties"], seen)
+    return found
+
+
+FAULTS = {name for family in (METHODS, METRICS) for name in family if name not in family.offered()}
+
+
+def test_a_fault_is_accepted_where_it_is_written_and_suggested_nowhere():
+    assert {"shuffled-weights", "stray-values", "regrown-zeros", "dropout-left-on", "fault_nan"} <= FAULTS
+    steps = [{"method": "shuffled-weights", "layer": "fc"}, {"method": "stray-values", "count": 3}]
+    broken = {**WHOLE, "compress": steps, "budgets": {"fault_nan": {"max": 1}, "x": {"metric": "fault_nan", "max": 1}}}
+    assert faults(broken, SCHEMA) == []
+    assert faults({**broken, "compress": [{"method": "shuffled-weights", "count": 3}]}, SCHEMA)
+    assert faults({**broken, "budgets": {"fault_nan": {"max_drop": 1}}}, SCHEMA)
+    assert faults({"extends": "_stem.yaml", "budgets": {"fault_nan": {"regress": 1}, "top1": None}}, SCHEMA) == []
+    for spec in (WHOLE, {"extends": "_stem.yaml"}):
+        offered = suggested(spec, SCHEMA)
+        assert {"float16", "size_mb", "latency_ms", "resnet20-digits"} <= offered
+        assert not offered & FAULTS
 
 
 @settings(deadline=None, max_examples=250)
