@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
 
+from harness.errors import Unmeasurable
 from harness.measurement import Finds, Labels
 from harness.measurement.labels import Statistic
-from harness.metrics.detections import finds
+from harness.metrics.base import Metric
+from harness.metrics.detections import Detected, finds
 from harness.metrics.ranking import Ranked, labels
-from harness.tasks.base import Evaluation
+from harness.tasks.base import Evaluation, Task
+
+# What such a share can be made of, and how.
+_MADE_OF: tuple[tuple[type[Metric], Callable[[Evaluation, Statistic], Labels | Finds]], ...] = (
+    (Ranked, labels),
+    (Detected, finds),
+)
 
 
 class Averaged(Ranked):
@@ -17,15 +25,19 @@ class Averaged(Ranked):
     Of detections: those of a score of 0.25 or more, each right where it overlaps a true box of its class by half.
     """
 
-    tasks: ClassVar[frozenset[str] | None] = frozenset(
-        {"image-classification", "text-classification", "object-detection"}
-    )
+    @classmethod
+    def suits(cls, task: type[Task]) -> bool:
+        """Whether a task gives ranked classes or detections."""
+        return any(kind.suits(task) for kind, _ in _MADE_OF)
 
 
 def averaged(evaluation: Evaluation, statistic: Statistic) -> Labels | Finds:
-    """What both models named: boxes where they answer with boxes, else a label a sample.
+    """What both models named: a label a sample, or boxes where they answer with boxes.
 
     Raises:
         Unmeasurable: the float model is no better than chance, or finds nothing.
     """
-    return finds(evaluation, statistic) if "boxes" in evaluation.reference else labels(evaluation, statistic)
+    for kind, made in _MADE_OF:
+        if kind.reads <= evaluation.reference.keys():
+            return made(evaluation, statistic)
+    raise Unmeasurable(f"no class was named in what the models answered: {', '.join(evaluation.reference)}")

@@ -16,7 +16,7 @@ from harness.evidence import Evidence
 from harness.measurement import Exact, Measurement, Timings
 from harness.registry import Options, Registry
 from harness.statistics import Interval
-from harness.tasks.base import Answers, Evaluation
+from harness.tasks.base import Answers, Evaluation, Task
 
 Better = Literal["higher", "lower"]
 # Of generating text: the prompt is read, then token after token is made.
@@ -147,9 +147,16 @@ class Metric(Options):
     # Needs one fresh process a side.
     isolated: ClassVar[bool] = False
     needs_data: ClassVar[bool] = False
-    tasks: ClassVar[frozenset[str] | None] = None
+    # The answers of a task that it is made of, and the targets that they are held to; nothing where no task matters.
+    reads: ClassVar[frozenset[str]] = frozenset()
+    targets: ClassVar[str] = ""
     # Default for `regress`: relative for counts and times (0.01 is one percent), absolute for accuracies.
     tolerance: ClassVar[float] = 0.0
+
+    @classmethod
+    def suits(cls, task: type[Task]) -> bool:
+        """Whether a task gives what this metric is made of."""
+        return cls.reads <= task.gives and cls.targets in ("", task.targets)
 
     @abstractmethod
     def measure(self, bench: Bench) -> Measurement:

@@ -18,7 +18,8 @@ class Correlated(Metric):
 
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str] | None] = frozenset({"sentence-similarity"})
+    reads: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    targets: ClassVar[str] = "similarities"
     tolerance: ClassVar[float] = 0.002
 
 

@@ -31,7 +31,8 @@ class Detected(Metric):
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
     span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
-    tasks: ClassVar[frozenset[str] | None] = frozenset({"object-detection"})
+    reads: ClassVar[frozenset[str]] = frozenset({"boxes", "scores", "labels"})
+    targets: ClassVar[str] = "boxes"
     # A library's new version or another processor's rounding moves a box or two in a thousand.
     tolerance: ClassVar[float] = 0.003
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from harness.measurement import Pairs
 from harness.metrics.base import Better, Metric
-from harness.metrics.generated import TASKS
 from harness.tasks.base import Evaluation
 
 
@@ -18,7 +17,7 @@ class Fidelity(Metric):
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
     relative: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str] | None] = TASKS
+    reads: ClassVar[frozenset[str]] = frozenset({"image"})
 
 
 def fidelity(evaluation: Evaluation, scores: np.ndarray[Any, Any], perfect: float) -> Pairs:

@@ -14,8 +14,6 @@ from harness.metrics.base import Bench, Metric
 from harness.metrics.features import Features
 from harness.tasks.base import Evaluation
 
-TASKS = frozenset({"image-generation"})
-
 
 @dataclass(frozen=True)
 class Space:
@@ -40,7 +38,8 @@ class Compared(Metric):
 
     features: Features = Field(default_factory=Features, description="the classifier in whose features images are seen")
     needs_data: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str] | None] = TASKS
+    reads: ClassVar[frozenset[str]] = frozenset({"image"})
+    targets: ClassVar[str] = "real images"
 
     def space(self, bench: Bench) -> Space:
         """Every image as features.

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from harness.metrics.base import Better, Metric
+from harness.tasks.base import Task
 
 
 class OfGeneration(Metric):
@@ -15,5 +16,9 @@ class OfGeneration(Metric):
     prompt: int = Field(default=128, ge=1, description="tokens of the prompt, from the first text that is long enough")
     better: ClassVar[Better] = "lower"
     machine: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str] | None] = frozenset({"language-modeling"})
     tolerance: ClassVar[float] = 0.10
+
+    @classmethod
+    def suits(cls, task: type[Task]) -> bool:
+        """Whether its models make one token after another."""
+        return task.generates

@@ -21,6 +21,7 @@ class KlDivergence(OfTokens):
 
     metric: Literal["kl_divergence"] = "kl_divergence"
     windows: int = Field(default=8, ge=2, description="evaluation windows that it is taken on, the first ones")
+    reads: ClassVar[frozenset[str]] = frozenset({"divergence", "scored"})
     better: ClassVar[Better] = "lower"
     relative: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.001

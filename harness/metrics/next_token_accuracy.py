@@ -14,6 +14,7 @@ class NextTokenAccuracy(OfTokens):
     """Share of scored tokens that the model holds for the most probable."""
 
     metric: Literal["next_token_accuracy"] = "next_token_accuracy"
+    reads: ClassVar[frozenset[str]] = frozenset({"best", "scored"})
     span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     def measure(self, bench: Bench) -> Totals:

@@ -23,6 +23,7 @@ class Perplexity(OfTokens):
     """
 
     metric: Literal["perplexity"] = "perplexity"
+    reads: ClassVar[frozenset[str]] = frozenset({"nll", "scored"})
     better: ClassVar[Better] = "lower"
     # In its own unit, of figures around 20.
     tolerance: ClassVar[float] = 0.02

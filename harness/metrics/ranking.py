@@ -20,7 +20,8 @@ class Ranked(Metric):
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
     span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
-    tasks: ClassVar[frozenset[str] | None] = frozenset({"image-classification", "text-classification"})
+    reads: ClassVar[frozenset[str]] = frozenset({"ranked"})
+    targets: ClassVar[str] = "classes"
     # A library's new version or another processor's rounding moves a sample or two in a thousand.
     tolerance: ClassVar[float] = 0.002
 

@@ -17,6 +17,7 @@ class TokenAgreement(OfTokens):
     """
 
     metric: Literal["token_agreement"] = "token_agreement"
+    reads: ClassVar[frozenset[str]] = frozenset({"best", "scored"})
     relative: ClassVar[bool] = True
     span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 

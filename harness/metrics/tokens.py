@@ -16,7 +16,7 @@ class OfTokens(Metric):
 
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str] | None] = frozenset({"language-modeling"})
+    targets: ClassVar[str] = "tokens"
     tolerance: ClassVar[float] = 0.002
 
 

@@ -14,7 +14,7 @@ from harness.runtimes.base import RUNTIMES
 from harness.sources.base import SOURCES
 from harness.spec.json_schema import editor_schema
 from harness.spec.requirements import CAPABILITIES
-from harness.spec.semantics import harmful, senseless
+from harness.spec.semantics import harmful, own_metrics, senseless, suited_by
 from harness.spec.tiers import TIERS
 from harness.tasks.base import TASKS
 
@@ -67,7 +67,7 @@ def reference() -> str:
             for name in RUNTIMES.offered()
         ),
         "## Tasks (`task:`)",
-        _table(("task", "what it is"), ((f"`{name}`", _first(part.__doc__)) for name, part in TASKS.items())),
+        _tasks(),
         "## How to measure (`measure:`)",
         _rows(defs["Measure"], ()),
         "## Expected failures (`expect_fail:`)",
@@ -103,7 +103,7 @@ def _metrics() -> str:
             "compared with the float model: `min` and `max` bound its interval" if metric.relative else "",
             "absolute bounds hold only on a machine whose baseline was accepted" if metric.machine else "",
             "needs data" if metric.needs_data else "",
-            f"for {', '.join(sorted(metric.tasks))}" if metric.tasks is not None else "",
+            f"for {', '.join(suited)}" if len(suited := suited_by(metric)) < len(TASKS.items()) else "",
         ]
         rows.append(
             (
@@ -116,6 +116,14 @@ def _metrics() -> str:
             )
         )
     return _table(("metric", "unit", "better", "what it is", "`regress` by default", "notes"), rows)
+
+
+def _tasks() -> str:
+    rows = (
+        (f"`{name}`", _first(part.__doc__), ", ".join(f"`{metric}`" for metric in own_metrics(name)))
+        for name, part in TASKS.items()
+    )
+    return _table(("task", "what it is", "metrics of its own"), rows)
 
 
 def _bounds(defs: Node) -> str:

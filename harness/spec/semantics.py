@@ -43,6 +43,19 @@ def senseless(better: Better) -> tuple[str, ...]:
     return tuple(_SENSELESS[better])
 
 
+def suited_by(metric: type[Metric]) -> list[str]:
+    """The tasks that give what a metric is made of."""
+    return [name for name, task in TASKS.items() if metric.suits(task)]
+
+
+def own_metrics(task: str) -> list[str]:
+    """The metrics that are made of what a task gives, and of what not every task does."""
+    every = len(TASKS.items())
+    return [
+        name for name in METRICS.offered() if METRICS[name].suits(TASKS[task]) and len(suited_by(METRICS[name])) < every
+    ]
+
+
 def faults(spec: Spec, root: Path) -> Iterator[Fault]:
     """Everything in a well-formed spec that means nothing.
 
@@ -174,9 +187,14 @@ def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
         yield Fault(at, f"the label {label!r} is taken by an item that every spec has; choose another", on_key=True)
     if label != budget.metric and label in METRICS:
         yield Fault(at, f"the label {label!r} names a metric, and the budget measures {budget.metric}", on_key=True)
-    if budget.tasks is not None and spec.task not in budget.tasks:
-        allowed = ", ".join(sorted(budget.tasks))
-        yield Fault(at, f"{budget.metric} is not defined for {spec.task}; it is for {allowed}", on_key=True)
+    if not budget.suits(TASKS[spec.task]):
+        suited, own = ", ".join(suited_by(type(budget))), ", ".join(own_metrics(spec.task))
+        instead = f", and {spec.task} has {own}" if own else ""
+        yield Fault(
+            at,
+            f"{budget.metric} is not defined for {spec.task}; it is for {suited or 'none that is installed'}{instead}",
+            on_key=True,
+        )
     yield from bound_faults(at, budget)
 
 

@@ -48,6 +48,11 @@ class Task(Options):
     batch: int = 64
     # A model is traced and run on samples of its data; a task whose inputs need none says so.
     needs_data: ClassVar[bool] = True
+    # What metrics ask for: the arrays that `answers_to` keeps and `compared` gives, by name; what the targets of its
+    # data are; and whether its models make one token after another.
+    gives: ClassVar[frozenset[str]] = frozenset()
+    targets: ClassVar[str] = ""
+    generates: ClassVar[bool] = False
 
     @abstractmethod
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:

@@ -22,6 +22,8 @@ KEPT = 5
 class Classification(Task):
     """Which of several classes a sample belongs to; models return logits of shape (batch, classes)."""
 
+    gives: ClassVar[frozenset[str]] = frozenset({"ranked"})
+    targets: ClassVar[str] = "classes"
     samples: ClassVar[str]
 
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:

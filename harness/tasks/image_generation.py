@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ class ImageGeneration(Task):
 
     task: Literal["image-generation"] = "image-generation"
     batch: int = 64
+    gives: ClassVar[frozenset[str]] = frozenset({"image"})
+    # Several to a sample, none of them what should come of it.
+    targets: ClassVar[str] = "real images"
 
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
         """The images.

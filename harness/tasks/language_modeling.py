@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -31,6 +31,9 @@ class LanguageModeling(Task):
 
     task: Literal["language-modeling"] = "language-modeling"
     batch: int = 1
+    gives: ClassVar[frozenset[str]] = frozenset({"nll", "scored", "best", "divergence"})
+    targets: ClassVar[str] = "tokens"
+    generates: ClassVar[bool] = True
 
     def excerpt(self, inputs: Tensors) -> Tensors:
         """The first tokens of the first windows: earlier logits do not depend on later tokens."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class ObjectDetection(Task):
 
     task: Literal["object-detection"] = "object-detection"
     batch: int = 16
+    gives: ClassVar[frozenset[str]] = frozenset({"boxes", "scores", "labels"})
+    targets: ClassVar[str] = "boxes"
 
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
         """The detections of each image, the surest first, padded to a hundred.

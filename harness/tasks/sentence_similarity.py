@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class SentenceSimilarity(Task):
 
     task: Literal["sentence-similarity"] = "sentence-similarity"
     batch: int = 16
+    gives: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    targets: ClassVar[str] = "similarities"
 
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
         """The embedding of each text.

@@ -7,6 +7,7 @@ import pytest
 from harness.forms import Form
 from harness.metrics.base import BOUNDS, METRICS
 from harness.spec.semantics import planned
+from harness.tasks.base import TASKS
 
 LOWER, HIGHER = "size_mb", "top1"
 # A bound that holds the side on which a model gets worse; one that holds the float model; the rest of each direction.
@@ -110,7 +111,7 @@ def test_a_band_of_one_point_is_allowed(project):
 
 def test_every_metric_takes_some_bound(project):
     for name, metric in METRICS.items():
-        if metric.tasks is None or "image-classification" in metric.tasks:
+        if metric.suits(TASKS["image-classification"]):
             bound = "max" if metric.better == "lower" else "min"
             assert project.load(budget(name, {bound: 0.5})).cases[0].spec.budgets[name].bounds() == {bound: 0.5}
 
@@ -188,3 +189,12 @@ def test_a_model_is_lowered_where_a_step_or_the_runtime_needs_it(project, steps,
     written = ", ".join(f"{{method: {step}}}" for step in steps.split("; "))
     text = budget(LOWER, {"max": 1}).replace("[{method: float16}]", f"[{written}]\ndeploy: {{runtime: {runtime}}}")
     assert list(planned(project.load(text).cases[0].spec)) == forms
+
+
+def test_a_metric_of_another_task_is_told_with_the_tasks_and_metrics_that_there_are(project):
+    problem = project.problem(budget("pearson", {"max_drop": 0.1}))
+    assert (problem.line, problem.path) == (6, "budgets.pearson")
+    assert problem.message == (
+        "pearson is not defined for image-classification; it is for sentence-similarity, and image-classification has "
+        "agreement, f1, precision, recall, top1, top5"
+    )
