@@ -86,9 +86,8 @@ def _number(value: Value) -> bool:
 
 def _tolerance(budget: Body) -> Value:
     """What `regress` is where it is not given; None, which nothing loosens, for a metric that is not installed."""
-    name = budget["metric"]
-    known = METRICS[name].tolerance if isinstance(name, str) and name in set(METRICS) else None
-    return budget.get("regress", known)
+    name, given = budget["metric"], budget.get("regress")
+    return METRICS[name].tolerated(given) if isinstance(name, str) and name in set(METRICS) else given
 
 
 def _renamed(before: Mapping[str, Body], now: Mapping[str, Body]) -> dict[str, str]:

@@ -52,7 +52,7 @@ def compare(
 def _compared(
     metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float, slower: float
 ) -> Finding:
-    tolerance = metric.tolerance if metric.regress is None else metric.regress
+    tolerance = metric.tolerated(metric.regress)
     if isinstance(measurement, Timings) and accepted.ratio is not None:
         return _timed(metric, measurement, accepted.ratio, tolerance, confidence, slower)
     if isinstance(measurement, Exact) and accepted.outcomes is None and accepted.ratio is None:

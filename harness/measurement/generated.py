@@ -66,13 +66,6 @@ class Generated(Sampled):
             return None
         return self.model_copy(update={"features_reference": earlier.features, "real_reference": earlier.real})
 
-    def ratio(self, confidence: float) -> Interval:
-        """Compressed ÷ float: the rise's interval over the float figure."""
-        drop, at = self.drop(confidence), self.reference
-        if not at > 0:
-            return Interval(float("nan"), float("nan"), float("nan"), confidence, drop.method)
-        return Interval(1 - drop.estimate / at, 1 - drop.upper / at, 1 - drop.lower / at, confidence, drop.method)
-
     def drop(self, confidence: float) -> Interval:
         """Float − compressed."""
         return -distance_rise(*self._sets, confidence=confidence)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -19,6 +19,8 @@ from harness.statistics import Interval
 from harness.tasks.base import Answers, Evaluation, Task
 
 Better = Literal["higher", "lower"]
+# What a budget says, which an audit reads as it was written.
+Given = TypeVar("Given")
 # Of generating text: the prompt is read, then token after token is made.
 Phase = Literal["prefill", "decode"]
 
@@ -169,6 +171,11 @@ class Metric(Options):
     def bounds(self) -> dict[str, float]:
         """The bounds that this budget sets, by name."""
         return {name: getattr(self, name) for name in BOUNDS if getattr(self, name) is not None}
+
+    @classmethod
+    def tolerated(cls, regress: Given | None) -> Given | float:
+        """How far from the stored baseline is no regression, where a budget says so much, or nothing, of it."""
+        return cls.tolerance if regress is None else regress
 
     def ratio_limits(self) -> tuple[float, ...]:
         """The limits on compressed ÷ float."""

@@ -40,7 +40,7 @@ class Budget:
     @property
     def tolerance(self) -> float:
         """How far from what was accepted is no regression."""
-        return self.metric.tolerance if self.metric.regress is None else self.metric.regress
+        return self.metric.tolerated(self.metric.regress)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, chosen, weighted
-from harness.methods.pruning.structural import Criterion, importance, remove
+from harness.methods.pruning.structural import Criterion, importance, missing_removal, remove
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
 
@@ -68,12 +68,4 @@ class ChannelPruning(Method):
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """No parameter fewer, or fewer of them by less than a quarter of the asked share of channels."""
-        left = after.parameters / before.parameters
-        if left >= 1:
-            return [f"no channel is gone: {after.parameters:,} parameters, {before.parameters:,} before"]
-        if 1 - left < self.ratio / 4:
-            return [
-                f"{self.ratio:.0%} of the channels were to go, and {1 - left:.1%} of the parameters did "
-                f"({before.parameters:,} to {after.parameters:,})"
-            ]
-        return []
+        return missing_removal(before, after, "channel", self.ratio / 4)
