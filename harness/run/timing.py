@@ -16,7 +16,7 @@ from harness.errors import Unmeasurable
 from harness.measurement import Timings, doubts
 from harness.run.host import Clock, Clocks, Host, Load, tick
 from harness.spec.schema import Measure
-from harness.statistics import SequentialRatio
+from harness.statistics import Looks
 
 Call = Callable[[], object]
 
@@ -72,7 +72,7 @@ def sample(
     # What a pair of blocks takes decides how many looks the time allows.
     pair_s = sum(one * calls for one, calls in zip(warm, (2 * plan[0].calls, plan[1].calls), strict=True)) / 1e9
     looks = int(min(MAX_LOOKS, max(1, measure.latency_s / (pair_s * FIRST_BLOCKS))))
-    rule = SequentialRatio(limits, measure.confidence, looks=looks, first_blocks=FIRST_BLOCKS)
+    rule = Looks(measure.confidence, most=looks, first_blocks=FIRST_BLOCKS)
     # Said where it is so: no tail can be told from readings over several calls.
     repeats = {"calls_a_reading_reference": plan[0].repeats, "calls_a_reading": plan[1].repeats}
     details = {name: float(calls) for name, calls in repeats.items() if calls > 1}

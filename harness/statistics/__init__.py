@@ -7,7 +7,7 @@ from harness.statistics.latency import median_ratio
 from harness.statistics.mean import mean_difference, mean_ratio, total_difference
 from harness.statistics.proportion import proportion_difference, proportion_ratio
 from harness.statistics.sample_size import needed_n, smallest_limit
-from harness.statistics.sequential import Look, SequentialRatio
+from harness.statistics.sequential import Looks
 from harness.statistics.set_statistic import macro_swing, statistic_difference
 
 __all__ = [
@@ -15,8 +15,7 @@ __all__ = [
     "ImageSet",
     "IntArray",
     "Interval",
-    "Look",
-    "SequentialRatio",
+    "Looks",
     "distance_rise",
     "holm_confidence",
     "kernel",

@@ -1,7 +1,10 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from harness.statistics import SequentialRatio, median_ratio
+from harness.measurement import Timings, doubts
+from harness.statistics import Looks, median_ratio
 from harness.statistics.spending import critical_values, pocock_spending
 
 
@@ -32,53 +35,64 @@ def blocks(ratio: float, count: int, generator: np.random.Generator) -> tuple[np
     return reference, ratio * value
 
 
-def verdict(rule: SequentialRatio, ratio: float, generator: np.random.Generator) -> tuple[str, int, float, float]:
-    reference, value = blocks(ratio, rule.schedule[-1], generator)
-    for planned in rule.schedule:
-        look = rule.look(reference[:planned], value[:planned])
-        if look.state != "continue":
-            break
-    return look.state, look.blocks, look.interval.lower, look.interval.upper
+def sampled(
+    looks: Looks, limits: tuple[float, ...], ratio: float, generator: np.random.Generator
+) -> tuple[Timings, bool]:
+    """What the sampler stops with, by its own rule, and whether every limit was decided then."""
+    reference, value = blocks(ratio, looks.schedule[-1], generator)
+    for planned, level in zip(looks.schedule, looks.confidences, strict=True):
+        timings = Timings(blocks_reference=reference[:planned], blocks=value[:planned], level=level)
+        if not doubts.undecided(timings, limits, looks.confidence):
+            return timings, True
+    return timings, False
+
+
+def put(levels: Sequence[float], reference: np.ndarray, value: np.ndarray, limit: float) -> int:
+    """The side of a limit on which the first look puts the ratio whose interval excludes it; 0 where none does."""
+    for number, level in enumerate(levels, 1):
+        seen = len(reference) * number // len(levels)
+        held = median_ratio(reference[:seen], value[:seen], level)
+        if not held.lower <= limit <= held.upper:
+            return 1 if held.lower > limit else -1
+    return 0
 
 
 def test_a_ratio_at_the_limit_is_seldom_put_on_a_side() -> None:
-    rule, generator = SequentialRatio((0.8,), looks=4, first_blocks=8), np.random.default_rng(1)
-    ends = [verdict(rule, 0.8, generator) for _ in range(400)]
-    below = np.mean([state == "decided" and upper < 0.8 for state, _, _, upper in ends])
-    above = np.mean([state == "decided" and lower > 0.8 for state, _, lower, _ in ends])
-    assert below < 0.085  # 0.05 and three standard errors of 400 runs
-    assert above < 0.085
-    assert {state for state, *_ in ends} == {"decided", "cap"}
+    looks, generator = Looks(most=4, first_blocks=8), np.random.default_rng(1)
+    runs = [blocks(0.8, looks.schedule[-1], generator) for _ in range(400)]
+    due = [put(looks.confidences, *run, 0.8) for run in runs]
+    # 0.05 and three standard errors of 400 runs.
+    assert max(due.count(1), due.count(-1)) < 0.085 * len(runs)
+    # What looking four times costs where no look is widened.
+    flat = [put((0.95,) * 4, *run, 0.8) for run in runs[:150]]
+    assert len(flat) - flat.count(0) > 1.5 * (150 - due[:150].count(0))
 
 
-def test_a_ratio_far_from_its_limit_is_decided_at_once() -> None:
-    rule, generator = SequentialRatio((0.8, 1.5), first_blocks=10), np.random.default_rng(2)
-    assert {verdict(rule, 0.5, generator)[:2] for _ in range(20)} == {("decided", 10)}
+def test_a_ratio_far_from_its_limits_is_decided_at_once() -> None:
+    looks, generator = Looks(first_blocks=10), np.random.default_rng(2)
+    ends = [sampled(looks, (0.8, 1.5), 0.5, generator) for _ in range(20)]
+    assert {(timings.n, decided) for timings, decided in ends} == {(10, True)}
 
 
 def test_every_limit_must_be_excluded() -> None:
-    reference, value = blocks(0.8, 10, np.random.default_rng(3))
-    assert SequentialRatio((0.4,)).look(reference, value).state == "decided"
-    assert SequentialRatio((0.4, 0.8)).look(reference, value).state == "continue"
-    assert SequentialRatio((0.8,), looks=1).look(reference, value).state == "cap"
-    assert SequentialRatio(()).look(reference, value).state == "decided"
+    looks = Looks()
+    assert sampled(looks, (0.4,), 0.8, np.random.default_rng(3))[0].n == 10
+    assert sampled(looks, (0.4, 0.8), 0.8, np.random.default_rng(3))[0].n > 10
+    assert sampled(Looks(most=1), (0.8,), 0.8, np.random.default_rng(3))[1] is False
+    assert sampled(looks, (), 0.8, np.random.default_rng(3))[0].n == 10
 
 
 def test_a_looks_interval_is_wider_than_one_of_a_single_look() -> None:
     reference, value = blocks(0.8, 10, np.random.default_rng(4))
-    look, single = SequentialRatio((0.9,)).look(reference, value).interval, median_ratio(reference, value)
+    looks, single = Looks(), median_ratio(reference, value)
+    look = Timings(blocks_reference=reference, blocks=value, level=looks.confidences[0]).ratio(0.95)
     assert look.lower < single.lower
     assert single.upper < look.upper
-    assert look.confidence == SequentialRatio((0.9,)).confidences[0]
+    assert Looks(most=1).confidences == pytest.approx((0.95,))
+    assert all(0.95 < each < 1 for each in looks.confidences)
 
 
-def test_refuses_a_look_that_was_not_planned() -> None:
-    reference, value = blocks(0.8, 11, np.random.default_rng(5))
-    with pytest.raises(ValueError, match="not planned"):
-        SequentialRatio((0.9,)).look(reference, value)
-
-
-@pytest.mark.parametrize("changed", [{"looks": 0}, {"first_blocks": 1}, {"confidence": 0.4}, {"limits": (-1.0,)}])
-def test_refuses_a_rule_that_means_nothing(changed: dict[str, object]) -> None:
+@pytest.mark.parametrize("changed", [{"most": 0}, {"first_blocks": 1}, {"confidence": 0.4}])
+def test_refuses_looks_that_mean_nothing(changed: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must"):
-        SequentialRatio(**{"limits": (0.9,), **changed})  # type: ignore[arg-type]
+        Looks(**changed)  # type: ignore[arg-type]
