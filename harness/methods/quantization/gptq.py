@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.artifacts.integer_modules import matrix
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
-from harness.methods.compensation import compensated, input_moments
+from harness.methods.compensation import input_moments
 from harness.methods.layers import Names, chosen
-from harness.methods.quantization.grouping import Rounding, grid_of, left_float, pack_linear, plain_linear
+from harness.methods.quantization.compensated_rounding import Order, compensated_matrix
+from harness.methods.quantization.grouping import Rounding, left_float, pack_linear, plain_linear
 from harness.methods.stages import stages
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-# Columns that are rounded before what they lost is moved on; a group whose scale is fitted in its turn is one block.
-BLOCK, WIDEST = 128, 512
 
 
 @METHODS.register
@@ -46,7 +43,7 @@ class Gptq(Method):
     )
     symmetric: bool = Field(default=False, description="no zero points: smaller and coarser")
     search: bool = Field(default=True, description="cut outliers of a group where that lessens its squared error")
-    order: Literal["inputs", "power"] = Field(
+    order: Order = Field(
         default="inputs",
         description="columns as they stand, each group's scale fitted when it is its turn; or those of the strongest "
         "inputs first, with scales fitted beforehand",
@@ -103,38 +100,5 @@ class Gptq(Method):
             weight: shape (rows, columns).
             moments: second moments of its inputs, float64, shape (columns, columns).
         """
-        import torch
-        from torch.nn.functional import pad
-
         rounding = Rounding(self.bits, self.symmetric, self.search)
-        grid = grid_of(weight, rounding, self.group_size)
-        power = moments.diagonal()
-        # An input that is always zero says nothing; its weights are rounded where they stand.
-        hessian = moments + torch.diag((power == 0).to(moments.dtype) * power.mean().clamp_min(1e-30))
-        start = weight.detach().float()
-        filled = pad(start, (0, grid.groups * grid.group - grid.columns)).view(grid.rows, grid.groups, grid.group)
-        scales, zeros = rounding.fit(filled)
-        codes = torch.zeros(grid.rows, grid.groups * grid.group)
-        anew = self.order == "inputs" and grid.group <= WIDEST
-        place = list(range(grid.columns))
-        if self.order == "power":
-            place = torch.argsort(power, descending=True, stable=True).tolist()
-
-        def settle(
-            block: torch.Tensor, factors: torch.Tensor, first: int
-        ) -> Callable[[int, torch.Tensor], torch.Tensor]:
-            if anew:
-                scales[:, first // grid.group], zeros[:, first // grid.group] = rounding.fit(block)
-
-            def value(column: int, values: torch.Tensor) -> torch.Tensor:
-                where = place[first + column]
-                scale, zero = scales[:, where // grid.group], zeros[:, where // grid.group]
-                code = rounding.codes(values.unsqueeze(-1), scale, zero)
-                codes[:, where] = code[:, 0]
-                return rounding.values(code, scale, zero)[:, 0]
-
-            return value
-
-        block = grid.group if anew else BLOCK
-        compensated(start[:, place], hessian[place][:, place], grid.columns, settle, block, self.damping)
-        return matrix(grid, codes.to(torch.uint8), scales, None if self.symmetric else zeros.to(torch.uint8))
+        return compensated_matrix(weight, moments, rounding, self.group_size, self.order, self.damping)
