@@ -1,4 +1,4 @@
-"""One registry for every family of parts: methods, metrics, sources, data, tasks, runtimes.
+"""One registry for every family of parts: methods, metrics, sources, data, tasks, runtimes, kinds of measurement.
 
 A part is a pydantic model (its typed options) with the family's function on it. Its name is the default of its
 family's key: ``method: Literal["float16"] = "float16"``. Built-in parts are the modules of the family's package; other
@@ -20,16 +20,21 @@ from pydantic_core import CoreSchema, core_schema
 from harness.errors import UnknownName, WeighinError
 
 
-class Options(BaseModel):
-    """Options as a spec writes them: frozen, closed and strictly typed (the text "1e-3" is no number)."""
+class Part(BaseModel):
+    """What a registry holds: a model whose default of the family's key is its name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
     # Wrong on purpose, for proving the gate: it loads like any part, and is offered to nobody.
     fault: ClassVar[bool] = False
 
 
-P = TypeVar("P", bound=type[Options])
-T = TypeVar("T", bound=Options)
+class Options(Part):
+    """Options as a spec writes them: frozen, closed and strictly typed (the text "1e-3" is no number)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+
+P = TypeVar("P", bound=type[Part])
+T = TypeVar("T", bound=Part)
 
 
 class Registry(Generic[T]):

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BaselineError
-from harness.measurement import Exact, Measurement, Timings
+from harness.measurement import Measurement
 from harness.metrics.base import Metric
 
 FOLDER = "baselines"
@@ -49,7 +49,7 @@ class Accepted(_Model):
 
 def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: float) -> Accepted:
     """What a baseline keeps of a measurement."""
-    ratio = measurement.ratio(confidence) if isinstance(measurement, Timings) else None
+    ratio = measurement.ratio(confidence) if measurement.kept == "ratio" else None
     return Accepted(
         metric=metric.metric,
         metric_version=metric.version,
@@ -57,7 +57,7 @@ def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: f
         reference=measurement.reference,
         kernels=kernels,
         ratio=(ratio.lower, ratio.estimate, ratio.upper) if ratio is not None else None,
-        outcomes=None if isinstance(measurement, (Exact, Timings)) else measurement,
+        outcomes=measurement if measurement.kept == "outcomes" else None,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from harness.judge.figures import apart, measured_text, number, percent, ratio_text
 from harness.judge.settling import settling
 from harness.judge.verdict import Finding, Place, Range, State
-from harness.measurement import Measurement, Pairs, Timings, doubts
+from harness.measurement import Measurement
 from harness.measurement.doubts import Doubt
 from harness.metrics.base import Metric
 from harness.statistics import Interval
@@ -87,7 +87,7 @@ def _implausible(metric: Metric, measured: Measurement, confidence: float) -> li
         if (drop.upper if metric.better == "higher" else -drop.lower) < -ACCURACY_GAIN:
             text = f"proven better than its float model by more than {number(ACCURACY_GAIN)}"
             return [Finding(State.INVALID, f"{text}: was the float model loaded, and fed, as it was trained?")]
-    if isinstance(measured, Timings) and better > 0 and min(measured.value, reference) > 0:
+    if measured.timed and better > 0 and min(measured.value, reference) > 0:
         times = max(measured.value, reference) / min(measured.value, reference)
         if times > SPEED_GAIN:
             return [
@@ -98,7 +98,7 @@ def _implausible(metric: Metric, measured: Measurement, confidence: float) -> li
 
 def head(metric: Metric, measurement: Measurement) -> str:
     """The start of every sentence: the figure and the float model's."""
-    text = measured_text if isinstance(measurement, Timings) else number
+    text = measured_text if measurement.timed else number
     # A metric that compares with the float model has nothing to say of the float model itself.
     if metric.relative or measurement.reference is None:
         return text(measurement.value)
@@ -158,9 +158,7 @@ class Claim:
 
     def withheld(self, lower: float, estimate: float, upper: float, limit: float, state: State) -> Doubt | None:
         """What keeps back a verdict on a ratio of times; None where nothing does."""
-        if not isinstance(self.measured, Timings):
-            return None
-        for doubt in doubts.found(self.measured, self.confidence, self.place.slower):
+        for doubt in self.measured.doubts(self.confidence, self.place.slower):
             # A doubt about the estimate alone adds nothing where the interval has decided nothing, or is not asked.
             asked = doubt.whole or (lower < upper and state is not State.INCONCLUSIVE)
             if asked and doubt.covers(lower, estimate, upper, limit):
@@ -250,19 +248,14 @@ def _difference(claim: Claim) -> Finding:
         percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if limit >= 1 else ""
         return Finding(State.INVALID, f"no model can {what} by more than {number(room)} from there{percentage}")
     state, held = claim.decide(change.lower, change.upper), None
-    if isinstance(measured, Timings):
+    if measured.timed and measured.reference:
         # As a ratio to float, which is what load biases.
         ratio, turned = measured.ratio(claim.confidence), limit / measured.reference
         at = 1 - turned if what == "drop" else 1 + turned
         held = claim.withheld(ratio.lower, ratio.estimate, ratio.upper, at, state)
     text, edge = f"{what} {number(change.estimate)}", change.upper
     if not measured.exact:
-        counts = f"over {measured.extent}"
-        if isinstance(measured, Pairs) and measured.independent:
-            # Where lower is better, what was 0 for float and is 1 now is the loss.
-            lost, won = (measured.lost, measured.won)[:: 1 if claim.metric.better == "higher" else -1]
-            counts = f"{lost.size} lost, {won.size} won of {measured.n}"
-        side = "upper"
+        side, counts = "upper", measured.tally(higher_is_better=claim.metric.better == "higher")
         if state is State.FAIL:
             side, edge = "lower", change.lower
         text += f" ({counts}; {percent(claim.confidence)} {side} bound {number(edge)})"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from harness.judge.baseline import Accepted
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import Finding, State
-from harness.measurement import Base, Exact, Measurement, Timings, doubts
+from harness.measurement import Base, Measurement
 from harness.metrics.base import Metric
 from harness.spec.expectation import REGRESS
 
@@ -53,16 +53,16 @@ def _compared(
     metric: Metric, measurement: Measurement, accepted: Accepted, confidence: float, slower: float
 ) -> Finding:
     tolerance = metric.tolerated(metric.regress)
-    if isinstance(measurement, Timings) and accepted.ratio is not None:
-        return _timed(metric, measurement, accepted.ratio, tolerance, confidence, slower)
-    if isinstance(measurement, Exact) and accepted.outcomes is None and accepted.ratio is None:
-        return _counted(metric, measurement, accepted.value, tolerance)
+    if measurement.kept == "ratio" and accepted.ratio is not None:
+        return _by_ratio(metric, measurement, accepted.ratio, tolerance, confidence, slower)
+    if measurement.kept == "value" and accepted.outcomes is None and accepted.ratio is None:
+        return _by_value(metric, measurement, accepted.value, tolerance)
     if accepted.outcomes is None or accepted.outcomes.kind != measurement.kind:
         return Finding(State.INVALID, f"the baseline holds another kind of measurement: {ANEW}")
     return _paired(metric, measurement, accepted.outcomes, tolerance, confidence)
 
 
-def _counted(metric: Metric, now: Exact, before: float, tolerance: float) -> Finding:
+def _by_value(metric: Metric, now: Base, before: float, tolerance: float) -> Finding:
     allowed = tolerance * abs(before)
     rise = metric.better == "lower"
     if now.value > before + allowed if rise else now.value < before - allowed:
@@ -71,9 +71,9 @@ def _counted(metric: Metric, now: Exact, before: float, tolerance: float) -> Fin
     return _kept(number(before), gain)
 
 
-def _timed(
+def _by_ratio(
     metric: Metric,
-    now: Timings,
+    now: Base,
     before: tuple[float, float, float],
     tolerance: float,
     confidence: float,
@@ -89,7 +89,7 @@ def _timed(
         limit, gain = lower / (1 + tolerance), ours.lower / upper
         worse = ours.upper < limit
     if worse:
-        for doubt in doubts.found(now, confidence, slower):
+        for doubt in now.doubts(confidence, slower):
             if doubt.covers(ours.lower, ours.estimate, ours.upper, limit):
                 held = f"worse than the {text}, but {doubt.because}"
                 return Finding(State.INCONCLUSIVE, held, disturbed=doubt.outside)

@@ -1,15 +1,14 @@
 """What a metric hands to the judge: raw values of both sides, never a rounded number.
 
-Each kind knows the point values, how many sampling units stand behind them, and the intervals of the two contrasts
-that budgets bound: the *ratio* compressed ÷ float and the *drop* float − compressed. A kind is one file.
+Each kind knows the point values, how many sampling units stand behind them, the intervals of the two contrasts that
+budgets bound (the *ratio* compressed ÷ float and the *drop* float − compressed), what a baseline keeps of it, and how
+a sentence says what it stands on. A kind is one file: it is registered, and nothing else asks which kinds there are.
 """
 
 from typing import Annotated
 
-from pydantic import Field
-
 from harness.measurement.average_precision import AveragePrecision
-from harness.measurement.base import Array, Base, Sampled
+from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
 from harness.measurement.correlation import Correlation
 from harness.measurement.exact import Exact
 from harness.measurement.finds import Finds
@@ -18,13 +17,11 @@ from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
 from harness.measurement.timings import Timings
 from harness.measurement.totals import Totals
+from harness.registry import OneOf
 
-Measurement = Annotated[
-    AveragePrecision | Correlation | Exact | Finds | Generated | Labels | Pairs | Timings | Totals,
-    Field(discriminator="kind"),
-]
+Measurement = Annotated[Base, OneOf(MEASUREMENTS)]
 
 __all__ = [
-    "Array", "AveragePrecision", "Base", "Correlation", "Exact", "Finds", "Generated", "Labels", "Measurement", "Pairs",
-    "Sampled", "Timings", "Totals",
+    "MEASUREMENTS", "Array", "AveragePrecision", "Base", "Correlation", "Exact", "Finds", "Generated", "Labels",
+    "Measurement", "Pairs", "Sampled", "Timings", "Totals",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from harness.measurement.base import Array, Base, Sampled
+from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
 from harness.statistics import FloatArray, Interval, statistic_difference
 
 # Recalls at which COCO reads the precision.
@@ -35,6 +35,7 @@ class Ranking(BaseModel):
     ignored: Array
 
 
+@MEASUREMENTS.register
 class AveragePrecision(Sampled):
     """Mean over classes and overlaps of the area under the precision-recall curve, as COCO defines it.
 

@@ -6,11 +6,13 @@ import base64
 import math
 import zlib
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from harness.measurement.doubts import Doubt
+from harness.registry import Part, Registry
 from harness.statistics import Interval
 
 
@@ -43,11 +45,21 @@ def _plain(figure: float) -> float | str:
 Figure = Annotated[float, PlainSerializer(_plain, return_type=float | str, when_used="json")]
 
 
-class Base(BaseModel):
-    """What every kind of measurement answers."""
+# What a baseline holds a later run to: the figure itself, its ratio to float, or the outcomes that both are paired by.
+Kept = Literal["value", "ratio", "outcomes"]
+# The columns of a table with a line a sample.
+UNIT, TARGET, FLOAT, COMPRESSED = "unit", "target", "float", "compressed"
+
+
+class Base(Part):
+    """What every kind of measurement answers. A kind is one module, with `@MEASUREMENTS.register`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
     exact: ClassVar[bool] = False
+    # A time or a rate: of one machine, and what others do there may move it.
+    timed: ClassVar[bool] = False
+    kept: ClassVar[Kept] = "outcomes"
+    kind: str
     details: dict[str, Figure] = Field(default_factory=dict, description="further figures, reported and never gated")
 
     @property
@@ -74,6 +86,43 @@ class Base(BaseModel):
     def extent(self) -> str:
         """What the figures stand on, as a sentence says it: ``397 samples``."""
         return f"{self.n} samples"
+
+    def tally(self, *, higher_is_better: bool) -> str:
+        """What a difference of both figures stands on, as a clause: ``over 397 samples``."""
+        return f"over {self.extent}"
+
+    @property
+    def counted_in(self) -> str:
+        """What there would have to be more of to tell more."""
+        return "units"
+
+    def needed(self, interval: Interval, limit: float, *, drop: bool) -> float:
+        """How many of them leave a limit outside the interval of what it bounds, if the estimate stays.
+
+        Widths shrink with the root of their number.
+
+        Args:
+            interval: of the contrast that is bounded, from `n` of them.
+            limit: what it is held to.
+            drop: whether the contrast is `drop`, or a rise, and no ratio.
+        """
+        gap = abs(limit - interval.estimate)
+        half = interval.upper - interval.estimate if interval.estimate < limit else interval.estimate - interval.lower
+        return (self.n or 0) * (half / gap) ** 2 if gap > 0 and math.isfinite(half) else math.inf
+
+    def doubts(self, confidence: float, slower: float = 0.0) -> list[Doubt]:
+        """Why the ratio may be further off than its interval says; none where only what was sampled moves it.
+
+        Args:
+            confidence: of each bound.
+            slower: by which share the float model is slower than where its baseline was accepted.
+        """
+        return []
+
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Both models' outcomes, a line a sample, as `measurement.table` reads them; empty where that is not all."""
+        return {}
 
     def against(self, earlier: Base) -> Base | None:
         """This measurement paired with an earlier one of the same samples, the earlier in the float model's place.
@@ -120,6 +169,11 @@ class Sampled(Base):
         return f"{samples} samples of {self.n} units" if samples != self.n else f"{self.n} samples"
 
     @property
+    def counted_in(self) -> str:
+        """Samples, or their units where those are fewer."""
+        return "samples" if len(self.units) == self.n else "units"
+
+    @property
     @abstractmethod
     def lost(self) -> np.ndarray[Any, Any]:
         """Indices of samples on which the compressed model does worse, for the report to name."""
@@ -128,3 +182,6 @@ class Sampled(Base):
     @abstractmethod
     def won(self) -> np.ndarray[Any, Any]:
         """Indices of samples on which the compressed model does better."""
+
+
+MEASUREMENTS: Registry[Base] = Registry("measurement", "kind")

@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base
+from harness.measurement.base import MEASUREMENTS, Array, Base
 from harness.statistics import FloatArray, Interval, mean_difference
 
 Coefficient = Literal["pearson", "spearman"]
 
 
+@MEASUREMENTS.register
 class Correlation(Base):
     """Similarities that both models gave to the same pairs, correlated with the ones that are true.
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from harness.measurement.timings import Timings
+if TYPE_CHECKING:
+    from harness.measurement.timings import Timings
 
 # Past this share a figure was taken beside other work, and is no yardstick for later runs.
 LOAD_NOTICED = 0.05

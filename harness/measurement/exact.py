@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from harness.measurement.base import Base, Figure
+from harness.measurement.base import MEASUREMENTS, Base, Figure, Kept
 from harness.statistics import Interval
 
 
+@MEASUREMENTS.register
 class Exact(Base):
     """A count: the same on every run, so its intervals have no width."""
 
     exact: ClassVar[bool] = True
+    kept: ClassVar[Kept] = "value"
     kind: Literal["exact"] = "exact"
     measured: Figure
     measured_reference: Figure

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.measurement.average_precision import swing
-from harness.measurement.base import Array, Base, Sampled
+from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
 from harness.measurement.labels import Statistic
 from harness.statistics import FloatArray, Interval, statistic_difference
 
 
+@MEASUREMENTS.register
 class Finds(Sampled):
     """Counts an image and class, averaged over the classes that have an object (macro).
 

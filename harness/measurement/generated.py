@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base, Sampled
+from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
 from harness.statistics import ImageSet, Interval, distance_rise, kernel
 from harness.statistics.kernel_distance import distance
 
 
+@MEASUREMENTS.register
 class Generated(Sampled):
     """Images that both models made of the same noise, against real ones, in a feature space.
 

@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base, Sampled
+from harness.measurement.base import COMPRESSED, FLOAT, MEASUREMENTS, TARGET, UNIT, Array, Base, Sampled
 from harness.statistics import FloatArray, Interval, macro_swing, statistic_difference
 
 Statistic = Literal["precision", "recall", "f1"]
 
 
+@MEASUREMENTS.register
 class Labels(Sampled):
     """Labels that both models gave to the same samples, averaged over classes (macro).
 
@@ -55,6 +56,11 @@ class Labels(Sampled):
     def won(self) -> np.ndarray[Any, Any]:
         """Indices of samples that the compressed model named right and the float one wrong."""
         return np.flatnonzero((self.labels_reference != self.targets) & (self.labels == self.targets))
+
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Labels beside their target."""
+        return {UNIT: self.units, TARGET: self.targets, FLOAT: self.labels_reference, COMPRESSED: self.labels}
 
     def against(self, earlier: Base) -> Labels | None:
         """Both runs' labels of the same samples."""

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base, Sampled
-from harness.statistics import Interval, mean_difference, mean_ratio, proportion_difference, proportion_ratio
+from harness.measurement.base import COMPRESSED, FLOAT, MEASUREMENTS, UNIT, Array, Base, Sampled
+from harness.statistics import Interval, mean_difference, mean_ratio, needed_n, proportion_difference, proportion_ratio
 
 
+@MEASUREMENTS.register
 class Pairs(Sampled):
     """Per-sample outcomes of both models on the same samples: right or wrong (bool), or a score (float).
 
@@ -57,6 +58,29 @@ class Pairs(Sampled):
     def independent(self) -> bool:
         """Whether the samples are yes-or-no and each its own unit, so that an interval for proportions applies."""
         return bool(self.outcomes.dtype == np.bool_ and self.n == self.outcomes.size)
+
+    def tally(self, *, higher_is_better: bool) -> str:
+        """Samples lost and won, where each is right or wrong by itself."""
+        if not self.independent:
+            return super().tally(higher_is_better=higher_is_better)
+        # Where lower is better, what was 0 for float and is 1 now is the loss.
+        lost, won = (self.lost, self.won)[:: 1 if higher_is_better else -1]
+        return f"{lost.size} lost, {won.size} won of {self.n}"
+
+    def needed(self, interval: Interval, limit: float, *, drop: bool) -> float:
+        """Of a difference of proportions more is known than that widths shrink: how many samples disagree."""
+        needed = super().needed(interval, limit, drop=drop)
+        if drop and self.independent and 0 < limit < 1 and interval.estimate < limit:
+            discordance = (self.lost.size + self.won.size) / self.n
+            needed = max(needed, needed_n(limit, interval.confidence, discordance, interval.estimate))
+        return needed
+
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Outcomes, right and wrong as 1 and 0."""
+        sides = {FLOAT: self.outcomes_reference, COMPRESSED: self.outcomes}
+        plain = {name: side.astype(int) if side.dtype == np.bool_ else side for name, side in sides.items()}
+        return {UNIT: self.units, **plain}
 
     def against(self, earlier: Base) -> Pairs | None:
         """Both runs' outcomes on the same samples."""

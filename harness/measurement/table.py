@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from harness.errors import DataError, TableError, closest
+from harness.measurement.base import COMPRESSED, FLOAT, TARGET, UNIT, Base
 from harness.measurement.labels import Labels, Statistic
 from harness.measurement.pairs import Pairs
 
-# The columns of a table that this module writes, and what it looks for in one that names its columns.
-ID, UNIT, TARGET, FLOAT, COMPRESSED = "id", "unit", "target", "float", "compressed"
+# Beside the columns of what was measured, where a table names its columns.
+ID = "id"
 _WORDS = {"true": 1.0, "false": 0.0}
 _SEPARATORS = ",;\t"
 
@@ -110,16 +111,10 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
     return Table(Pairs(outcomes_reference=outcomes[0], outcomes=outcomes[1], units=units, data=str(path)), names)
 
 
-def write(path: Path, measured: Pairs | Labels, names: Sequence[str]) -> None:
+def write(path: Path, measured: Base, names: Sequence[str]) -> None:
     """Write a table that `read` takes back: ``id, unit, float, compressed``; of labels, ``target`` before the two."""
-    columns: dict[str, Sequence[object]] = {ID: names, UNIT: measured.units.tolist()}
-    if isinstance(measured, Labels):
-        sides = {TARGET: measured.targets, FLOAT: measured.labels_reference, COMPRESSED: measured.labels}
-    else:
-        plain = measured.outcomes.dtype == np.bool_
-        sides = {FLOAT: measured.outcomes_reference, COMPRESSED: measured.outcomes}
-        sides = {name: side.astype(int) if plain else side for name, side in sides.items()}
-    columns |= {name: side.tolist() for name, side in sides.items()}
+    columns: dict[str, Sequence[object]] = {ID: names}
+    columns |= {name: side.tolist() for name, side in measured.columns.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as stream:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base
+from harness.measurement.base import MEASUREMENTS, Array, Base, Kept
+from harness.measurement.doubts import Doubt, found
 from harness.statistics import Interval, median_ratio
 
 Times = np.ndarray[Any, np.dtype[np.float64]]
 
 
+@MEASUREMENTS.register
 class Timings(Base):
     """Nanoseconds a call, in interleaved blocks.
 
@@ -29,6 +31,8 @@ class Timings(Base):
         level: confidence that each bound's interval is due after repeated looks; None where there was one look.
     """
 
+    timed: ClassVar[bool] = True
+    kept: ClassVar[Kept] = "ratio"
     kind: Literal["timings"] = "timings"
     blocks_reference: Array
     blocks: Array
@@ -73,6 +77,15 @@ class Timings(Base):
     def extent(self) -> str:
         """Blocks."""
         return f"{self.n} blocks"
+
+    @property
+    def counted_in(self) -> str:
+        """Blocks."""
+        return "blocks"
+
+    def doubts(self, confidence: float, slower: float = 0.0) -> list[Doubt]:
+        """What this run's own noise and what others did leave open."""
+        return found(self, confidence, slower)
 
     def ratio(self, confidence: float) -> Interval:
         """Ratio of medians, by a bootstrap over blocks."""

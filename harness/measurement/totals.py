@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import Array, Base, Sampled
+from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
 from harness.statistics import Interval, total_difference
 
 
+@MEASUREMENTS.register
 class Totals(Sampled):
     """What both models got on the tokens of the same windows, added up by window.
 
@@ -52,6 +53,11 @@ class Totals(Sampled):
         """Tokens, windows, and units where those are fewer."""
         units = "" if self.n == len(self.units) else f" of {self.n} units"
         return f"{int(self.tokens.sum()):,} tokens in {len(self.units)} windows{units}"
+
+    @property
+    def counted_in(self) -> str:
+        """Units: windows have no other name."""
+        return "units"
 
     @property
     def lost(self) -> np.ndarray[Any, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.measurement import Labels, Pairs, table
+from harness.measurement import Measurement, table
+from harness.measurement.base import UNIT
 from harness.run.result import Result
 
 FOLDER = "outcomes"
@@ -20,7 +21,7 @@ class Outcomes(BaseModel):
     spec: str
     case: str
     names: tuple[str, ...]
-    measured: dict[str, Pairs | Labels]
+    measured: dict[str, Measurement]
 
 
 def outcomes(result: Result) -> Outcomes | None:
@@ -28,7 +29,7 @@ def outcomes(result: Result) -> Outcomes | None:
     measured = {
         label: one
         for label, one in result.measurements.items()
-        if isinstance(one, (Pairs, Labels)) and len(one.units) == len(result.names)
+        if result.names and len(one.columns.get(UNIT, ())) == len(result.names)
     }
     return Outcomes(spec=result.spec, case=result.case, names=result.names, measured=measured) if measured else None
 

@@ -1,16 +1,24 @@
-"""A distribution of someone else's adds a task: its specs are gated, and nothing of weighin knows of it."""
+"""A distribution of someone else's adds parts: its specs are gated, and nothing of weighin knows of them."""
 
 from __future__ import annotations
+
+import json
 
 from project import Project
 
 PARTS = '''
-"""A task whose answers have a name that weighin's metrics know, and data for it."""
+"""A task whose answers have a name that weighin's metrics know, data for it, a metric, and how that is measured."""
 
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from harness.data.base import DATA
 from harness.data.digits import Digits
+from harness.measurement import MEASUREMENTS, Array, Sampled
+from harness.metrics.base import METRICS
+from harness.metrics.ranking import Ranked
+from harness.statistics import mean_difference
 from harness.tasks.base import TASKS
 from harness.tasks.classification import Classification
 
@@ -29,6 +37,59 @@ class Spectrograms(Digits):
 
     source: Literal["spectrograms"] = "spectrograms"
     tasks: ClassVar[frozenset[str]] = frozenset({"audio-classification"})
+
+
+@MEASUREMENTS.register
+class Ranks(Sampled):
+    """At which place both models rank the truth."""
+
+    kind: Literal["ranks"] = "ranks"
+    places_reference: Array
+    places: Array
+
+    @property
+    def value(self):
+        return float(self.places.mean())
+
+    @property
+    def reference(self):
+        return float(self.places_reference.mean())
+
+    @property
+    def lost(self):
+        return np.flatnonzero(self.places > self.places_reference)
+
+    @property
+    def won(self):
+        return np.flatnonzero(self.places < self.places_reference)
+
+    def tally(self, *, higher_is_better):
+        return f"{self.lost.size} further back, {self.won.size} further ahead"
+
+    def against(self, earlier):
+        known = isinstance(earlier, Ranks) and earlier.data == self.data
+        return self.model_copy(update={"places_reference": earlier.places}) if known else None
+
+    def drop(self, confidence):
+        return mean_difference(self.places_reference, self.places, self.units, confidence)
+
+
+@METRICS.register
+class MeanRank(Ranked):
+    """Mean place of the target among the ranked classes."""
+
+    metric: Literal["mean_rank"] = "mean_rank"
+    better: ClassVar[str] = "lower"
+    span: ClassVar[None] = None
+
+    def measure(self, bench):
+        evaluation = bench.evaluation()
+        places = [
+            np.where(hit.any(axis=1), hit.argmax(axis=1) + 1.0, 6.0)
+            for side in (evaluation.reference, evaluation.compressed)
+            for hit in [side["ranked"] == evaluation.targets[:, None]]
+        ]
+        return Ranks(places_reference=places[0], places=places[1], units=evaluation.units, data=evaluation.data)
 '''
 HEAD = """version: 1
 title: {title}
@@ -50,7 +111,7 @@ def install(project: Project, module: str, groups: str) -> None:
 
 
 def test_a_task_from_outside_is_gated_by_the_metrics_of_what_it_gives(project: Project) -> None:
-    install(project, PARTS, "tasks data")
+    install(project, PARTS, "tasks data metrics measurement")
     project.spec("sounds", "budgets:\n  top1: {max_drop: 0.02}\n  f1: {max_drop: 0.05}\n  size_mb: {max: 1}\n", HEAD)
     done = project.run("--update-baselines", "--reason", "the first")
     assert done.code == 0, done.out
@@ -62,4 +123,21 @@ def test_a_task_from_outside_is_gated_by_the_metrics_of_what_it_gives(project: P
     refused = project.run()
     assert refused.code == 10
     assert "pearson is not defined for audio-classification; it is for sentence-similarity" in refused.out
-    assert "audio-classification has agreement, f1, precision, recall, top1, top5" in refused.out
+    assert "audio-classification has agreement, f1, mean_rank, precision, recall, top1, top5" in refused.out
+
+
+def test_a_kind_of_measurement_from_outside_is_judged_and_held_to_its_baseline(project: Project) -> None:
+    install(project, PARTS, "tasks data metrics measurement")
+    project.spec("sounds", "budgets:\n  mean_rank: {max_rise: 0.1}\n  size_mb: {max: 1}\n", HEAD)
+    first = project.run("--update-baselines", "--reason", "the first")
+    assert first.code == 0, first.out
+    assert "further back" in first.sentence("sounds", "mean_rank")
+    held = json.loads((project.root / "baselines" / "sounds.json").read_text())["cases"][""]["portable"]["mean_rank"]
+    assert held["outcomes"]["kind"] == "ranks"
+
+    # A model that has lost a bit since is a regression, within the budget as it is.
+    worse = HEAD.replace("{{method: float16}}", "{{method: magnitude-pruning, sparsity: 0.9}}")
+    project.spec("sounds", "budgets:\n  mean_rank: {max_rise: 4}\n  size_mb: {max: 1}\n", worse)
+    second = project.run()
+    assert second.code == 1, second.out
+    assert "proven worse than the baseline" in second.sentence("sounds", "mean_rank")
