@@ -6,7 +6,7 @@ from harness.judge.baseline import Accepted
 from harness.judge.figures import number
 from harness.judge.match import Held
 from harness.judge.verdict import Match, Place
-from harness.measurement import Measurement, Timings
+from harness.measurement import Measurement
 from harness.metrics.base import Metric
 
 # Absolute figures of one machine hold as long as its float model is this near to where it was.
@@ -59,7 +59,7 @@ def then_and_now(metric: Metric, measurement: Measurement, accepted: Accepted) -
 
 def _slowed(metric: Metric, measurement: Measurement, accepted: Accepted | None) -> float:
     """By which share the float model is far slower than it was then, below zero where it is far quicker, else zero."""
-    if accepted is None or not isinstance(measurement, Timings) or not moved(measurement.reference, accepted.reference):
+    if accepted is None or not measurement.timed or not moved(measurement.reference, accepted.reference):
         return 0.0
     here, then = measurement.reference, accepted.reference
     if here is None or then is None or min(here, then) <= 0:

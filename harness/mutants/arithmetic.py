@@ -12,7 +12,6 @@ from collections.abc import Collection
 
 from harness.judge.baseline import Accepted
 from harness.judge.figures import number, ratio_text
-from harness.measurement import Exact, Timings
 from harness.mutants.base import Budget, Claim, Green
 from harness.run.result import Result
 
@@ -27,13 +26,13 @@ def counted(green: Green, metric: str, factor: float) -> Claim:
     owed, missing = {}, []
     for label, budget in green.budgets().items():
         measured = budget.measured
-        if budget.metric.metric != metric or not isinstance(measured, Exact):
+        if budget.metric.metric != metric or measured.kept != "value":
             continue
         value = factor * measured.value
         why = _beyond(budget, value) or _past_count(budget, value)
         if why:
             owed[label] = why
-        else:
+        elif measured.reference:
             missing.append(f"{label} max_ratio below {ratio_text(value / measured.reference)}")
     return Claim(owed, _either(missing, f"a budget on {metric}"))
 
@@ -62,7 +61,7 @@ def timed(green: Green, extra: float) -> Claim:
     owed, missing = {}, []
     for label, budget in green.budgets().items():
         measured, accepted = budget.measured, budget.accepted
-        if not isinstance(measured, Timings):
+        if not measured.timed:
             continue
         held = measured.ratio(green.spec.measure.confidence)
         slower = budget.metric.better == "lower"
