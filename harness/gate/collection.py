@@ -16,9 +16,13 @@ import pytest
 from _pytest._code.code import TerminalRepr
 
 from harness.errors import Problem, SpecError
+from harness.gate.naming import names
 from harness.gate.outcome import GateError
 from harness.judge.case import EVIDENCE
 from harness.spec.load import MUST_FAIL, SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
+
+# Which file has which id of which project; of what this run has collected.
+_OWNERS = pytest.StashKey[dict[tuple[Path, str], Path]]()
 
 
 def wanted(path: Path, parent: pytest.Collector) -> bool:
@@ -61,8 +65,17 @@ class SpecModule(pytest.Module):
     named: bool = False
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item a budget and one for the evidence, for each case; or the single item `spec` of a broken file."""
+        """One item a budget and one for the evidence, for each case; or the single item `spec` of a broken file.
+
+        A file whose id another one has is as broken: the two would share what is kept by id.
+        """
         self.named = self.session.isinitpath(self.path)
+        home = self.path.resolve()
+        root = root_of(home)
+        if (other := self._twin(home, root)) is not None:
+            error = _twofold(home, other, root)
+            yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error, twin=True)
+            return
         try:
             file = load(self.path)
         except Exception as fault:
@@ -77,8 +90,19 @@ class SpecModule(pytest.Module):
             for label in (*case.spec.budgets, EVIDENCE):
                 yield SpecItem.from_parent(
                     self, name=f"{label}{suffix}", callobj=_unreachable, fixtureinfo=fixtures,
-                    file=file, case=case, label=label,
+                    file=file, home=home, case=case, label=label,
                 )  # fmt: skip
+
+    def _twin(self, home: Path, root: Path) -> Path | None:
+        """The file that comes before this one and has its id: below `specs/`, or else earlier in this run."""
+        name = id_of(home, root)
+        for path in (root / "specs" / f"{name}{suffix}" for suffix in SUFFIXES):
+            if path == home or path.resolve() == home:
+                break
+            if path.is_file():
+                return path
+        owner = self.session.stash.setdefault(_OWNERS, {}).setdefault((root, name), home)
+        return owner if owner != home else None
 
 
 @lru_cache
@@ -92,6 +116,14 @@ def _unexpected(path: Path, fault: Exception) -> SpecError:
     )
 
 
+def _twofold(home: Path, other: Path, root: Path) -> SpecError:
+    message = (
+        f"shares its id, {id_of(home, root)}, with {shown(other, root)}, and so its baseline, its place in the report "
+        "and its export: rename one of them"
+    )
+    return SpecError([Problem(shown(home, root), 1, 1, "", message)])
+
+
 def _unreachable() -> None:
     """Stands for the test function; the items override what would call it."""
 
@@ -100,9 +132,9 @@ class GateItem(pytest.Function):
     """What budgets and broken specs share: how a failure is shown."""
 
     @property
-    def spec_id(self) -> str:
-        """The id of the spec, or the one that a broken file would have."""
-        return id_of(self.path, root_of(self.path))
+    def called(self) -> str:
+        """What this run calls the spec, or would call it were it not broken."""
+        return names(self.config).of(self.path)
 
     def _repr_failure_py(  # type: ignore[override]  # pytest asks this for errors of the set-up
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
@@ -117,33 +149,41 @@ class GateItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the item stands: the YAML file. The last part heads what a failure prints, and names the spec too."""
-        return self.path, None, f"{self.spec_id}::{self.name}"
+        return self.path, None, f"{self.called}::{self.name}"
 
 
 class SpecItem(GateItem):
-    """One budget of one case, or its evidence."""
+    """One budget of one case, or its evidence; `home` is the file, with no link in its path."""
 
-    def __init__(self, *, file: SpecFile, case: Case, label: str, **arguments: Any) -> None:
+    def __init__(self, *, file: SpecFile, home: Path, case: Case, label: str, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.file, self.case, self.label = file, case, label
+        self.file, self.home, self.case, self.label = file, home, case, label
         for mark in _marks("spec", case.spec.tier, case.spec.task, *case.spec.requires):
             self.add_marker(mark)
 
     @property
-    def spec_id(self) -> str:
-        """The id of the spec."""
-        return self.file.id
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """The case that the item belongs to."""
-        return self.file.id, self.case.name
+    def key(self) -> tuple[Path, str]:
+        """The case that the item belongs to; specs of several projects may have the same id."""
+        return self.home, self.case.name
 
 
 class BrokenSpec(GateItem):
-    """Stands for a file that cannot be read, so that it is not lost and the others still run."""
+    """Stands for a file that cannot be read, so that it is not lost and the others still run.
 
-    def __init__(self, *, error: SpecError, **arguments: Any) -> None:
+    Attributes:
+        error: what is wrong.
+        twin: another file has its id, so that it has none of its own.
+    """
+
+    def __init__(self, *, error: SpecError, twin: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.error = error
+        self.error, self.twin = error, twin
         self.add_marker("spec")
+
+    @property
+    def called(self) -> str:
+        """As the others are, or by its path in its project where another file has its id."""
+        if not self.twin:
+            return super().called
+        root = root_of(self.path)
+        return names(self.config).below(root, shown(self.path.resolve(), root))

@@ -6,12 +6,13 @@ from collections.abc import Generator
 
 import pytest
 
+from harness.gate import naming
 from harness.gate.collection import BrokenSpec, GateItem, SpecItem
 from harness.gate.outcome import BudgetBroken, Left, NoVerdict, properties
 from harness.gate.runner import CaseRunner
 from harness.judge.verdict import State, Verdict
 from harness.report.progress import Progress
-from harness.spec.load import root_of
+from harness.spec.load import id_of, root_of
 
 _LEFT = pytest.StashKey[Left]()
 
@@ -23,6 +24,10 @@ class GateExecution:
         self._config = config
         self._strict = config.getoption("tier") == "release"
         self._runner: CaseRunner | None = None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Learn what the specs of this run are called."""
+        naming.learn(self._config, (item.path for item in session.items if isinstance(item, GateItem)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -73,10 +78,17 @@ class GateExecution:
     def _left(self, item: GateItem) -> Left:
         if isinstance(item, BrokenSpec):
             row = Verdict(
-                spec=item.spec_id, label="spec", metric="spec", verdict=State.INVALID,
+                spec=item.called, label="spec", metric="spec", verdict=State.INVALID,
                 sentence=f"{item.error} → {State.INVALID}",
             )  # fmt: skip
-            return Left(verdict=row, nodeid=item.nodeid, root=str(root_of(item.path)))
+            root = root_of(item.path)
+            return Left(
+                verdict=row,
+                nodeid=item.nodeid,
+                root=str(root),
+                path=str(item.path.resolve()),
+                id=id_of(item.path, root),
+            )
         assert isinstance(item, SpecItem)
         if self._runner is None:
             self._runner = CaseRunner(self._config, Progress(self._config))

@@ -14,28 +14,28 @@ from harness.artifacts.exported import MANIFEST
 from harness.judge.verdict import Verdict
 from harness.run.cache import sealed_digest
 from harness.run.pipeline import Run
-from harness.spec.load import Case, SpecFile
+from harness.spec.load import Case
 
 
-def export(folder: Path, file: SpecFile, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
+def export(folder: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
     """Copy the artifact of a case that passed, with its manifest; replaces an earlier export of the case whole.
 
     Raises:
         RuntimeError: the bytes changed since they were measured.
     """
     assert run.artifact is not None
-    target = place(folder, file, case)
+    target = place(folder, run.result.spec, case)
     staging = target.with_name(f".{target.name}.new")
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(run.artifact, staging)
     digests = sealed_digest(staging)
     if digests != run.result.artifact:
         shutil.rmtree(staging, ignore_errors=True)
-        raise RuntimeError(f"{file.id}: the artifact changed after it was measured; nothing was exported")
+        raise RuntimeError(f"{run.result.spec}: the artifact changed after it was measured; nothing was exported")
     manifest = {
         "version": 1,
         "weighin": __version__,
-        "spec": file.id,
+        "spec": run.result.spec,
         "case": case.name,
         "spec_sha256": _digest(case),
         "files": digests,
@@ -57,9 +57,9 @@ def export(folder: Path, file: SpecFile, case: Case, run: Run, rows: Sequence[Ve
     return target
 
 
-def withdraw(folder: Path, file: SpecFile, case: Case) -> Path | None:
+def withdraw(folder: Path, spec: str, case: Case) -> Path | None:
     """Remove what an earlier run exported of a case that does not pass any more; None where there is nothing."""
-    target = place(folder, file, case)
+    target = place(folder, spec, case)
     return target if _clear(target) else None
 
 
@@ -77,9 +77,9 @@ def _clear(target: Path) -> bool:
     return True
 
 
-def place(folder: Path, file: SpecFile, case: Case) -> Path:
-    """Where the export of a case lies."""
-    return folder / file.id / case.name if case.name else folder / file.id
+def place(folder: Path, spec: str, case: Case) -> Path:
+    """Where the export of a case lies; `spec` is what the run calls it."""
+    return folder / spec / case.name if case.name else folder / spec
 
 
 def _digest(case: Case) -> str:

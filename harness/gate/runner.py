@@ -12,6 +12,7 @@ import pytest
 from harness.errors import BaselineError
 from harness.gate.collection import SpecItem
 from harness.gate.export import export, withdraw
+from harness.gate.naming import names
 from harness.gate.outcome import Left
 from harness.gate.retake import retaken
 from harness.judge import baseline as baselines
@@ -31,7 +32,7 @@ from harness.run.environment import environment
 from harness.run.executor import LocalExecutor
 from harness.run.pipeline import Pipeline, Run
 
-Key = tuple[str, str]
+Key = tuple[Path, str]
 # Of the log that a failed worker leaves, so much is shown at the failure; the report has more.
 LOG_LINES = 6
 # Seconds of waiting for the machine past which the end of a run says so.
@@ -50,6 +51,7 @@ class CaseRunner:
         self._export: Path | None = config.getoption("export")
         self._reporting = config.getoption("weighin_report") is not None
         self._progress = progress
+        self._names = names(config)
         self._selected: Mapping[Key, list[str]] = {}
         self._run: tuple[Key, Run] | None = None
         self._retakes: tuple[str, ...] = ()
@@ -81,6 +83,8 @@ class CaseRunner:
             outcomes=kept,
             candidate=self._candidate(item, run, standing, row) if self._updating else None,
             root=str(item.file.root),
+            path=str(item.home),
+            id=item.file.id,
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
             told=_told(run, self._seen[key]),
@@ -93,8 +97,10 @@ class CaseRunner:
 
     def _case(self, item: SpecItem) -> Run:
         if self._run is None or self._run[0] != item.key:
-            labels = [label for label in self._selected.get(item.key, [item.label]) if label != EVIDENCE]
-            name = f"{item.file.id}[{item.case.name}]" if item.case.name else item.file.id
+            asked = dict.fromkeys(self._selected.get(item.key, [item.label]))
+            labels = [label for label in asked if label != EVIDENCE]
+            spec = self._names.of(item.path)
+            name = f"{spec}[{item.case.name}]" if item.case.name else spec
             with self._progress.on(name) as watch:
                 run, self._retakes = retaken(
                     self._pipeline.run(item.file, item.case, labels, watch),
@@ -103,7 +109,7 @@ class CaseRunner:
                     lambda again: self._pipeline.run(item.file, item.case, again, watch),
                     watch,
                 )
-            self._run = (item.key, run)
+            self._run = (item.key, Run(run.result.model_copy(update={"spec": spec}), run.artifact))
         return self._run[1]
 
     def _judged(self, item: SpecItem, run: Run, label: str) -> Verdict:
@@ -164,12 +170,12 @@ class CaseRunner:
             return ()
         name, broken = name_of(rows[0]), [row for row in rows if row.verdict is not State.PASS]
         if broken:
-            gone = withdraw(self._export, item.file, item.case)
+            gone = withdraw(self._export, run.result.spec, item.case)
             earlier = f"; the earlier export was removed from {gone}" if gone is not None else ""
             return (f"not exported: {name}, for {told(broken)}{earlier}",)
         if judged != labels or run.artifact is None:
             return (f"not exported: {name}, for only {', '.join(sorted(judged))} ran",)
-        return (f"exported: {export(self._export, item.file, item.case, run, rows)}",)
+        return (f"exported: {export(self._export, item.case, run, rows)}",)
 
 
 def told(rows: Sequence[Verdict]) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from harness import __version__
 from harness.errors import BaselineError
+from harness.gate import naming
 from harness.gate.outcome import Left, exit_status
 from harness.gate.runner import told
 from harness.judge import baseline as baselines
@@ -36,13 +37,19 @@ class GateSession:
         self._other_failures = 0
         self._crashed: list[Left] = []
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Learn what the specs of this run are called; nothing is collected in this process."""
+        paths = {self._config.rootpath / name.partition("::")[0] for name in ids}
+        naming.learn(self._config, (path for path in paths if path.suffix in SUFFIXES))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what an item left on its report; count failures that are not ours."""
         left = getattr(report, "weighin", None)
         if left:
             self._left.append(Left.model_validate(left))
         elif left is None and report.failed:
-            crashed = _crashed(report, self._config.rootpath)
+            crashed = _crashed(report, self._config)
             if crashed is None:
                 self._other_failures += 1
             else:
@@ -59,8 +66,9 @@ class GateSession:
         self._left.sort(key=lambda left: (left.root, left.verdict.spec, cases.index(left.verdict.case)))
         roots = sorted({Path(left.root) for left in self._left})
         if self._config.getoption("update_baselines"):
-            self._update(roots)
-        orphaned = [name for root in roots for name in baselines.orphans(root, _specs(root))]
+            self._update()
+        below = naming.names(self._config).below
+        orphaned = [below(root, name) for root in roots for name in baselines.orphans(root, _specs(root))]
         report = Report(
             weighin=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -132,14 +140,15 @@ class GateSession:
                 self._notes.append("no HTML page, which needs jinja2: pip install 'weighin[report]'")
         summary.append(report)
 
-    def _update(self, roots: list[Path]) -> None:
+    def _update(self) -> None:
         """Accept every case whose budgets all hold; of another case nothing."""
-        by_case: dict[tuple[str, str, str], list[Left]] = defaultdict(list)
+        by_case: dict[tuple[str, str, str, str], list[Left]] = defaultdict(list)
         for left in self._left:
-            by_case[left.root, left.verdict.spec, left.verdict.case].append(left)
-        commit, reason = _commit(roots[0]), str(self._config.getoption("reason")).strip()
+            by_case[left.root, left.id, left.path, left.verdict.case].append(left)
+        commits = {root: _commit(Path(root)) for root in {left.root for left in self._left}}
+        reason = str(self._config.getoption("reason")).strip()
         updated: dict[Path, dict[str, baselines.Baseline]] = defaultdict(dict)
-        for (root, spec, case), items in sorted(by_case.items()):
+        for (root, spec, _, case), items in sorted(by_case.items()):
             name = name_of(items[0].verdict)
             try:
                 old = updated[Path(root)].get(spec) or baselines.read(Path(root), spec)
@@ -154,33 +163,34 @@ class GateSession:
             candidate = _joined([left.candidate for left in items if left.candidate is not None])
             if not candidate.portable and not candidate.machine:
                 continue
-            new = accepted(old, spec, case, candidate, known, reason, commit, set(items[0].cases))
+            new = accepted(old, spec, case, candidate, known, reason, commits[root], set(items[0].cases))
             if old is not None and new.model_dump(mode="json") == old.model_dump(mode="json"):
                 self._notes.append(f"baseline of {name}: nothing changed")
             else:
                 updated[Path(root)][spec] = new
+        below = naming.names(self._config).below
         for folder in sorted(updated):
             for path in baselines.write_all(folder, updated[folder]):
-                self._notes.append(f"baseline accepted: {path.relative_to(folder)}")
+                self._notes.append(f"baseline accepted: {below(folder, path.relative_to(folder).as_posix())}")
 
 
-def _key(left: Left) -> tuple[str, str, str, str]:
-    return left.root, left.verdict.spec, left.verdict.case, left.verdict.label
+def _key(left: Left) -> tuple[str, str, str]:
+    return left.path, left.verdict.case, left.verdict.label
 
 
-def _crashed(report: pytest.TestReport, start: Path) -> Left | None:
+def _crashed(report: pytest.TestReport, config: pytest.Config) -> Left | None:
     """The row of an item whose xdist worker died on it; None where the report is of something else."""
     name, _, item = report.nodeid.partition("::")
-    path = start / name
+    path = config.rootpath / name
     if report.when in ("setup", "call", "teardown") or path.suffix not in SUFFIXES or not item:
         return None
     label, _, case = item.removesuffix("]").partition("[")
     root = root_of(path)
     row = Verdict(
-        spec=id_of(path, root), case=case, label=label, metric=label, verdict=State.INVALID,
+        spec=naming.names(config).of(path), case=case, label=label, metric=label, verdict=State.INVALID,
         sentence=f"{label}: the xdist worker that ran it died, and nothing is known of it → {State.INVALID}",
     )  # fmt: skip
-    return Left(verdict=row, nodeid=report.nodeid, root=str(root))
+    return Left(verdict=row, nodeid=report.nodeid, root=str(root), path=str(path.resolve()), id=id_of(path, root))
 
 
 def _joined(candidates: list[Candidate]) -> Candidate:

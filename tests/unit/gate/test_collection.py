@@ -1,6 +1,13 @@
+"""Which files are specs, and what tells two of them apart."""
+
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from harness.gate.collection import _folders
 
@@ -18,3 +25,101 @@ def test_a_run_from_inside_of_specs_finds_them(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     assert "specs" in _folders(folder / "mine.yaml", folder)
     assert "specs" in _folders(folder / "mine.yaml", tmp_path / "elsewhere")
+
+
+# Needs no worker: nothing of it is run.
+SPEC = """version: 1
+title: %s
+task: image-classification
+model: {source: zoo, name: lenet5-digits}
+data: {source: digits}
+compress: [{method: float16}]
+requires: [amx_int8, cuda]
+budgets: {size_mb: {max_ratio: 0.6}}
+"""
+
+
+@dataclass
+class Gated:
+    """What a run left."""
+
+    rows: dict[str, str]
+    sentences: dict[str, str]
+    titles: dict[str, str]
+    code: int
+
+
+@pytest.fixture
+def gate(pytester: pytest.Pytester) -> Callable[..., Gated]:
+    def run(*arguments: str) -> Gated:
+        done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--weighin-report", "report", *arguments)
+        report = json.loads((pytester.path / "report" / "report.json").read_text())
+        name = {index: f"{row['spec']}::{row['label']}" for index, row in enumerate(report["rows"])}
+        assert len(set(name.values())) == len(name)
+        return Gated(
+            {name[index]: row["verdict"] for index, row in enumerate(report["rows"])},
+            {name[index]: row["sentence"] for index, row in enumerate(report["rows"])},
+            {case["spec"]: case["title"] for case in report["cases"]},
+            int(done.ret),
+        )
+
+    return run
+
+
+def write(root: Path, **titles: str) -> None:
+    """Spec files, by name without its dot."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name, title in titles.items():
+        (root / name.replace("_", ".")).write_text(SPEC % title)
+
+
+NOT_RUN = {"size_mb": "NOT RUN", "evidence": "NOT RUN"}
+
+
+def rows(**files: dict[str, str]) -> dict[str, str]:
+    return {f"{name}::{label}": state for name, own in files.items() for label, state in own.items()}
+
+
+def test_projects_that_share_an_id_are_told_apart(pytester: pytest.Pytester, gate: Callable[..., Gated]) -> None:
+    for name in ("svc_a", "svc_b"):
+        write(pytester.path / name / "specs" / "vision", model_yaml=f"of {name}")
+    both = gate("svc_a", "svc_b")
+    names = ["svc_a/specs/vision/model", "svc_b/specs/vision/model"]
+    assert both.rows == rows(**dict.fromkeys(names, NOT_RUN))
+    assert both.titles == {names[0]: "of svc_a", names[1]: "of svc_b"}
+    # A project by itself is called as ever.
+    alone = gate("svc_b")
+    assert alone.titles == {"vision/model": "of svc_b"}
+    spread = gate("svc_a", "svc_b", "-n", "2")
+    assert (spread.rows, spread.titles) == (both.rows, both.titles)
+
+
+def test_of_two_files_with_one_id_the_second_is_refused(pytester: pytest.Pytester, gate: Callable[..., Gated]) -> None:
+    write(pytester.path / "specs" / "vision", m_yaml="first", m_yml="second", other_yml="third")
+    run = gate("specs")
+    refused = "specs/vision/m.yml::spec"
+    assert run.rows == rows(**{"vision/m": NOT_RUN, "vision/other": NOT_RUN}) | {refused: "INVALID"}
+    assert run.code == 10
+    assert run.sentences[refused] == (
+        "specs/vision/m.yml:1:1: shares its id, vision/m, with specs/vision/m.yaml, and so its baseline, its place in "
+        "the report and its export: rename one of them → INVALID"
+    )
+    assert run.titles == {"vision/m": "first", "vision/other": "third"}
+    # Named alone, it would still be held to the other one's baseline.
+    alone = gate("specs/vision/m.yml")
+    assert alone.rows == {refused: "INVALID"}
+
+
+def test_files_outside_of_specs_share_an_id_by_name_alone(
+    pytester: pytest.Pytester, gate: Callable[..., Gated]
+) -> None:
+    """Both belong to the project that has a `specs/`; without one, each would belong to its own folder."""
+    for name in ("a", "b"):
+        write(pytester.path / name, x_yaml=f"of {name}")
+    apart = gate("a/x.yaml", "b/x.yaml")
+    assert apart.titles == {"a/x": "of a", "b/x": "of b"}
+    (pytester.path / "specs").mkdir()
+    run = gate("a/x.yaml", "b/x.yaml")
+    assert run.rows == rows(x=NOT_RUN) | {"b/x.yaml::spec": "INVALID"}
+    assert "shares its id, x, with a/x.yaml" in run.sentences["b/x.yaml::spec"]
+    assert run.titles == {"x": "of a"}
