@@ -28,7 +28,7 @@ def exported_files(folder: Path) -> list[Path]:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{folder / MANIFEST} cannot be read: {error}") from error
     files = manifest.get("files") if isinstance(manifest, dict) and manifest.get("version") == 1 else None
-    if not isinstance(files, dict) or not files or not all(_inside(name) for name in files):
+    if not isinstance(files, dict) or not files or not all(inside(name) for name in files):
         raise ArtifactError(f"{folder / MANIFEST} is no manifest of version 1 with the sha256 of each file")
     for name, digest in files.items():
         path = folder / name
@@ -42,6 +42,7 @@ def exported_files(folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _inside(name: str) -> bool:
+def inside(name: str) -> bool:
+    """Whether a name that a manifest gives a file stays below the manifest's folder."""
     path = PurePosixPath(name)
     return bool(name) and not path.is_absolute() and ".." not in path.parts

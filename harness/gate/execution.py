@@ -8,8 +8,9 @@ import pytest
 
 from harness.gate import naming
 from harness.gate.collection import BrokenSpec, GateItem, SpecItem
+from harness.gate.export import withdraw_all
 from harness.gate.outcome import BudgetBroken, Left, NoVerdict, properties
-from harness.gate.runner import CaseRunner
+from harness.gate.runner import CaseRunner, told, unexported
 from harness.judge.verdict import State, Verdict
 from harness.report.progress import Progress
 from harness.spec.load import id_of, root_of
@@ -81,16 +82,23 @@ class GateExecution:
                 spec=item.called, label="spec", metric="spec", verdict=State.INVALID,
                 sentence=f"{item.error} → {State.INVALID}",
             )  # fmt: skip
-            root = root_of(item.path)
+            home = item.path.resolve()
+            root = root_of(home)
             return Left(
-                verdict=row,
-                nodeid=item.nodeid,
-                root=str(root),
-                path=str(item.path.resolve()),
-                id=id_of(item.path, root),
-            )
+                verdict=row, nodeid=item.nodeid, root=str(root), path=str(home), id=id_of(home, root),
+                exported=self._unexported(item, row),
+            )  # fmt: skip
         assert isinstance(item, SpecItem)
         if self._runner is None:
             self._runner = CaseRunner(self._config, Progress(self._config))
             self._runner.select(item.session.items)
         return self._runner.judge(item)
+
+    def _unexported(self, item: BrokenSpec, row: Verdict) -> str:
+        """Which cases a file had that cannot be read any more is not known: none of them is left to be shipped."""
+        folder = self._config.getoption("export")
+        if folder is None:
+            return ""
+        # A twin has no place of its own.
+        gone = [] if item.twin else withdraw_all(folder, row.spec)
+        return unexported(row.spec, told([row]), ", ".join(map(str, gone)))

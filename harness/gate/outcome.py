@@ -43,6 +43,8 @@ class Left(BaseModel):
         cases: cases of the file, for the same reason.
         told: what a failure prints; the sentence where it is empty.
         notes: lines for the end of the run.
+        withdrawn: where an earlier export of the case lay, removed before it is run anew; on the case's first item.
+        exported: what became of the export of the case; on the item with which all of it was judged.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +60,8 @@ class Left(BaseModel):
     cases: tuple[str, ...] = Field(default=())
     told: str = ""
     notes: tuple[str, ...] = ()
+    withdrawn: str = ""
+    exported: str = ""
 
 
 def exit_status(states: set[State], strict: bool) -> int | None:

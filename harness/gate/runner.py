@@ -56,7 +56,7 @@ class CaseRunner:
         self._run: tuple[Key, Run] | None = None
         self._retakes: tuple[str, ...] = ()
         self._seen: dict[Key, list[Verdict]] = {}
-        self._recorded: set[Key] = set()
+        self._withdrawn: dict[Key, str] = {}
 
     def select(self, items: list[pytest.Item]) -> None:
         """Learn which budgets of each case this run asks for: only those are measured."""
@@ -68,13 +68,16 @@ class CaseRunner:
 
     def judge(self, item: SpecItem) -> Left:
         """The verdict of an item; runs its case where no item of it ran yet."""
-        run, key = self._case(item), item.key
+        key = item.key
+        first = key not in self._seen
+        if first:
+            # Before anything else: whatever ends this run, what it no longer knows to pass is not left to be shipped.
+            self._withdrawn[key] = self._withdraw(item)
+        run = self._case(item)
         standing = self._standing(item, run)
         judged = verdict(item.case.spec, run.result, item.label, standing)
         row = borne(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
         self._seen.setdefault(key, []).append(row)
-        first = key not in self._recorded
-        self._recorded.add(key)
         kept = outcomes(run.result) if first and self._reporting else None
         return Left(
             verdict=row,
@@ -88,7 +91,9 @@ class CaseRunner:
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
             told=_told(run, self._seen[key]),
-            notes=(*(self._spent(run, row) if first else ()), *self._loaded(item, run, row), *self._finish(item, run)),
+            notes=(*(self._spent(run, row) if first else ()), *self._loaded(item, run, row)),
+            withdrawn=self._withdrawn[key] if first else "",
+            exported=self._finish(item, run),
         )
 
     def close(self) -> None:
@@ -162,20 +167,29 @@ class CaseRunner:
             "while it was measured; accept it on a quieter machine",
         )
 
-    def _finish(self, item: SpecItem, run: Run) -> tuple[str, ...]:
+    def _withdraw(self, item: SpecItem) -> str:
+        """Remove an earlier export of a case, and say where it lay; empty where none did."""
+        if self._export is None:
+            return ""
+        return str(withdraw(self._export, self._names.of(item.path), item.case.name) or "")
+
+    def _finish(self, item: SpecItem, run: Run) -> str:
         """Once all selected items of a case were judged: export it where all of it is green, else say why not."""
         rows, labels = self._seen[item.key], set(item.case.spec.budgets) | {EVIDENCE}
         judged = {row.label for row in rows}
         if self._export is None or judged != set(self._selected.get(item.key, labels)):
-            return ()
-        name, broken = name_of(rows[0]), [row for row in rows if row.verdict is not State.PASS]
-        if broken:
-            gone = withdraw(self._export, run.result.spec, item.case)
-            earlier = f"; the earlier export was removed from {gone}" if gone is not None else ""
-            return (f"not exported: {name}, for {told(broken)}{earlier}",)
-        if judged != labels or run.artifact is None:
-            return (f"not exported: {name}, for only {', '.join(sorted(judged))} ran",)
-        return (f"exported: {export(self._export, item.case, run, rows)}",)
+            return ""
+        broken = [row for row in rows if row.verdict is not State.PASS]
+        if broken or judged != labels or run.artifact is None:
+            reason = told(broken) if broken else f"only {', '.join(sorted(judged))} ran"
+            return unexported(name_of(rows[0]), reason, self._withdrawn[item.key])
+        return f"exported: {export(self._export, item.case, run, rows)}"
+
+
+def unexported(name: str, reason: str, earlier: str) -> str:
+    """Why nothing of a case was exported, and what became of an earlier export."""
+    removed = f"; the earlier export was removed from {earlier}" if earlier else ""
+    return f"not exported: {name}, for {reason}{removed}"
 
 
 def told(rows: Sequence[Verdict]) -> str:

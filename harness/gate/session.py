@@ -14,8 +14,9 @@ import pytest
 from harness import __version__
 from harness.errors import BaselineError
 from harness.gate import naming
+from harness.gate.export import withdraw
 from harness.gate.outcome import Left, exit_status
-from harness.gate.runner import told
+from harness.gate.runner import told, unexported
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate, accepted
 from harness.judge.place import HOW_TO_ACCEPT
@@ -77,6 +78,7 @@ class GateSession:
             orphaned_baselines=tuple(orphaned),
         )
         self._notes += [note for left in self._left for note in left.notes]
+        self._notes += self._exports()
         if any(left.verdict.unaccepted for left in self._left):
             self._notes.append(
                 f"budgets that hold and have no baseline: look at them, then accept with {HOW_TO_ACCEPT}"
@@ -123,7 +125,27 @@ class GateSession:
             for left in self._crashed
             if _key(left) in judged
         ]
-        return list(lost.values())
+        return [self._withdrawn(left) for left in lost.values()]
+
+    def _withdrawn(self, left: Left) -> Left:
+        """What a worker died of is not left to be shipped; it may have died before it could see to that."""
+        folder, row = self._config.getoption("export"), left.verdict
+        gone = withdraw(folder, row.spec, row.case) if folder is not None else None
+        return left.model_copy(update={"withdrawn": str(gone)}) if gone is not None else left
+
+    def _exports(self) -> list[str]:
+        """What became of the export of each case; nothing of one that no process judged whole was let out."""
+        if self._config.getoption("export") is None:
+            return []
+        cases: dict[tuple[str, str], list[Left]] = defaultdict(list)
+        for left in self._left:
+            cases[left.path, left.verdict.case].append(left)
+        found = []
+        for items in cases.values():
+            earlier = next((left.withdrawn for left in items if left.withdrawn), "")
+            word = next((left.exported for left in items if left.exported), "")
+            found.append(word or unexported(name_of(items[0].verdict), "it was not judged whole", earlier))
+        return found
 
     def _records(self) -> tuple[CaseRecord, ...]:
         records = {(left.record.spec, left.record.case): left.record for left in self._left if left.record is not None}

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.gate.export import export, withdraw
+from harness.errors import ArtifactError
+from harness.gate.export import export, withdraw, withdraw_all
 from harness.run.cache import sealed_digest
 from harness.run.environment import environment
 from harness.run.pipeline import Run
@@ -55,17 +57,16 @@ def test_exports_below_another_are_left_alone(tmp_path: Path) -> None:
     export(out, outer, run(tmp_path, "mine", b"new"), [])
     assert (out / "mine" / "model.pt").read_bytes() == b"new"
     assert (out / "mine" / "int8" / "model.pt").read_bytes() == b"inner"
-    assert withdraw(out, "mine", outer) == out / "mine"
+    assert withdraw(out, "mine", "") == out / "mine"
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
         "mine/int8/manifest.json", "mine/int8/model.pt",
     ]  # fmt: skip
 
 
 def test_what_is_no_export_is_not_withdrawn(tmp_path: Path) -> None:
-    case = spec(tmp_path, "mine")
     (tmp_path / "out" / "mine").mkdir(parents=True)
     (tmp_path / "out" / "mine" / "model.pt").write_bytes(b"somebody's own")
-    assert withdraw(tmp_path / "out", "mine", case) is None
+    assert withdraw(tmp_path / "out", "mine", "") is None
     assert (tmp_path / "out" / "mine" / "model.pt").read_bytes() == b"somebody's own"
 
 
@@ -74,6 +75,53 @@ def test_bytes_that_changed_since_they_were_judged_are_not_let_out(tmp_path: Pat
     judged = run(tmp_path, "mine", b"judged")
     assert judged.artifact is not None
     (judged.artifact / "model.pt").write_bytes(b"other")
-    with pytest.raises(RuntimeError, match="changed after it was measured"):
+    with pytest.raises(ArtifactError, match="changed after it was measured"):
         export(tmp_path / "out", case, judged, [])
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_a_manifest_does_not_reach_outside_of_its_folder(tmp_path: Path) -> None:
+    """Somebody's own manifest, or one that was tampered with, names what is no export."""
+    out, case = tmp_path / "out", spec(tmp_path, "mine")
+    target = export(out, case, run(tmp_path, "mine", b"gated"), [])
+    (tmp_path / "outside").write_text("kept")
+    manifest = json.loads((target / "manifest.json").read_text())
+    manifest["files"] |= {"../../outside": "0", str(tmp_path / "outside"): "0"}
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    assert withdraw(out, "mine", "") == target
+    assert (tmp_path / "outside").read_text() == "kept"
+    assert not target.exists()
+
+
+def test_all_exports_of_a_spec_are_withdrawn_and_no_others(tmp_path: Path) -> None:
+    """Of a file that cannot be read any more, nobody knows which cases it had."""
+    out, case = tmp_path / "out", spec(tmp_path, "mine")
+    export(out, case, run(tmp_path, "mine", b"uncased"), [])
+    export(out, replace(case, name="w8"), run(tmp_path, "mine", b"cased"), [])
+    other = export(out, spec(tmp_path, "mine/int8"), run(tmp_path, "mine/int8", b"other"), [])
+    assert withdraw_all(out, "mine") == [out / "mine", out / "mine" / "w8"]
+    assert [path.parent for path in out.rglob("manifest.json")] == [other]
+    assert withdraw_all(out, "mine") == withdraw_all(out, "none") == []
+
+
+def test_a_case_does_not_take_the_place_of_a_spec(tmp_path: Path) -> None:
+    """`specs/mine.yaml` may have a case `int8`, and `specs/mine/int8.yaml` none: both would lie in `mine/int8`."""
+    out, case = tmp_path / "out", replace(spec(tmp_path, "mine"), name="int8")
+    target = export(out, spec(tmp_path, "mine/int8"), run(tmp_path, "mine/int8", b"spec"), [])
+    with pytest.raises(ArtifactError, match="mine/int8 holds the export of mine/int8; nothing was exported"):
+        export(out, case, run(tmp_path, "mine", b"case"), [])
+    assert withdraw(out, "mine", "int8") is None
+    assert (target / "model.pt").read_bytes() == b"spec"
+    assert [path.name for path in (out / "mine").iterdir()] == ["int8"]
+
+
+def test_folders_of_an_artifact_come_and_go_whole(tmp_path: Path) -> None:
+    case, deep = spec(tmp_path, "mine"), run(tmp_path, "mine", b"flat")
+    assert deep.artifact is not None
+    (deep.artifact / "a" / "b").mkdir(parents=True)
+    (deep.artifact / "a" / "b" / "weights.bin").write_bytes(b"deep")
+    deep = Run(deep.result.model_copy(update={"artifact": sealed_digest(deep.artifact)}), deep.artifact)
+    target = export(tmp_path / "out", case, deep, [])
+    assert (target / "a" / "b" / "weights.bin").read_bytes() == b"deep"
+    assert withdraw(tmp_path / "out", "mine", "") == target
+    assert not target.exists()
