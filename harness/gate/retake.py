@@ -35,22 +35,35 @@ def retaken(
     """
     takes: dict[str, int] = {}
     reasons: dict[str, str] = {}
+    lost: dict[str, str] = {}
     for pause in pauses:
         rows = [judged(run, label) for label in labels]
         disturbed = [row for row in rows if row.disturbed]
         if not disturbed:
             break
         for row in disturbed:
-            takes[row.label] = takes.get(row.label, 1) + 1
+            takes.setdefault(row.label, 1)
             reasons.setdefault(row.label, row.sentence)
         names = [row.label for row in disturbed]
         watch(f"waiting {pause:g} s for a quieter machine, to take {', '.join(names)} again", 0.0)
         time.sleep(pause)
         again = measured(names)
-        if again.result.failure is not None:
-            break
+        failure = again.result.failure.sentence if again.result.failure is not None else again.result.not_here
+        if failure is None:
+            takes |= {name: takes[name] + 1 for name in names}
+        else:
+            lost = dict.fromkeys(names, failure)
         run = Run(_joined(run.result, again.result, takes), run.artifact)
-    return run, tuple(f"{label} was taken {count} times; at first: {reasons[label]}" for label, count in takes.items())
+        if lost:
+            break
+    return run, tuple(_became(label, count, lost.get(label), reasons[label]) for label, count in takes.items())
+
+
+def _became(label: str, takes: int, lost: str | None, reason: str) -> str:
+    """What a budget's takes came to; `lost` is why the last one gave no figures."""
+    often = "once" if takes == 1 else f"{takes} times"
+    stands = f", and once more in vain, so that the take before stands: {lost}" if lost is not None else ""
+    return f"{label} was taken {often}{stands}; at first: {reason}"
 
 
 def _joined(first: Result, again: Result, takes: dict[str, int]) -> Result:

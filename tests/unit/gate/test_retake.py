@@ -46,6 +46,12 @@ def run(times: Timings, **changes: object) -> Run:
     return Run(result, Path("artifact"))
 
 
+def dead(**changes: object) -> Run:
+    """A take that gave no figure at all."""
+    failure = Failure(sentence="the measure stage was killed")
+    return run(timed(10.0, 6.0), **{"failure": failure, "measurements": {}, **changes})
+
+
 class Bench:
     """Judges against a baseline of 10 ms for float, and hands out the takes in turn."""
 
@@ -131,8 +137,32 @@ def test_on_its_limit_it_is_not_taken_until_it_comes_out_one_way() -> None:
 
 
 def test_a_take_whose_worker_dies_leaves_the_one_before() -> None:
-    bench = Bench(run(timed(10.0, 6.0), failure=Failure(sentence="the measure stage was killed")))
+    bench = Bench(dead(seconds={"measure": 2.0}, waited=0.5))
+    last, notes = bench.retaken(run(timed(**SLOW)))
+    row = bench.judged(last, "latency_ms")
+    assert row.verdict is State.INCONCLUSIVE
+    assert last.result.failure is None
+    # It is none of the takes, and what became of it is told; so is the time that it cost.
+    assert "takes" not in row.details
+    (note,) = notes
+    assert note.startswith(
+        "latency_ms was taken once, and once more in vain, so that the take before stands: the measure stage was "
+        "killed; at first: latency_ms: 9.60 vs float 16.0"
+    )
+    assert (last.result.seconds, last.result.waited) == ({"measure": 5.0}, 1.5)
+
+
+def test_a_second_further_take_that_fails_leaves_the_first_one() -> None:
+    bench = Bench(run(timed(16.0, 9.7)), dead())
+    last, notes = bench.retaken(run(timed(**SLOW)))
+    row = bench.judged(last, "latency_ms")
+    assert (row.verdict, row.details["takes"]) == (State.INCONCLUSIVE, 2.0)
+    assert row.value == pytest.approx(9.7, rel=1e-3)
+    assert notes[0].startswith("latency_ms was taken 2 times, and once more in vain, ")
+
+
+def test_a_take_that_the_machine_refuses_leaves_the_one_before() -> None:
+    bench = Bench(dead(failure=None, not_here="this machine has no cuda"))
     last, notes = bench.retaken(run(timed(**SLOW)))
     assert bench.judged(last, "latency_ms").verdict is State.INCONCLUSIVE
-    assert last.result.failure is None
-    assert len(notes) == 1
+    assert "so that the take before stands: this machine has no cuda; at first" in notes[0]
