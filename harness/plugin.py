@@ -32,9 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check options, register marks, and take part as the process that runs items, that gathers them, or as both."""
     options.check_options(config)
     options.add_marks(config)
+    from harness.gate import destinations
     from harness.gate.execution import GateExecution
     from harness.gate.session import GateSession
 
+    destinations.check_folders(config)
     config.pluginmanager.register(GateExecution(config), "weighin-execution")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(GateSession(config), "weighin-session")

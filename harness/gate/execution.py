@@ -10,7 +10,7 @@ from harness.gate import naming
 from harness.gate.collection import BrokenSpec, GateItem, SpecItem
 from harness.gate.export import withdraw_all
 from harness.gate.outcome import BudgetBroken, Left, NoVerdict, properties
-from harness.gate.runner import CaseRunner, told, unexported
+from harness.gate.runner import CaseRunner, told, undrawn, unexported
 from harness.judge.verdict import State, Verdict
 from harness.report.progress import Progress
 from harness.spec.load import id_of, root_of
@@ -84,10 +84,11 @@ class GateExecution:
             )  # fmt: skip
             home = item.path.resolve()
             root = root_of(home)
-            return Left(
-                verdict=row, nodeid=item.nodeid, root=str(root), path=str(home), id=id_of(home, root),
-                exported=self._unexported(item, row),
-            )  # fmt: skip
+            left = Left(verdict=row, nodeid=item.nodeid, root=str(root), path=str(home), id=id_of(home, root))
+            try:
+                return left.model_copy(update={"exported": self._unexported(item, row)})
+            except OSError as error:
+                return left.model_copy(update={"exported": undrawn(row.spec, error), "failed": True})
         assert isinstance(item, SpecItem)
         if self._runner is None:
             self._runner = CaseRunner(self._config, Progress(self._config))

@@ -44,6 +44,7 @@ class Left(BaseModel):
         told: what a failure prints; the sentence where it is empty.
         notes: lines for the end of the run.
         withdrawn: where an earlier export of the case lay, removed before it is run anew; on the case's first item.
+        failed: what was asked for could not be done, as `notes` or `exported` say; the run fails for it.
         exported: what became of the export of the case; on the item with which all of it was judged.
     """
 
@@ -62,6 +63,7 @@ class Left(BaseModel):
     notes: tuple[str, ...] = ()
     withdrawn: str = ""
     exported: str = ""
+    failed: bool = False
 
 
 def exit_status(states: set[State], strict: bool) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BaselineError
+from harness.errors import ArtifactError, BaselineError
 from harness.gate.collection import SpecItem
 from harness.gate.export import export, withdraw
 from harness.gate.naming import names
@@ -57,6 +57,8 @@ class CaseRunner:
         self._retakes: tuple[str, ...] = ()
         self._seen: dict[Key, list[Verdict]] = {}
         self._withdrawn: dict[Key, str] = {}
+        self._faults: list[str] = []
+        self._failed = False
 
     def select(self, items: list[pytest.Item]) -> None:
         """Learn which budgets of each case this run asks for: only those are measured."""
@@ -68,7 +70,7 @@ class CaseRunner:
 
     def judge(self, item: SpecItem) -> Left:
         """The verdict of an item; runs its case where no item of it ran yet."""
-        key = item.key
+        key, self._faults, self._failed = item.key, [], False
         first = key not in self._seen
         if first:
             # Before anything else: whatever ends this run, what it no longer knows to pass is not left to be shipped.
@@ -79,6 +81,7 @@ class CaseRunner:
         row = borne(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
         self._seen.setdefault(key, []).append(row)
         kept = outcomes(run.result) if first and self._reporting else None
+        exported = self._finish(item, run)
         return Left(
             verdict=row,
             nodeid=item.nodeid,
@@ -91,9 +94,10 @@ class CaseRunner:
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
             told=_told(run, self._seen[key]),
-            notes=(*(self._spent(run, row) if first else ()), *self._loaded(item, run, row)),
+            notes=(*(self._spent(run, row) if first else ()), *self._loaded(item, run, row), *self._faults),
             withdrawn=self._withdrawn[key] if first else "",
-            exported=self._finish(item, run),
+            exported=exported,
+            failed=self._failed,
         )
 
     def close(self) -> None:
@@ -171,7 +175,12 @@ class CaseRunner:
         """Remove an earlier export of a case, and say where it lay; empty where none did."""
         if self._export is None:
             return ""
-        return str(withdraw(self._export, self._names.of(item.path), item.case.name) or "")
+        try:
+            return str(withdraw(self._export, self._names.of(item.path), item.case.name) or "")
+        except OSError as error:
+            self._faults.append(undrawn(self._names.of(item.path), error))
+            self._failed = True
+            return ""
 
     def _finish(self, item: SpecItem, run: Run) -> str:
         """Once all selected items of a case were judged: export it where all of it is green, else say why not."""
@@ -179,17 +188,27 @@ class CaseRunner:
         judged = {row.label for row in rows}
         if self._export is None or judged != set(self._selected.get(item.key, labels)):
             return ""
+        name, earlier = name_of(rows[0]), self._withdrawn[item.key]
         broken = [row for row in rows if row.verdict is not State.PASS]
         if broken or judged != labels or run.artifact is None:
             reason = told(broken) if broken else f"only {', '.join(sorted(judged))} ran"
-            return unexported(name_of(rows[0]), reason, self._withdrawn[item.key])
-        return f"exported: {export(self._export, item.case, run, rows)}"
+            return unexported(name, reason, earlier)
+        try:
+            return f"exported: {export(self._export, item.case, run, rows)}"
+        except (OSError, ArtifactError) as error:
+            self._failed = True
+            return unexported(name, str(error), earlier)
 
 
 def unexported(name: str, reason: str, earlier: str) -> str:
     """Why nothing of a case was exported, and what became of an earlier export."""
     removed = f"; the earlier export was removed from {earlier}" if earlier else ""
     return f"not exported: {name}, for {reason}{removed}"
+
+
+def undrawn(name: str, error: OSError) -> str:
+    """That an earlier export is still where it was, whatever came of its case."""
+    return f"an earlier export of {name} could not be removed, and is not to be shipped: {error}"
 
 
 def told(rows: Sequence[Verdict]) -> str:

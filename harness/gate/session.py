@@ -6,17 +6,21 @@ import os
 import shlex
 import subprocess
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from harness import __version__
 from harness.errors import BaselineError
-from harness.gate import naming
+from harness.gate import destinations, naming
+from harness.gate.collection import GateItem
 from harness.gate.export import withdraw
-from harness.gate.outcome import Left, exit_status
-from harness.gate.runner import told, unexported
+from harness.gate.outcome import EXIT_BROKEN, Left, exit_status
+from harness.gate.runner import told, undrawn, unexported
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate, accepted
 from harness.judge.place import HOW_TO_ACCEPT
@@ -25,6 +29,8 @@ from harness.report import document, html, summary, tables
 from harness.report.document import CaseRecord, Report
 from harness.report.terminal import name_of, write_table
 from harness.spec.load import SUFFIXES, id_of, root_of
+
+Result = TypeVar("Result")
 
 
 class GateSession:
@@ -37,12 +43,19 @@ class GateSession:
         self._notes: list[str] = []
         self._other_failures = 0
         self._crashed: list[Left] = []
+        self._failed = False
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Refuse to start where the end of the run could not write."""
+        destinations.check_kept(self._config, (item.path for item in session.items if isinstance(item, GateItem)))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Learn what the specs of this run are called; nothing is collected in this process."""
-        paths = {self._config.rootpath / name.partition("::")[0] for name in ids}
-        naming.learn(self._config, (path for path in paths if path.suffix in SUFFIXES))
+        """Learn what the specs of this run are, as none is collected in this process."""
+        named = {self._config.rootpath / name.partition("::")[0] for name in ids}
+        paths = [path for path in named if path.suffix in SUFFIXES]
+        naming.learn(self._config, paths)
+        destinations.check_kept(self._config, paths)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what an item left on its report; count failures that are not ours."""
@@ -89,6 +102,8 @@ class GateSession:
         self._write(report)
         states = {left.verdict.verdict for left in (*self._left, *self._crashed)}
         status = exit_status(states, self._strict)
+        if status is None and (self._failed or any(left.failed for left in self._left)):
+            status = EXIT_BROKEN
         if status is not None and not self._other_failures and session.exitstatus in (0, 1):
             session.exitstatus = status
 
@@ -130,7 +145,10 @@ class GateSession:
     def _withdrawn(self, left: Left) -> Left:
         """What a worker died of is not left to be shipped; it may have died before it could see to that."""
         folder, row = self._config.getoption("export"), left.verdict
-        gone = withdraw(folder, row.spec, row.case) if folder is not None else None
+        try:
+            gone = withdraw(folder, row.spec, row.case) if folder is not None else None
+        except OSError as error:
+            return left.model_copy(update={"notes": (undrawn(row.spec, error),), "failed": True})
         return left.model_copy(update={"withdrawn": str(gone)}) if gone is not None else left
 
     def _exports(self) -> list[str]:
@@ -154,13 +172,25 @@ class GateSession:
     def _write(self, report: Report) -> None:
         folder: Path | None = self._config.getoption("weighin_report")
         if folder is not None:
-            document.write(report, folder)
-            tables.write((left.outcomes for left in self._left if left.outcomes is not None), folder)
-            page = html.write(report, folder)
-            self._notes.append(f"report: {page or folder / 'report.json'}")
-            if page is None:
+            outcomes = [left.outcomes for left in self._left if left.outcomes is not None]
+            written = self._written(f"{folder / 'report.json'}", lambda: document.write(report, folder))
+            self._written(f"tables of {folder}", lambda: tables.write(outcomes, folder))
+            page = self._written(f"{folder / 'report.html'}", lambda: html.write(report, folder))
+            if page or written:
+                self._notes.append(f"report: {page or written}")
+            if not html.available():
                 self._notes.append("no HTML page, which needs jinja2: pip install 'weighin[report]'")
-        summary.append(report)
+        self._written("the job summary", lambda: summary.append(report))
+
+    def _written(self, what: str, write: Callable[[], Result]) -> Result | None:
+        """What one part of the end of a run wrote; where it cannot, the run fails, and its verdicts are still told."""
+        try:
+            return write()
+        except Exception as error:
+            why = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self._notes.append(f"could not be written: {what}: {why}")
+            self._failed = True
+            return None
 
     def _update(self) -> None:
         """Accept every case whose budgets all hold; of another case nothing."""
@@ -192,7 +222,8 @@ class GateSession:
                 updated[Path(root)][spec] = new
         below = naming.names(self._config).below
         for folder in sorted(updated):
-            for path in baselines.write_all(folder, updated[folder]):
+            what = f"baselines below {folder}, each of which is whole, the old one or the new one"
+            for path in self._written(what, partial(baselines.write_all, folder, updated[folder])) or ():
                 self._notes.append(f"baseline accepted: {below(folder, path.relative_to(folder).as_posix())}")
 
 

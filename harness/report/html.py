@@ -91,9 +91,14 @@ def render(report: Report) -> str:
     )
 
 
+def available() -> bool:
+    """Whether the extra `report` is installed, which brings the template engine."""
+    return importlib.util.find_spec("jinja2") is not None
+
+
 def write(report: Report, folder: Path) -> Path | None:
     """Write ``report.html`` into a folder, whole or not at all; None where the extra `report` is not installed."""
-    if importlib.util.find_spec("jinja2") is None:
+    if not available():
         return None
     path = folder / "report.html"
     temporary = path.with_suffix(".tmp")

@@ -1,0 +1,65 @@
+"""Where a run is asked to write: looked at before it starts, for what comes out at its end alone has cost all of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from harness.judge import baseline as baselines
+from harness.report import summary
+from harness.spec.load import id_of, root_of
+
+
+def check_folders(config: pytest.Config) -> None:
+    """Refuse folders that the command line names and nothing can be written to.
+
+    Raises:
+        pytest.UsageError: with the option, and what is in the way.
+    """
+    for option, name in (("--weighin-report", "weighin_report"), ("--export", "export")):
+        folder: Path | None = config.getoption(name)
+        if folder is not None and not config.option.collectonly:
+            _refuse(f"{option} {folder}", hindrance(folder))
+
+
+def check_kept(config: pytest.Config, paths: Iterable[Path]) -> None:
+    """Refuse to start where what is kept of these specs could not be written, or told to the CI system.
+
+    Raises:
+        pytest.UsageError: with what could not be written, and what is in the way.
+    """
+    found = set(paths)
+    if not found or config.option.collectonly:
+        return
+    if config.getoption("update_baselines"):
+        folders = {baselines.path_of(root, id_of(path, root)).parent for path in found for root in [root_of(path)]}
+        for folder in sorted(folders):
+            _refuse(f"--update-baselines writes to {folder}", hindrance(folder))
+    if target := os.environ.get(summary.VARIABLE):
+        path = Path(target)
+        missing = "" if path.parent.is_dir() else f"there is no folder {path.parent}"
+        _refuse(f"{summary.VARIABLE} is {target}", missing or hindrance(path, file=True))
+
+
+def hindrance(path: Path, *, file: bool = False) -> str:
+    """Why a folder, or a file, cannot be written to, which need not be there yet; empty where nothing is in the way."""
+    path = path.absolute()
+    try:
+        there = next(one for one in (path, *path.parents) if one.exists())
+        taken, folder = file and there == path, there.is_dir()
+    except OSError as error:
+        return str(error)
+    if taken and folder:
+        return f"{there} is a folder"
+    if not taken and not folder:
+        return f"{there} is no folder"
+    needed = os.W_OK if taken else os.W_OK | os.X_OK
+    return "" if os.access(there, needed) else f"{there} cannot be written to"
+
+
+def _refuse(what: str, why: str) -> None:
+    if why:
+        raise pytest.UsageError(f"{what}: {why}")
