@@ -53,6 +53,8 @@ class Task(Options):
     gives: ClassVar[frozenset[str]] = frozenset()
     targets: ClassVar[str] = ""
     generates: ClassVar[bool] = False
+    # Whether `loss` is the mean cross-entropy of logits of shape (batch, classes), whose curvature has a closed form.
+    cross_entropy: ClassVar[bool] = False
 
     @abstractmethod
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:

@@ -24,6 +24,7 @@ class Classification(Task):
 
     gives: ClassVar[frozenset[str]] = frozenset({"ranked"})
     targets: ClassVar[str] = "classes"
+    cross_entropy: ClassVar[bool] = True
     samples: ClassVar[str]
 
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:

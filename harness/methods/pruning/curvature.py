@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 BATCH = 64
 # The exact diagonal takes one pass backwards an output.
 MOST_OUTPUTS = 1000
-LABELLED = ("image-classification", "text-classification")
 
 
 def samples(workshop: Workshop, count: int, size: int = BATCH) -> Iterator[Batch]:
@@ -70,7 +69,7 @@ def gauss_newton(
     """
     import torch
 
-    if of == "loss" and workshop.task.task not in LABELLED:
+    if of == "loss" and not workshop.task.cross_entropy:
         raise MethodError(
             f"`curvature: loss` is that of a cross-entropy, and the task is {workshop.task.task}: use `outputs`"
         )

@@ -12,6 +12,7 @@ from harness.methods.base import Workshop
 from harness.methods.pruning import curvature
 from harness.methods.pruning.masks import prunable
 from harness.tasks.base import Task
+from harness.tasks.classification import Classification
 
 
 def small() -> nn.Sequential:
@@ -123,6 +124,21 @@ class Detection(Task):
 
     def loss(self, model: Any, batch: Any, label_smoothing: float = 0.0) -> Any:
         raise NotImplementedError
+
+
+class Sounds(Classification):
+    """A task of another distribution, whose loss is a cross-entropy as well."""
+
+    task: str = "audio-classification"
+
+
+def test_a_task_from_outside_has_the_curvature_of_its_loss(some: Workshop) -> None:
+    model = small()
+    ours, theirs = (
+        curvature.gauss_newton(model, prunable(model, (), "test"), one, 40, "loss")
+        for one in (some, replace(some, task=Sounds()))
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_what_has_no_exact_curvature_is_refused(some: Workshop) -> None:
