@@ -52,7 +52,7 @@ def left(project: Project) -> list[Path]:
 @pytest.mark.parametrize(
     ("arguments", "env", "code"),
     [
-        (["-k", "params_m or size_mb", "--maxfail", "1"], {}, 1),
+        (["-x"], {}, 1),
         ([], {"STOP_AT": "::size_mb"}, pytest.ExitCode.INTERRUPTED),
         (["-n", "1", "--max-worker-restart", "0"], {"KILL_AT": "::size_mb"}, 10),
         (["-n", "1", "--max-worker-restart", "0"], {"KILL_AT": "::params_m"}, 10),
