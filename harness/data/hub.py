@@ -38,7 +38,7 @@ class Datasets(Data):
         default=None, ge=1, description="tokens from one window to the next of a long text; no overlap if left out"
     )
     windows: int = Field(default=128, ge=2, description="windows to evaluate on, the first")
-    tasks: ClassVar[frozenset[str]] = frozenset({"language-modeling"})
+    tasks: ClassVar[frozenset[str]] = frozenset({"causal-lm"})
     texts: ClassVar[bool] = True
 
     def load(self, root: Path) -> Dataset:

@@ -53,7 +53,7 @@ class Table(Data):
     windows: int | None = Field(
         default=None, ge=2, description="windows to evaluate a language model on, the first; all if left out"
     )
-    tasks: ClassVar[frozenset[str]] = frozenset({"language-modeling", "sentence-similarity", "text-classification"})
+    tasks: ClassVar[frozenset[str]] = frozenset({"causal-lm", "sentence-similarity", "text-classification"})
     texts: ClassVar[bool] = True
 
     @model_validator(mode="after")
@@ -68,7 +68,7 @@ class Table(Data):
     def served(self) -> frozenset[str]:
         """The one task that what is known of the texts is for."""
         known = {"text-classification": self.label, "sentence-similarity": self.score}
-        return frozenset([next((task for task, key in known.items() if key is not None), "language-modeling")])
+        return frozenset([next((task for task, key in known.items() if key is not None), "causal-lm")])
 
     @abstractmethod
     def records(self, path: Path) -> Iterator[Record]:

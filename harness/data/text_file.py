@@ -32,7 +32,7 @@ class Text(Data):
         default=None, ge=1, description="tokens from one window to the next of a long document; no overlap if left out"
     )
     windows: int | None = Field(default=None, ge=2, description="windows to evaluate on, the first; all if left out")
-    tasks: ClassVar[frozenset[str]] = frozenset({"language-modeling"})
+    tasks: ClassVar[frozenset[str]] = frozenset({"causal-lm"})
     texts: ClassVar[bool] = True
 
     def load(self, root: Path) -> Dataset:

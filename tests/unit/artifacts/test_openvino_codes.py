@@ -22,7 +22,7 @@ from harness.methods.quantization.weight_only import WeightOnly
 from harness.runtimes.openvino import OpenVino
 from harness.sources.base import uncut
 from harness.sources.heads import language_model
-from harness.tasks.language_modeling import LanguageModeling
+from harness.tasks.causal_lm import CausalLM
 
 # Of the libraries below: torch's tracer, and what transformers itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -41,7 +41,7 @@ def gemma():
 
 
 def stepped(subject, steps, folder):
-    workshop = Workshop(LanguageModeling(), None, folder, 0, lambda text: None)
+    workshop = Workshop(CausalLM(), None, folder, 0, lambda text: None)
     for step in steps:
         subject = step.apply(subject, workshop)
     return subject
@@ -153,7 +153,7 @@ def test_the_librarys_own_rounding_is_fitted_to_windows_of_text(step, tmp_path):
     encoder = uncut(lambda text: [1, *(one % 90 for one in text.encode())])
     windows = Documents(texts, [str(index) for index in range(6)], Cut(32)).encoded(encoder)
     plain = lower(gemma(), Form.OPENVINO)
-    workshop = Workshop(LanguageModeling(), Dataset(windows, None), tmp_path, 0, lambda text: None)
+    workshop = Workshop(CausalLM(), Dataset(windows, None), tmp_path, 0, lambda text: None)
     OpenVino().save(step.apply(plain, workshop), tmp_path)
     dtypes = OpenVino().load(tmp_path, 1).evidence().dtypes
     layers = 2 * (2 * 32 * 32 + 2 * 16 * 32 + 3 * 32 * 64)

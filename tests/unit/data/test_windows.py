@@ -128,7 +128,7 @@ def test_shuffling_keeps_every_window():
 def test_a_table_without_label_and_score_holds_documents(tmp_path):
     (tmp_path / "mine.jsonl").write_text("".join(f'{{"text": "{letter * 9}"}}\n' for letter in "abcdefgh"))
     data = Jsonl(path="mine.jsonl", window=12, windows=2)
-    assert data.served == {"language-modeling"}
+    assert data.served == {"causal-lm"}
     assert Jsonl(path="mine.jsonl", label="class").served == {"text-classification"}
     loaded = data.load(tmp_path).checked()
     texts = [*loaded.evaluation.texts, *loaded.train.texts]

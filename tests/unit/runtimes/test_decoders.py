@@ -16,7 +16,7 @@ from harness.runtimes.base import DECODED
 from harness.runtimes.openvino import OpenVino
 from harness.runtimes.transformers import TransformersRuntime
 from harness.sources.heads import inner_language_model, language_model
-from harness.tasks.language_modeling import LanguageModeling
+from harness.tasks.causal_lm import CausalLM
 
 # Of the libraries below: torch's tracer, and what transformers itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -134,7 +134,7 @@ def test_layers_of_few_bits_come_back_as_they_were_saved(steps, tmp_path):
         module = language_model(gemma().eval())
     tokens = torch.randint(5, 96, (1, 40), generator=torch.Generator().manual_seed(1))
     subject = Subject(Form.TORCH, module, (tokens,))
-    workshop = Workshop(LanguageModeling(), None, tmp_path, 0, lambda text: None)
+    workshop = Workshop(CausalLM(), None, tmp_path, 0, lambda text: None)
     for step in steps:
         subject = step.apply(subject, workshop)
     with torch.no_grad():

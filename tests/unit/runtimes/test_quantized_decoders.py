@@ -23,7 +23,7 @@ from harness.methods.quantization.gptq import Gptq
 from harness.methods.quantization.weight_only import WeightOnly
 from harness.runtimes.transformers import WEIGHTS, TransformersRuntime
 from harness.sources.heads import language_model
-from harness.tasks.language_modeling import LanguageModeling
+from harness.tasks.causal_lm import CausalLM
 from harness.training import Training
 
 
@@ -51,7 +51,7 @@ class Tokens(Split):
 
 @pytest.fixture
 def workshop():
-    task = LanguageModeling()
+    task = CausalLM()
     return Workshop(task, Dataset(Tokens(8, 1), None, Tokens(24, 2)), Path(), 0, lambda _: None, gemma)
 
 

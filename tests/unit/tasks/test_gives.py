@@ -11,12 +11,12 @@ from harness.errors import Unmeasurable
 from harness.metrics.base import METRICS
 from harness.spec.semantics import own_metrics, suited_by
 from harness.tasks.base import TASKS
+from harness.tasks.causal_lm import CausalLM
 from harness.tasks.classification import Classification
-from harness.tasks.language_modeling import LanguageModeling
 
 OUTPUTS = {
     "image-classification": (4, 6), "text-classification": (4, 2), "object-detection": (4, 4 + 3, 10),
-    "sentence-similarity": (4, 5), "language-modeling": (4, 8, 50), "image-generation": (4, 1, 8, 8),
+    "sentence-similarity": (4, 5), "causal-lm": (4, 8, 50), "image-generation": (4, 1, 8, 8),
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def test_answers_and_comparisons_are_what_is_said(name):
 
 def test_metrics_meet_the_tasks_that_they_were_made_for():
     found = {name: suited_by(metric) for name, metric in METRICS.items() if suited_by(metric) != list(TASKS)}
-    classified, text = ["image-classification", "text-classification"], ["language-modeling"]
+    classified, text = ["image-classification", "text-classification"], ["causal-lm"]
     assert found == {
         "top1": classified, "top5": classified, "agreement": classified,
         "f1": ["image-classification", "object-detection", "text-classification"],
@@ -68,7 +68,7 @@ def test_one_name_of_answers_is_not_enough_where_the_truth_is_another():
     class Retrieval(TASKS["sentence-similarity"]):
         targets = "classes"
 
-    class Masked(LanguageModeling):
+    class Masked(CausalLM):
         generates = False
 
     def own(task):

@@ -18,9 +18,9 @@ from harness.metrics.perplexity import Perplexity
 from harness.metrics.token_agreement import TokenAgreement
 from harness.sources.base import uncut
 from harness.tasks.base import Evaluation
-from harness.tasks.language_modeling import POSITIONS, LanguageModeling
+from harness.tasks.causal_lm import POSITIONS, CausalLM
 
-TASK = LanguageModeling()
+TASK = CausalLM()
 VOCABULARY = 130
 
 

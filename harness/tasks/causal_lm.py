@@ -1,4 +1,4 @@
-"""Language modeling: how probable a text is to a model, token by token."""
+"""Causal language modeling: how probable a text is to a model, token by token."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ EXCERPT = 2, 32
 
 
 @TASKS.register
-class LanguageModeling(Task):
+class CausalLM(Task):
     """Which token comes next; models return logits of shape (batch, tokens, vocabulary) for every position."""
 
-    task: Literal["language-modeling"] = "language-modeling"
+    task: Literal["causal-lm"] = "causal-lm"
     batch: int = 1
     gives: ClassVar[frozenset[str]] = frozenset({"nll", "scored", "best", "divergence"})
     targets: ClassVar[str] = "tokens"
@@ -45,7 +45,9 @@ class LanguageModeling(Task):
         Raises:
             Unmeasurable: always; `answers_to` has them.
         """
-        raise Unmeasurable("language modeling scores logits against the tokens that follow: see `answers_to`")
+        raise Unmeasurable(
+            "a causal language model is scored from logits against the tokens that follow: see `answers_to`"
+        )
 
     def answers_to(self, batch: Batch, outputs: Tensors) -> dict[str, np.ndarray[Any, Any]]:
         """How probable the tokens of each window were.
@@ -64,7 +66,7 @@ class LanguageModeling(Task):
         shape = tuple(batch.inputs[0].shape)
         if logits.ndim != 3 or tuple(logits.shape[:2]) != shape:
             raise Unmeasurable(
-                "language modeling needs logits of shape (batch, tokens, vocabulary), here "
+                "causal-lm needs logits of shape (batch, tokens, vocabulary), here "
                 f"({shape[0]}, {shape[1]}, …); the model returned {tuple(logits.shape)}"
             )
         most = int(batch.targets.max())
