@@ -50,16 +50,16 @@ def images(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train(inputs: torch.Tensor, labels: torch.Tensor) -> nn.Module:
-    """Five short epochs, one cycle of the learning rate."""
+    """Eight short epochs, one cycle of a learning rate that no processor's rounding makes diverge."""
     import torchvision
 
-    epochs, batch = 5, 32
+    epochs, batch, rate = 8, 32, 0.03
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = torchvision.models.shufflenet_v2_x0_5(num_classes=3)
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+        optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, nesterov=True)
         steps = epochs * math.ceil(len(inputs) / batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
         for chosen in (part for _ in range(epochs) for part in torch.randperm(len(inputs)).split(batch)):
             optimizer.zero_grad()
             nn.functional.cross_entropy(net(inputs[chosen]), labels[chosen]).backward()
