@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.artifacts import grids
+from harness.code import code_digest
 from harness.data.base import Dataset, Split
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
@@ -19,7 +20,6 @@ from harness.metrics.base import Bench, Comparison, Phase, Side
 from harness.run import probe
 from harness.run.answering import Ask, answered, called, evaluate, require_finite
 from harness.run.cache import Cache, key_of, sealed_digest
-from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
 from harness.run.environment import software
 from harness.run.job import Job

@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.code import code_digest
 from harness.errors import Unmeasurable
 from harness.registry import Options
 from harness.run.cache import Cache, key_of, sealed_digest
-from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
 from harness.run.environment import environment, software
 from harness.run.executor import Executor, Watch

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.code import code_digest
 from harness.evidence import Evidence
 from harness.measurement import Exact
 from harness.methods.base import Method
 from harness.run.cache import Cache
-from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
 from harness.run.executor import Watch, _doing
 from harness.run.job import Failure, Job, Measured, Outcome
