@@ -28,7 +28,7 @@ ARTIFACT = "artifact"
 
 def compress(job: Job, progress: Callable[[str], None]) -> None:
     """Load, save the float artifact, take every step, save the compressed artifact. Skips what is there already."""
-    with machine(alone=False, waiting=lambda seconds: progress("waiting for a latency measurement to end")):
+    with machine(alone=False, progress=progress):
         _compress(job, progress)
 
 

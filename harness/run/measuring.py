@@ -51,7 +51,6 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
         contradictions=tuple(contradictions),
         kernels=spec.deploy.kernels(),
         names=tuple(evaluated.names) if evaluated is not None else (),
-        waited=bench.waited,
     )
     return mutation(job.mutant).document(measured)
 
@@ -64,7 +63,7 @@ def peak_bytes(job: Job, progress: Callable[[str], None]) -> int:
     spec.deploy.kernels()
     batch, _ = probe.read(folder)
     inputs = repeated(batch, spec.measure.batch)
-    with machine(alone=False, waiting=lambda seconds: progress("waiting for a latency measurement to end")):
+    with machine(alone=False, progress=progress):
         progress(f"measuring the memory of the {job.side} artifact")
         before = _resident("VmRSS")
         # Forgets the peak so far, where the kernel lets us; else the peak of the imports stays in it.

@@ -33,7 +33,8 @@ def run(job_path: Path, outcome_path: Path) -> None:
         outcome = Outcome(not_here=str(error))
     except Exception as error:
         outcome = Outcome(failure=_failure(job, error))
-    outcome = outcome.model_copy(update={"seconds": {**outcome.seconds, job.stage: time.monotonic() - started}})
+    seconds = {**outcome.seconds, job.stage: time.monotonic() - started}
+    outcome = outcome.model_copy(update={"seconds": seconds, "waited": waited()})
     _write(outcome_path, outcome.model_dump_json())
 
 
