@@ -96,9 +96,7 @@ def test_a_model_that_the_converter_refuses_says_why(example):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("no such layer")
 
-    with pytest.raises(
-        Unforeseen, match=r"module does not convert to the OpenVINO model.*no such layer"
-    ) as error:
+    with pytest.raises(Unforeseen, match=r"module does not convert to the OpenVINO model.*no such layer") as error:
         lower(Subject(Form.TORCH, Refused(), example), Form.OPENVINO)
     assert "no such layer" in str(error.value.__cause__)
 
