@@ -21,8 +21,7 @@ from harness.judge.baseline import Accepted
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Measurement, Timings
-from harness.measurement.doubts import LOAD_NOTICED
+from harness.measurement import Measurement
 from harness.report.document import record
 from harness.report.progress import Progress
 from harness.report.tables import outcomes
@@ -165,10 +164,10 @@ class CaseRunner:
         measured = run.result.measurements.get(item.label)
         if not self._updating or row.verdict is not State.PASS or not _busy(measured):
             return ()
-        assert isinstance(measured, Timings)
+        assert measured is not None
         return (
-            f"baseline of {name_of(row)}: {item.label} left out, for others took {measured.load:.0%} of the processor "
-            "while it was measured; accept it on a quieter machine",
+            f"baseline of {name_of(row)}: {item.label} left out, for others took {measured.others():.0%} of the "
+            "processor while it was measured; accept it on a quieter machine",
         )
 
     def _withdraw(self, item: SpecItem) -> str:
@@ -226,7 +225,7 @@ def _waited(run: Run, row: Verdict) -> tuple[str, ...]:
 
 
 def _busy(measured: Measurement | None) -> bool:
-    return isinstance(measured, Timings) and measured.load > LOAD_NOTICED
+    return measured is not None and measured.beside_others()
 
 
 def _told(run: Run, rows: Sequence[Verdict]) -> str:

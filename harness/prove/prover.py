@@ -13,8 +13,7 @@ from harness.judge import baseline as baselines
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Timings
-from harness.measurement.doubts import AGAIN, DISTURBED, LOAD_NOTICED
+from harness.measurement.doubts import AGAIN
 from harness.mutants.base import Green, Mutant, Reach
 from harness.prove.progress import Live
 from harness.prove.trial import Fate, Proof, Trial
@@ -73,9 +72,7 @@ class _Judged:
     def loaded(self, label: str) -> bool:
         """Whether others were at work while this label was timed."""
         measured = self.result.measurements.get(label)
-        return isinstance(measured, Timings) and (
-            max(measured.load, measured.stolen) > LOAD_NOTICED or measured.disturbed > DISTURBED
-        )
+        return measured is not None and measured.unsettled()
 
     def withheld(self, row: Verdict) -> bool:
         """Whether a row cannot tell for what came from outside: the gate itself asks for a quieter machine."""

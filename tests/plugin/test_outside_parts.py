@@ -190,5 +190,6 @@ def test_a_mistake_in_a_part_is_told_with_its_place_and_costs_what_stands_on_it(
     assert "the compress stage failed: step 1 of 1: misspelt: AttributeError: " in done.sentence("step", "size_mb")
     # On the terminal, and in the report with what led there.
     assert re.search(r'theirs\.py", line \d+, in apply', done.out)
-    log = next(case["log"] for case in done.report["cases"] if case["spec"] == "step")
-    assert 'return getattr(subject.model, "no_such_layer")' in log
+    logs = {case["spec"]: case["log"] for case in done.report["cases"]}
+    assert 'return getattr(subject.model, "no_such_layer")' in logs["step"]
+    assert 'return {}["bytes"]' in logs["metric"]
