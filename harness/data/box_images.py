@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.boxes import EDGES, Boxes, padded
 from harness.data.base import Batch, Split
-from harness.data.boxes import EDGES, Boxes, padded
 from harness.errors import DataError
 
 # What detectors of the YOLO family fill the rest of the square with.
@@ -25,7 +25,7 @@ class BoxImage:
     Attributes:
         name: what a report calls it.
         path: the file.
-        boxes: float32, shape (boxes, 6), as `harness.data.boxes` says; edges in pixels of the file, or as shares of
+        boxes: float32, shape (boxes, 6), as `harness.boxes` says; edges in pixels of the file, or as shares of
             its width and height.
         shares: whether the edges are shares.
     """

@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 from pydantic import Field
 
+from harness.boxes import Boxes
 from harness.data.base import DATA, Data, Dataset
 from harness.data.box_images import BoxImage, BoxImages, spread
-from harness.data.boxes import Boxes
 from harness.data.folder import SUFFIXES
 from harness.errors import DataError
 
