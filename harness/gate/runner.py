@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from harness import baselines
 from harness.errors import ArtifactError, BaselineError
 from harness.gate.collection import SpecItem
 from harness.gate.export import export, withdraw
 from harness.gate.naming import names
 from harness.gate.outcome import Left
 from harness.gate.retake import retaken
-from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate
-from harness.judge.baseline import Accepted
+from harness.judge.baseline import Accepted, accept
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
@@ -142,7 +142,7 @@ class CaseRunner:
             spec = item.case.spec
             metric = spec.budgets[item.label]
             kept = machine if metric.machine else portable
-            kept[item.label] = baselines.accept(metric, measured, run.result.kernels, spec.measure.confidence)
+            kept[item.label] = accept(metric, measured, run.result.kernels, spec.measure.confidence)
         evidence = run.result.compressed
         return Candidate(
             portable=portable,

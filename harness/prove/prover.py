@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from harness import baselines
 from harness.errors import BaselineError
-from harness.judge import baseline as baselines
 from harness.judge.case import EVIDENCE, Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict

@@ -17,6 +17,7 @@ LAYERS = {
     "spec": "spec",
     "run": "run",
     "judge": "judge",
+    "baselines": "baselines",
     "proof": "mutants prove",
     "report": "report",
     "audit": "audit",
@@ -103,6 +104,19 @@ def test_the_walk_sees_an_upward_import(tmp_path):
 
 def test_statistics_know_nothing_of_the_program():
     assert set().union(*(imported(path) for path in (ROOT / "statistics").rglob("*.py"))) <= {"statistics"}
+
+
+CLOCKS_AND_FILES = {"time", "os", "pathlib", "tempfile", "shutil", "io", "random", "socket", "subprocess", "glob"}
+
+
+def test_the_judge_touches_no_clock_and_no_file():
+    for path in (ROOT / "judge").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not {name.partition(".")[0] for name in names} & CLOCKS_AND_FILES, path
+        called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert not called & {"today", "now", "utcnow", "open", "read_text", "write_text"}, path
 
 
 def test_only_the_gate_and_the_plugin_know_pytest():
