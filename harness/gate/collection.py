@@ -18,7 +18,7 @@ from _pytest._code.code import TerminalRepr
 from harness.errors import Problem, SpecError
 from harness.gate.naming import names
 from harness.gate.outcome import GateError
-from harness.judge.case import EVIDENCE
+from harness.spec.expectation import EVIDENCE
 from harness.spec.load import MUST_FAIL, SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
 
 # Which file has which id of which project; of what this run has collected.

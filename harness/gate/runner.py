@@ -18,7 +18,7 @@ from harness.gate.outcome import Left
 from harness.gate.retake import retaken
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted, accept
-from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.case import Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement
@@ -30,6 +30,7 @@ from harness.run.cache import Cache, default_folder
 from harness.run.environment import environment
 from harness.run.executor import LocalExecutor
 from harness.run.pipeline import Pipeline, Run
+from harness.spec.expectation import EVIDENCE
 
 Key = tuple[Path, str]
 # Of the log that a failed worker leaves, so much is shown at the failure; the report has more.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from harness import baselines
 from harness.errors import BaselineError
-from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.case import Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
 from harness.measurement.doubts import AGAIN
@@ -21,6 +21,7 @@ from harness.run.environment import environment
 from harness.run.executor import Watch
 from harness.run.mutating import MutatingPipeline, NotMade
 from harness.run.result import Result
+from harness.spec.expectation import EVIDENCE
 from harness.spec.load import Case, SpecFile
 
 
