@@ -14,7 +14,11 @@ COMMANDS = (check, audit, verdict, prove, results, schema, docs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit code."""
+    """Run one subcommand; returns the exit code.
+
+    1 is an answer (a verdict, a mutant that survived, a loosening without a reason): what could not be asked or read
+    is 2.
+    """
     parser = argparse.ArgumentParser(
         prog="weighin", description="A release gate for compressed models. To run specs: pytest -m spec"
     )
@@ -25,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return int(chosen.run(chosen))
-    except WeighinError as error:
+    except (WeighinError, OSError) as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
 
 
 if __name__ == "__main__":

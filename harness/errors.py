@@ -8,6 +8,7 @@ WeighinError
 │   ├── SourceError      a model that cannot be built or loaded
 │   ├── DataError        a dataset that is absent, empty, or overlaps itself
 │   ├── MethodError      a compression step that could not be taken
+│   │   └── Unforeseen   one that failed in a way that it does not explain; the cause has the traceback
 │   └── ArtifactError    an artifact that cannot be saved, reloaded, or does not match what was saved
 ├── NotHere              an unmet `requires`: the verdict NOT RUN
 ├── BaselineError        a baseline file that cannot be read; the file is left as it is
@@ -93,6 +94,10 @@ class DataError(Unmeasurable):
 
 class MethodError(Unmeasurable):
     """A compression step could not be taken."""
+
+
+class Unforeseen(MethodError):
+    """A step or a conversion raised what it does not explain. Raised `from` that, whose traceback the log keeps."""
 
 
 class ArtifactError(Unmeasurable):

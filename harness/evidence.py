@@ -107,8 +107,3 @@ def count_distinct(array: np.ndarray[Any, Any]) -> int | None:
         return None
     found = len(np.unique(values))
     return found if found <= MOST_DISTINCT else None
-
-
-def count_zeros(array: np.ndarray[Any, Any]) -> int:
-    """Elements equal to zero."""
-    return int(array.size - np.count_nonzero(array))

@@ -6,7 +6,7 @@ is found when the spec is loaded, so what cannot compose is refused before anyth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,9 @@ from harness.errors import ArtifactError
 
 if TYPE_CHECKING:
     import torch
+
+    # What makes a model's inputs of texts: its tokenizer, with padding.
+    Encoder = Callable[[Sequence[str]], tuple[torch.Tensor, ...]]
 
 
 class Form(StrEnum):

@@ -15,7 +15,7 @@ import numpy as np
 from harness.artifacts import openvino_codes
 from harness.artifacts.openvino import Stored, import_openvino, layers
 from harness.artifacts.quantized_layers import grouped_layers
-from harness.errors import MethodError
+from harness.errors import MethodError, Unforeseen, WeighinError
 from harness.forms import Form, Subject
 from harness.sources.decoder_export import decoder
 from harness.sources.heads import inner_language_model
@@ -28,7 +28,8 @@ def lower(subject: Subject, to: Form) -> Subject:
     """The subject in another form; the form that it has already is itself.
 
     Raises:
-        MethodError: no lowering leads there, or the converter refuses the model; the sentence says why.
+        MethodError: no lowering leads there, or the converter refuses the model; the sentence says why, and where the
+            converter did not, it is `Unforeseen`.
     """
     if subject.form is to:
         return subject
@@ -42,7 +43,9 @@ def lower(subject: Subject, to: Form) -> Subject:
         raise
     except Exception as error:
         reason = textwrap.shorten(str(error), 400) or type(error).__name__
-        raise MethodError(f"the {subject.form} does not convert to the {to}: {reason}") from error
+        # What an edge explains itself needs no traceback beside it.
+        kind = MethodError if isinstance(error, WeighinError) else Unforeseen
+        raise kind(f"the {subject.form} does not convert to the {to}: {reason}") from error
     return replace(subject, form=to, model=model)
 
 

@@ -18,10 +18,10 @@ from pydantic import AfterValidator, Field
 from harness.data.base import DATA, Data, Dataset, Split
 from harness.errors import DataError, SourceError, UnknownName, WeighinError
 from harness.registry import OneOf, Options
+from harness.sources import shelf
 from harness.sources.zoo import Zoo
 from harness.tasks.base import TASKS, Task
 from harness.training import Training, train
-from harness.zoo import shelf
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,7 +13,7 @@ from harness.audit import baselines, budgets
 from harness.audit.finding import Loosened
 from harness.audit.revision import AuditError, Revision, Worktree
 from harness.audit.specs import Body, Specs
-from harness.judge.baseline import FOLDER
+from harness.baselines import FOLDER
 from harness.spec.load import load
 
 # A file of which so much is still there is the same one under another name.

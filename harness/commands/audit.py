@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from harness.commands.destination import writable
 from harness.errors import SpecError
 
 
@@ -16,7 +17,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "audit",
         help="list what got looser since a git revision",
         description="List every budget and baseline that got looser since a git revision, with old and new value and "
-        "the reason that is recorded. Exits 1 where a reason is missing, and 2 where there is nothing to compare with.",
+        "the reason that is recorded. Exits 1 where a reason is missing, and 2 where there is nothing to compare with, "
+        "something cannot be read, or FILE cannot be written.",
     )
     parser.add_argument("revision", metavar="REV", help="a commit, a branch or a tag, for example origin/main")
     parser.add_argument(
@@ -26,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=Path(),
         help="the directory that holds specs/; this one by default",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write what was found there too")
+    parser.add_argument("--json", metavar="FILE", type=writable, help="write what was found there too")
     parser.set_defaults(run=run)
 
 
@@ -55,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
             "loosened": [one.document() for one in found.loosened],
             "unexplained": missing,
         }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     since = f"since {arguments.revision} ({found.commit[:12]})"
     if not total:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.check import specs_below
+from harness.commands.destination import writable
 from harness.errors import SpecError
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="put faults into what specs gate, and see which the gate catches",
         description="Run the gate on mutants of specs that are green: artifacts, measurements and baselines that are "
         "wrong on purpose. Prints which were caught and by which budget. Exits 0 where every mutant that a spec claims "
-        "was caught, 1 where one survived, 2 where a spec is not green or does not exist, and 11 where it could not be "
-        "told.",
+        "was caught, 1 where one survived, 2 where a spec is not green, cannot be read or does not exist, or FILE "
+        "cannot be written, and 11 where it could not be told.",
     )
     parser.add_argument(
         "paths", metavar="SPEC", nargs="*", type=Path, default=[Path("specs")],
@@ -42,7 +43,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="specs up to this tier, ci by default; a spec that is named is proven whatever its tier, unless this is "
         "given",
     )  # fmt: skip
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every trial there")
+    parser.add_argument("--json", metavar="FILE", type=writable, help="write every trial there")
     parser.set_defaults(run=run)
 
 

@@ -37,8 +37,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Judge the paired outcomes of a float and a compressed model, one line a sample, by the same code "
         "as the gate judges its own. Outcomes are right or wrong where both columns hold nothing but 0 and 1, and "
         "scores otherwise.",
-        epilog="Exits 0 for PASS, 1 for FAIL, 10 for INVALID, 11 for INCONCLUSIVE, and 2 where the file is no table of "
-        "outcomes or the bounds mean nothing.",
+        epilog="Exits 0 for PASS, 1 for FAIL, 10 for INVALID, 11 for INCONCLUSIVE, and 2 where the file cannot be "
+        "read or is no table of outcomes, or the bounds mean nothing.",
     )
     parser.add_argument(
         "--pairs",

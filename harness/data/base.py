@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.chain import Chain
-
-    # What makes a model's inputs of texts: its tokenizer, with padding.
-    Encoder = Callable[[Sequence[str]], tuple[torch.Tensor, ...]]
+    from harness.forms import Encoder
 
 
 @dataclass(frozen=True)

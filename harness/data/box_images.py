@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.base import Batch, Split
-from harness.data.boxes import EDGES, Boxes, padded
+from harness.boxes import EDGES, Boxes, padded
+from harness.data.base import Batch, Dataset, Split
 from harness.errors import DataError
 
 # What detectors of the YOLO family fill the rest of the square with.
@@ -25,7 +25,7 @@ class BoxImage:
     Attributes:
         name: what a report calls it.
         path: the file.
-        boxes: float32, shape (boxes, 6), as `harness.data.boxes` says; edges in pixels of the file, or as shares of
+        boxes: float32, shape (boxes, 6), as `harness.boxes` says; edges in pixels of the file, or as shares of
             its width and height.
         shares: whether the edges are shares.
     """
@@ -100,6 +100,42 @@ class BoxImages(Split):
     def names(self) -> list[str]:
         """Paths below the dataset's directory."""
         return [one.name for one in self.images]
+
+
+def dataset_of(
+    training: Sequence[BoxImage], evaluation: Sequence[BoxImage], image_size: int, *,
+    calibration: int, limit: int | None, seed: int, classes: tuple[str, ...],
+) -> Dataset:  # fmt: skip
+    """The splits of two sets of images: calibrated on some of the training images, evaluated on `limit` of the others.
+
+    Args:
+        training: what is trained on.
+        evaluation: what is evaluated on.
+        image_size: side of the square that the model is given, in pixels.
+        calibration: how many of the training images are calibrated on.
+        limit: how many of the others are evaluated on; None for all.
+        seed: chooses them.
+        classes: names in the order of the model's scores.
+    """
+    return Dataset(
+        calibration=BoxImages(spread(training, calibration, seed), image_size),
+        evaluation=BoxImages(spread(evaluation, limit, seed), image_size),
+        train=BoxImages(training, image_size),
+        classes=classes,
+    )
+
+
+def class_order(names: tuple[str, ...], classes: tuple[str, ...] | None, path: str) -> tuple[str, ...]:
+    """The classes in the order of the model's scores: as the option says, or as the file names them.
+
+    Raises:
+        DataError: the option lacks a name of the file.
+    """
+    order = classes or names
+    strange = [name for name in names if name not in order]
+    if strange:
+        raise DataError(f"{path}: `classes:` does not list {', '.join(strange)}")
+    return order
 
 
 def spread(images: Sequence[BoxImage], count: int | None, seed: int) -> list[BoxImage]:

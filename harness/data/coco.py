@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.data.base import DATA, Data, Dataset
-from harness.data.box_images import BoxImage, BoxImages, spread
+from harness.data.box_images import BoxImage, class_order, dataset_of
 from harness.errors import DataError
 from harness.registry import Options
 
@@ -53,20 +53,15 @@ class Coco(Data):
         ]
         if names[0] != names[1]:
             raise DataError(f"{self.train.annotations} and {self.evaluation.annotations} name other categories")
-        order = self.classes or names[0]
-        strange = [name for name in names[0] if name not in order]
-        if strange:
-            raise DataError(f"{self.evaluation.annotations}: `classes:` does not list {', '.join(strange)}")
+        order = class_order(names[0], self.classes, self.evaluation.annotations)
         training, evaluation = (
             _images(file, root / part.images, root / part.annotations, order)
             for file, part in zip(files, (self.train, self.evaluation), strict=True)
         )
-        return Dataset(
-            calibration=BoxImages(spread(training, self.calibration, self.seed), self.image_size),
-            evaluation=BoxImages(spread(evaluation, self.limit, self.seed), self.image_size),
-            train=BoxImages(training, self.image_size),
-            classes=order,
-        )
+        return dataset_of(
+            training, evaluation, self.image_size,
+            calibration=self.calibration, limit=self.limit, seed=self.seed, classes=order,
+        )  # fmt: skip
 
     def evaluated(self, root: Path) -> int | None:
         """The images that the file lists, no more than `limit`; None where it cannot be read."""

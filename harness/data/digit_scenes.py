@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from harness.boxes import padded
 from harness.data import mnist_files
 from harness.data.base import DATA, Batch, Data, Dataset, Split
-from harness.data.boxes import padded
 from harness.data.scene import DIGITS, SIZE, Pasting, Scene
 from harness.errors import DataError, MissingExtra, WeighinError
 
 if TYPE_CHECKING:
-    from harness.data.boxes import Boxes
+    from harness.boxes import Boxes
     from harness.data.scene import Pixels
 
 CLASSES = tuple("0123456789")
@@ -47,7 +47,7 @@ class DigitScenes(Data):
     tasks: ClassVar[frozenset[str]] = frozenset({"object-detection"})
 
     def load(self, root: Path) -> Dataset:
-        """Both splits: inputs float32 of shape (scenes, 3, 128, 128) in 0…1; targets as `harness.data.boxes` says."""
+        """Both splits: inputs float32 of shape (scenes, 3, 128, 128) in 0…1; targets as `harness.boxes` says."""
         train, evaluation = self.pastings(root)
         return Dataset(
             calibration=Scenes(train, self.calibration),

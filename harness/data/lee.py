@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from harness.data.base import DATA, Data, Dataset
-from harness.data.packaged import packaged
 from harness.data.text import TextSplit
+from harness.packaged import packaged
 
 TEXTS, HUMAN, BACKGROUND = "lee.cor", "similarities0-1.txt", "lee_background.cor"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from harness.data.base import DATA, Data, Dataset
-from harness.data.packaged import packaged
 from harness.data.short_texts import ShortTexts
 from harness.data.text import TextSplit
+from harness.packaged import packaged
 
 FILE = "test/test_data/pang_lee_polarity.cor"
 CLASSES = ("negative", "positive")

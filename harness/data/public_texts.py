@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 from pydantic import Field
 
 from harness.data.base import DATA, Data, Dataset
-from harness.data.packaged import packaged
 from harness.data.windows import Cut, Window, split
+from harness.packaged import packaged
 
 # One text a line: those that people judged for the Lee corpus, and 300 others of the same kind.
 JUDGED, BACKGROUND = "lee.cor", "lee_background.cor"

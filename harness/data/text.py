@@ -14,7 +14,7 @@ from harness.errors import DataError
 if TYPE_CHECKING:
     import torch
 
-    from harness.data.base import Encoder
+    from harness.forms import Encoder
 
 
 class TextSplit(Split):

@@ -16,7 +16,7 @@ from harness.errors import DataError
 if TYPE_CHECKING:
     import torch
 
-    from harness.data.base import Encoder
+    from harness.forms import Encoder
 
 # The target of a position that is not scored, as torch's cross-entropy takes it.
 UNSCORED = -100

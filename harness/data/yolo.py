@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 from pydantic import Field
 
+from harness.boxes import Boxes
 from harness.data.base import DATA, Data, Dataset
-from harness.data.box_images import BoxImage, BoxImages, spread
-from harness.data.boxes import Boxes
+from harness.data.box_images import BoxImage, class_order, dataset_of
 from harness.data.folder import SUFFIXES
 from harness.errors import DataError
 
@@ -45,21 +45,16 @@ class Yolo(Data):
         """The splits; images are decoded when a batch asks for them."""
         described = self._described(root)
         names = _names(described, root / self.path)
-        order = self.classes or names
-        strange = [name for name in names if name not in order]
-        if strange:
-            raise DataError(f"{self.path}: `classes:` does not list {', '.join(strange)}")
+        order = class_order(names, self.classes, self.path)
         places = np.array([order.index(name) for name in names])
         training, evaluation = (
             [_labelled(path, base, places) for base, path in self._images(root, described, split)]
             for split in ("train", self.evaluation)
         )
-        return Dataset(
-            calibration=BoxImages(spread(training, self.calibration, self.seed), self.image_size),
-            evaluation=BoxImages(spread(evaluation, self.limit, self.seed), self.image_size),
-            train=BoxImages(training, self.image_size),
-            classes=order,
-        )
+        return dataset_of(
+            training, evaluation, self.image_size,
+            calibration=self.calibration, limit=self.limit, seed=self.seed, classes=order,
+        )  # fmt: skip
 
     def evaluated(self, root: Path) -> int | None:
         """The images of the split, no more than `limit`; None where it cannot be read."""

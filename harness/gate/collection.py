@@ -18,7 +18,7 @@ from _pytest._code.code import TerminalRepr
 from harness.errors import Problem, SpecError
 from harness.gate.naming import names
 from harness.gate.outcome import GateError
-from harness.judge.case import EVIDENCE
+from harness.spec.expectation import EVIDENCE
 from harness.spec.load import MUST_FAIL, SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
 
 # Which file has which id of which project; of what this run has collected.
@@ -78,9 +78,7 @@ class SpecModule(pytest.Module):
             return
         try:
             file = load(self.path)
-        except Exception as fault:
-            # Whatever is wrong with one file, it becomes an item: raising here would stop the run of all the others.
-            error = fault if isinstance(fault, SpecError) else _unexpected(self.path, fault)
+        except SpecError as error:
             yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error)
             return
         # All items ask for the same fixtures (the autouse ones around this file): found once, not once an item.
@@ -108,12 +106,6 @@ class SpecModule(pytest.Module):
 @lru_cache
 def _marks(*names: str) -> tuple[pytest.MarkDecorator, ...]:
     return tuple(getattr(pytest.mark, name) for name in names)
-
-
-def _unexpected(path: Path, fault: Exception) -> SpecError:
-    return SpecError(
-        [Problem(shown(path, root_of(path)), 1, 1, "", f"cannot be loaded: {type(fault).__name__}: {fault}")]
-    )
 
 
 def _twofold(home: Path, other: Path, root: Path) -> SpecError:

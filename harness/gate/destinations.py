@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge import baseline as baselines
+from harness import baselines
 from harness.report import summary
 from harness.spec.load import id_of, root_of
 

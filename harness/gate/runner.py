@@ -9,20 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from harness import baselines
 from harness.errors import ArtifactError, BaselineError
 from harness.gate.collection import SpecItem
 from harness.gate.export import export, withdraw
 from harness.gate.naming import names
 from harness.gate.outcome import Left
 from harness.gate.retake import retaken
-from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate
-from harness.judge.baseline import Accepted
-from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.baseline import Accepted, accept
+from harness.judge.case import Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Measurement, Timings
-from harness.measurement.doubts import LOAD_NOTICED
+from harness.measurement import Measurement
 from harness.report.document import record
 from harness.report.progress import Progress
 from harness.report.tables import outcomes
@@ -31,6 +30,7 @@ from harness.run.cache import Cache, default_folder
 from harness.run.environment import environment
 from harness.run.executor import LocalExecutor
 from harness.run.pipeline import Pipeline, Run
+from harness.spec.expectation import EVIDENCE
 
 Key = tuple[Path, str]
 # Of the log that a failed worker leaves, so much is shown at the failure; the report has more.
@@ -143,7 +143,7 @@ class CaseRunner:
             spec = item.case.spec
             metric = spec.budgets[item.label]
             kept = machine if metric.machine else portable
-            kept[item.label] = baselines.accept(metric, measured, run.result.kernels, spec.measure.confidence)
+            kept[item.label] = accept(metric, measured, run.result.kernels, spec.measure.confidence)
         evidence = run.result.compressed
         return Candidate(
             portable=portable,
@@ -165,10 +165,10 @@ class CaseRunner:
         measured = run.result.measurements.get(item.label)
         if not self._updating or row.verdict is not State.PASS or not _busy(measured):
             return ()
-        assert isinstance(measured, Timings)
+        assert measured is not None
         return (
-            f"baseline of {name_of(row)}: {item.label} left out, for others took {measured.load:.0%} of the processor "
-            "while it was measured; accept it on a quieter machine",
+            f"baseline of {name_of(row)}: {item.label} left out, for others took {measured.others():.0%} of the "
+            "processor while it was measured; accept it on a quieter machine",
         )
 
     def _withdraw(self, item: SpecItem) -> str:
@@ -226,7 +226,7 @@ def _waited(run: Run, row: Verdict) -> tuple[str, ...]:
 
 
 def _busy(measured: Measurement | None) -> bool:
-    return isinstance(measured, Timings) and measured.load > LOAD_NOTICED
+    return measured is not None and measured.beside_others()
 
 
 def _told(run: Run, rows: Sequence[Verdict]) -> str:

@@ -14,15 +14,15 @@ from typing import TypeVar
 
 import pytest
 
-from harness import __version__
+from harness import __version__, baselines
 from harness.errors import BaselineError
 from harness.gate import destinations, naming
 from harness.gate.collection import GateItem
 from harness.gate.export import withdraw
 from harness.gate.outcome import EXIT_BROKEN, Left, exit_status
 from harness.gate.runner import told, undrawn, unexported
-from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate, accepted
+from harness.judge.baseline import Baseline
 from harness.judge.place import HOW_TO_ACCEPT
 from harness.judge.verdict import State, Verdict
 from harness.report import document, html, summary, tables
@@ -199,7 +199,7 @@ class GateSession:
             by_case[left.root, left.id, left.path, left.verdict.case].append(left)
         commits = {root: _commit(Path(root)) for root in {left.root for left in self._left}}
         reason = str(self._config.getoption("reason")).strip()
-        updated: dict[Path, dict[str, baselines.Baseline]] = defaultdict(dict)
+        updated: dict[Path, dict[str, Baseline]] = defaultdict(dict)
         for (root, spec, _, case), items in sorted(by_case.items()):
             name = name_of(items[0].verdict)
             try:
@@ -215,7 +215,10 @@ class GateSession:
             candidate = _joined([left.candidate for left in items if left.candidate is not None])
             if not candidate.portable and not candidate.machine:
                 continue
-            new = accepted(old, spec, case, candidate, known, reason, commits[root], set(items[0].cases))
+            new = accepted(
+                old, spec, case, candidate, known, reason, commits[root], set(items[0].cases),
+                today=datetime.now(UTC).date(),
+            )  # fmt: skip
             if old is not None and new.model_dump(mode="json") == old.model_dump(mode="json"):
                 self._notes.append(f"baseline of {name}: nothing changed")
             else:

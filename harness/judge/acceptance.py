@@ -47,6 +47,8 @@ def accepted(
     reason: str,
     commit: str,
     cases: set[str] | None = None,
+    *,
+    today: date,
 ) -> Baseline:
     """A baseline with the candidate merged in: labels that were not run, or are the same, keep what they had.
 
@@ -63,6 +65,7 @@ def accepted(
         reason: why, in the user's words.
         commit: what is checked out.
         cases: cases that the spec still has; others are dropped. None keeps all.
+        today: the day of acceptance, UTC, as an `expect_fail` counts its days.
     """
     baseline = old or Baseline(spec=spec)
     before = baseline.cases.get(case, CaseBaseline())
@@ -71,11 +74,11 @@ def accepted(
     fresh = {label: new for label, new in candidate.portable.items() if not _same(before.portable.get(label), new)}
     timed = {label: new for label, new in candidate.machine.items() if not _same(held.get(label), new, machine=True)}
     portable, machine = {**before.portable, **fresh}, {**held, **timed}
-    moved = {
+    changes = {
         label: (_value({**before.portable, **held}, label), new.value)
         for label, new in sorted({**fresh, **timed}.items())
     }
-    today = date.today().isoformat()  # noqa: DTZ011 - the reviewer's day
+    day = today.isoformat()
     machines = {
         fingerprint: held.model_copy(update={"labels": _kept(held.labels, known)})
         for fingerprint, held in before.machines.items()
@@ -84,15 +87,15 @@ def accepted(
         machines[candidate.fingerprint] = Machine(
             environment=dict(candidate.environment),
             threads=candidate.threads,
-            accepted=today,
+            accepted=day,
             labels=_kept(machine, known),
         )
-    change = Change(date=today, commit=commit, reason=reason, values=moved)
+    change = Change(date=day, commit=commit, reason=reason, values=changes)
     case_baseline = CaseBaseline(
         portable=_kept(portable, known),
         machines=_newest(machines, candidate),
         evidence=dict(candidate.evidence) or before.evidence,
-        history=(*before.history, change) if moved else before.history,
+        history=(*before.history, change) if changes else before.history,
     )
     kept = {name: entry for name, entry in baseline.cases.items() if cases is None or name in cases}
     return baseline.model_copy(update={"cases": {**kept, case: case_baseline}})

@@ -1,32 +1,17 @@
-"""What was accepted last: one JSON file a spec, reviewed like code.
+"""What was accepted last, of one spec: the document that `harness.baselines` keeps as a file.
 
 A portable part (counts, and accuracy outcomes with the fingerprint of their data, each with the kernel path it was
-taken on) and one section a machine fingerprint (times and memory). The judge reads a baseline; only an update that was
-asked for, with a reason, writes one.
+taken on) and one section a machine fingerprint (times and memory).
 """
 
 from __future__ import annotations
 
-import glob
-import json
-import os
-import tempfile
-import time
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from harness.errors import BaselineError
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
-
-FOLDER = "baselines"
-# A baseline that is being written, and how old it is when nobody can be writing it any more.
-STAGED = ".new"
-STALE_S = 3600
 
 
 class _Model(BaseModel):
@@ -94,79 +79,3 @@ class Baseline(_Model):
     version: Literal[1] = 1
     spec: str
     cases: dict[str, CaseBaseline] = Field(default_factory=dict)
-
-
-def path_of(root: Path, spec: str) -> Path:
-    """Where the baseline of a spec lies."""
-    return root / FOLDER / f"{spec}.json"
-
-
-def read(root: Path, spec: str) -> Baseline | None:
-    """The baseline of a spec, or None where nothing was accepted yet.
-
-    Raises:
-        BaselineError: the file is there and is no baseline; it is left as it is.
-    """
-    path = path_of(root, spec)
-    shown = f"{FOLDER}/{spec}.json"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BaselineError(f"{shown} cannot be read ({error}); it was left as it is") from error
-    try:
-        baseline = Baseline.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at = ".".join(str(part) for part in first["loc"])
-        raise BaselineError(
-            f"{shown} is no baseline of version 1 ({at + ': ' if at else ''}{first['msg']}); it was left as it is: "
-            "restore it from version control, or remove it and accept anew"
-        ) from error
-    if baseline.spec != spec:
-        raise BaselineError(f"{shown} says that it belongs to {baseline.spec!r}; it was left as it is: was it copied?")
-    return baseline
-
-
-def write_all(root: Path, baselines: Mapping[str, Baseline]) -> list[Path]:
-    """Write several baselines: every one is first written whole beside its place, then all are renamed into place.
-
-    A process that is killed at any moment leaves each baseline whole: the old one or the new one. What it leaves beside
-    them is no baseline to anyone, and a later call clears it away.
-    """
-    staged: list[tuple[str, Path]] = []
-    try:
-        for spec, baseline in sorted(baselines.items()):
-            path = path_of(root, spec)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _clear(path)
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=STAGED, dir=path.parent)
-            staged.append((temporary, path))
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(baseline.model_dump(mode="json"), stream, indent=1, sort_keys=True)
-                stream.write("\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-        for temporary, path in staged:
-            os.replace(temporary, path)
-    finally:
-        for temporary, _ in staged:
-            Path(temporary).unlink(missing_ok=True)
-    return [path for _, path in staged]
-
-
-def _clear(path: Path) -> None:
-    """Remove what a killed update of this baseline left; a younger file may belong to an update at work."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*{STAGED}"):
-        with suppress(FileNotFoundError):
-            if left.stat().st_mtime < time.time() - STALE_S:
-                left.unlink()
-
-
-def orphans(root: Path, known: set[str]) -> list[str]:
-    """Baselines under the root that no spec stands behind."""
-    folder = root / FOLDER
-    found = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json"))
-    return sorted(spec for spec in found if spec not in known)

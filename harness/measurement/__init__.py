@@ -2,13 +2,15 @@
 
 Each kind knows the point values, how many sampling units stand behind them, the intervals of the two contrasts that
 budgets bound (the *ratio* compressed ÷ float and the *drop* float − compressed), what a baseline keeps of it, and how
-a sentence says what it stands on. A kind is one file: it is registered, and nothing else asks which kinds there are.
+a sentence says what it stands on. A kind is one file: it is registered, and nothing else asks
+which kinds there are.
 """
 
 from typing import Annotated
 
 from harness.measurement.average_precision import AveragePrecision
 from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.blocks import Blocks
 from harness.measurement.correlation import Correlation
 from harness.measurement.exact import Exact
 from harness.measurement.finds import Finds
@@ -22,6 +24,6 @@ from harness.registry import OneOf
 Measurement = Annotated[Base, OneOf(MEASUREMENTS)]
 
 __all__ = [
-    "MEASUREMENTS", "Array", "AveragePrecision", "Base", "Correlation", "Exact", "Finds", "Generated", "Labels",
-    "Measurement", "Pairs", "Sampled", "Timings", "Totals",
+    "MEASUREMENTS", "Array", "AveragePrecision", "Base", "Blocks", "Correlation", "Exact", "Finds", "Generated",
+    "Labels", "Measurement", "Pairs", "Sampled", "Timings", "Totals",
 ]  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from harness.measurement.doubts import Doubt
+from harness.measurement.blocks import Blocks
+from harness.measurement.doubts import LOAD_NOTICED, Doubt
 from harness.registry import Part, Registry
 from harness.statistics import Interval
 
@@ -118,6 +119,22 @@ class Base(Part):
             slower: by which share the float model is slower than where its baseline was accepted.
         """
         return []
+
+    def others(self) -> float:
+        """Share of processor time that others took while it was taken; 0 of what they cannot move."""
+        return 0.0
+
+    def beside_others(self) -> bool:
+        """Whether others took so much that the figures are no yardstick for later runs."""
+        return self.others() > LOAD_NOTICED
+
+    def unsettled(self) -> bool:
+        """Whether anything from outside may have moved the figures, so that neither verdict of them says much."""
+        return self.beside_others()
+
+    def course(self) -> Blocks | None:
+        """How the measurement went, for a report to draw; None of what has no course."""
+        return None
 
     @property
     def columns(self) -> dict[str, np.ndarray[Any, Any]]:

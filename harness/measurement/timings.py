@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from harness.measurement.base import MEASUREMENTS, Array, Base, Kept
-from harness.measurement.doubts import Doubt, found
+from harness.measurement.blocks import Blocks
+from harness.measurement.doubts import DISTURBED, LOAD_NOTICED, Doubt, found, noise_floor
 from harness.statistics import Interval, median_ratio
 
+# Confidence of the noise floor that a report shows.
+SHOWN_AT = 0.95
 Times = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -82,6 +86,28 @@ class Timings(Base):
     def counted_in(self) -> str:
         """Blocks."""
         return "blocks"
+
+    def others(self) -> float:
+        """Share of processor time that others took while sampling."""
+        return self.load
+
+    def unsettled(self) -> bool:
+        """Whether others, the hypervisor among them, took much, or many readings were disturbed."""
+        return max(self.load, self.stolen) > LOAD_NOTICED or self.disturbed > DISTURBED
+
+    def course(self) -> Blocks:
+        """Medians of every block, and how far this run's own noise reaches."""
+        sides = (self.blocks_reference, self.blocks, self.blocks_control)
+        reference, compressed, control = (
+            tuple(float(median) for median in np.median(side, axis=1) / 1e6) if side is not None else ()
+            for side in sides
+        )
+        noise = noise_floor(self, SHOWN_AT)
+        return Blocks(
+            reference=reference, compressed=compressed, control=control, batch=self.batch, calls=self.calls,
+            load=self.load, waited=self.waited, disturbed=self.disturbed,
+            noise=noise if control and math.isfinite(noise) else None, drift=self.drift,
+        )  # fmt: skip
 
     def doubts(self, confidence: float, slower: float = 0.0) -> list[Doubt]:
         """What this run's own noise and what others did leave open."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from harness.methods.layer_calls import Call, heard
+from harness.methods.stages import stages
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from harness.data.base import Split
 
     # Told the weights of a block, a factor of what changing each costs, and how many columns are before it; gives
     # what tells the new values of a column of the block, given its number in it and its weights.
@@ -78,3 +81,30 @@ def input_moments(run: Callable[[], None], layers: Mapping[str, nn.Linear]) -> d
     with heard(layers, add):
         run()
     return total
+
+
+def moments_in_turn(
+    model: nn.Module,
+    layers: Mapping[str, nn.Linear],
+    split: Split,
+    batch: int,
+    progress: Callable[[str], None],
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each layer's name with the `input_moments` that it has once all before its block have become what they become.
+
+    Args:
+        model: in evaluation mode; run without gradients.
+        layers: by name; what is done to one before the next is asked for reaches the blocks to come.
+        split: calibration samples.
+        batch: samples a run.
+        progress: told how many layers are done.
+
+    Raises:
+        MethodError: a layer never ran.
+    """
+    done = 0
+    for stage in stages(model, layers, split, batch, together=True):
+        progress(f"{done} of {len(layers)} layers are done")
+        moments = input_moments(stage.run, {name: layers[name] for name in stage.names})
+        yield from moments.items()
+        done += len(stage.names)

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from harness.artifacts.encoded import Encoded
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A model whose tensors are to be coded when it is saved.
-
-    Attributes:
-        module: the torch module, which is what it answers by.
-        coder: how its tensors are coded.
-    """
-
-    module: Any
-    coder: Literal["huffman", "range"]
-
-    def __call__(self, *inputs: Any) -> Any:
-        """What the module answers."""
-        return self.module(*inputs)
 
 
 @METHODS.register

@@ -8,9 +8,10 @@ from harness.errors import Unmeasurable
 from harness.measurement import Finds, Labels
 from harness.measurement.labels import Statistic
 from harness.metrics.base import Metric
-from harness.metrics.detections import Detected, finds
+from harness.metrics.detections import Detected
 from harness.metrics.ranking import Ranked, labels
 from harness.tasks.base import Evaluation, Task
+from harness.tasks.detections import finds
 
 # What such a share can be made of, and how.
 _MADE_OF: tuple[tuple[type[Metric], Callable[[Evaluation, Statistic], Labels | Finds]], ...] = (

@@ -6,7 +6,8 @@ from typing import Literal
 
 from harness.measurement import AveragePrecision
 from harness.metrics.base import METRICS, Bench
-from harness.metrics.detections import OVERLAPS, Detected, average_precision
+from harness.metrics.detections import Detected
+from harness.tasks.detections import OVERLAPS, average_precision
 
 
 @METRICS.register

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from harness.judge.case import EVIDENCE
 from harness.mutants.base import MUTANTS, Claim, Green, Mutant, Reach
 from harness.run.result import Result
+from harness.spec.expectation import EVIDENCE
 from harness.spec.schema import Spec
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from harness.data.boxes import LABEL
+from harness.boxes import LABEL
 from harness.mutants.arithmetic import answering, sampled
 from harness.mutants.base import MUTANTS, Claim, Green, Mutant
 from harness.run.result import Result

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from harness import baselines
 from harness.errors import BaselineError
-from harness.judge import baseline as baselines
-from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.case import Standing, verdict
 from harness.judge.expected import borne
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Timings
-from harness.measurement.doubts import AGAIN, DISTURBED, LOAD_NOTICED
+from harness.measurement.doubts import AGAIN
 from harness.mutants.base import Green, Mutant, Reach
 from harness.prove.progress import Live
 from harness.prove.trial import Fate, Proof, Trial
@@ -22,6 +21,7 @@ from harness.run.environment import environment
 from harness.run.executor import Watch
 from harness.run.mutating import MutatingPipeline, NotMade
 from harness.run.result import Result
+from harness.spec.expectation import EVIDENCE
 from harness.spec.load import Case, SpecFile
 
 
@@ -73,9 +73,7 @@ class _Judged:
     def loaded(self, label: str) -> bool:
         """Whether others were at work while this label was timed."""
         measured = self.result.measurements.get(label)
-        return isinstance(measured, Timings) and (
-            max(measured.load, measured.stolen) > LOAD_NOTICED or measured.disturbed > DISTURBED
-        )
+        return measured is not None and measured.unsettled()
 
     def withheld(self, row: Verdict) -> bool:
         """Whether a row cannot tell for what came from outside: the gate itself asks for a quieter machine."""

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.evidence import Evidence
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Sampled, Timings, doubts
+from harness.measurement import Blocks, Sampled
 from harness.report.tables import Outcomes, place
 from harness.run.environment import Environment
 from harness.run.result import Result
 
 MAX_FLIPS = 200
-# Of the noise floor that a report shows.
-CONFIDENCE = 0.95
 
 
 class _Model(BaseModel):
@@ -33,27 +29,6 @@ class Flips(_Model):
     won: tuple[str, ...] = Field(description="float wrong, compressed right")
     lost_total: int = Field(description="how many were lost, named or not")
     won_total: int = Field(description="how many were won, named or not")
-
-
-class Blocks(_Model):
-    """Median milliseconds a call of each block, in the order in which the pairs ran."""
-
-    reference: tuple[float, ...]
-    compressed: tuple[float, ...]
-    control: tuple[float, ...] = Field(default=(), description="the float model once more in every pair")
-    batch: int
-    calls: tuple[int, int] = Field(default=(1, 1), description="calls that one reading of the clock spans, each side")
-    load: float = Field(description="share of processor time that others took meanwhile")
-    waited: float = Field(default=0.0, description="share of the time spent waiting for a processor")
-    disturbed: float = Field(default=0.0, description="share of readings during which the processor was lost")
-    noise: float | None = Field(default=None, description="how far from 1 float ÷ float may be in this run")
-    drift: float = Field(default=0.0, description="float in the second half of the run ÷ in the first, less 1")
-
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """Compressed ÷ float of each pair, with the control in float's share where there is one."""
-        floats = zip(self.reference, self.control or self.reference, strict=True)
-        return tuple(2 * one / sum(pair) for one, pair in zip(self.compressed, floats, strict=True))
 
 
 class CaseRecord(_Model):
@@ -112,25 +87,14 @@ def record(result: Result, kept: Outcomes | None = None) -> CaseRecord:
                 lost_total=int(measured.lost.size),
                 won_total=int(measured.won.size),
             )
-        if isinstance(measured, Timings):
-            blocks[label] = _blocks(measured)
+        if (course := measured.course()) is not None:
+            blocks[label] = course
     shared = {name: getattr(result, name) for name in CaseRecord.model_fields if name in Result.model_fields}
-    log = result.failure.log if result.failure is not None else ""
+    failures = (result.failure, *result.failures.values())
+    # Budgets that failed together share one log.
+    log = "\n".join(dict.fromkeys(one.log for one in failures if one is not None and one.log))
     tables = {label: place(kept.spec, kept.case, label) for label in kept.measured} if kept is not None else {}
     return CaseRecord(**shared, flips=flips, blocks=blocks, tables=tables, log=log)
-
-
-def _blocks(measured: Timings) -> Blocks:
-    sides = (measured.blocks_reference, measured.blocks, measured.blocks_control)
-    reference, compressed, control = (
-        tuple(float(median) for median in np.median(side, axis=1) / 1e6) if side is not None else () for side in sides
-    )
-    noise = doubts.noise_floor(measured, CONFIDENCE)
-    return Blocks(
-        reference=reference, compressed=compressed, control=control, batch=measured.batch, calls=measured.calls,
-        load=measured.load, waited=measured.waited, disturbed=measured.disturbed,
-        noise=noise if control and math.isfinite(noise) else None, drift=measured.drift,
-    )  # fmt: skip
 
 
 def write(report: Report, folder: Path) -> Path:

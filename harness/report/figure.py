@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.judge.verdict import Verdict, number, ratio_text
-from harness.report.document import Blocks
+from harness.measurement import Blocks
 
 
 @dataclass(frozen=True)

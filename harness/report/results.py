@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from harness.judge.case import EVIDENCE
 from harness.judge.verdict import State, Verdict, number, ratio_text
 from harness.metrics.base import METRICS
 from harness.report.document import CaseRecord, Report
+from harness.spec.expectation import EVIDENCE
 
 _MARKED = re.compile(r"<!-- results of (?P<task>[a-z-]+) -->\n.*?<!-- end of results -->", re.DOTALL)
 _HEAD = "| spec | steps | size | other costs | time, memory | what it answers, float → compressed | |"

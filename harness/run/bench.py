@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.artifacts import grids
+from harness.code import code_digest
 from harness.data.base import Dataset, Split
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
@@ -19,7 +20,6 @@ from harness.metrics.base import Bench, Comparison, Phase, Side
 from harness.run import probe
 from harness.run.answering import Ask, answered, called, evaluate, require_finite
 from harness.run.cache import Cache, key_of, sealed_digest
-from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
 from harness.run.environment import software
 from harness.run.job import Job
@@ -55,7 +55,6 @@ class LocalBench(Bench):
         self.root = Path(job.root)
         self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
         self.evaluated: Evaluation | None = None
-        self.waited = 0.0
 
     @property
     def _spec(self) -> Spec:
@@ -139,10 +138,7 @@ class LocalBench(Bench):
         if self.evaluated is not None:
             return self.evaluated
         spec, (split, data) = self._spec, self._asked()
-        with machine(
-            alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")
-        ) as waited:
-            self.waited += waited
+        with machine(alone=False, progress=self._progress):
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         require_paired(reference, compressed, split)
         require_resolution(spec, self._dataset)
@@ -247,7 +243,7 @@ class LocalBench(Bench):
             raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split)}")
         parts: list[Answers] = []
         done = 0
-        with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
+        with machine(alone=False, progress=self._progress):
             for batch in split.batches(task.batch):
                 self._progress(f"comparing both models, {done} of {samples}")
                 sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]
@@ -272,10 +268,7 @@ class LocalBench(Bench):
         reference, compressed, control = (
             call(self._runners[side]) for side in ("reference", "compressed", "reference")
         )
-        with machine(
-            alone=True, waiting=lambda seconds: self._progress(f"waiting for the machine to itself, {seconds:.0f} s")
-        ) as waited:
-            self.waited += waited
+        with machine(alone=True, progress=self._progress):
             return sample(
                 reference, self._fault.call(compressed), _time_limits(limits, rate), self._spec.measure,
                 batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,

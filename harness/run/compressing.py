@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.base import Dataset
-from harness.errors import MethodError, WeighinError
+from harness.errors import Unforeseen, WeighinError
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
 from harness.run import probe
@@ -28,7 +28,7 @@ ARTIFACT = "artifact"
 
 def compress(job: Job, progress: Callable[[str], None]) -> None:
     """Load, save the float artifact, take every step, save the compressed artifact. Skips what is there already."""
-    with machine(alone=False, waiting=lambda seconds: progress("waiting for a latency measurement to end")):
+    with machine(alone=False, progress=progress):
         _compress(job, progress)
 
 
@@ -73,7 +73,7 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
         except WeighinError:
             raise
         except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
-            raise MethodError(f"{name} failed on this model: {type(error).__name__}: {error}") from error
+            raise Unforeseen(f"{name}: {type(error).__name__}: {error}") from error
     progress("writing the compressed artifact")
     _save(spec, _lowered(subject, forms[-1]), compressed, probe_inputs, data.classes, "compressed")
 

@@ -61,7 +61,8 @@ class LocalExecutor:
         try:
             outcome = Outcome.model_validate_json(paths["outcome"].read_text())
         except OSError:
-            outcome = Outcome(failure=Failure(sentence=f"the {job.stage} stage {ending}"))
+            failure = Failure(sentence=f"the {job.stage} stage {ending}")
+            outcome = Outcome(failure=failure, waited=_doing(paths["outcome"])[1])
         except ValueError as error:
             sentence = f"the {job.stage} stage left a result that cannot be read"
             outcome = Outcome(failure=Failure(sentence=sentence, log=str(error)))

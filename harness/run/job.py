@@ -52,9 +52,6 @@ class Measured(BaseModel):
     contradictions: tuple[str, ...]
     kernels: str
     names: tuple[str, ...] = Field(default=(), description="what a report calls each evaluation sample")
-    waited: float = Field(
-        default=0.0, description="seconds for which other measurements of this machine were waited for"
-    )
 
 
 class Outcome(BaseModel):
@@ -66,3 +63,6 @@ class Outcome(BaseModel):
     failure: Failure | None = None
     not_here: str | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    waited: float = Field(
+        default=0.0, description="seconds for which other measurements of this machine were waited for"
+    )

@@ -52,19 +52,21 @@ def waited() -> float:
 
 
 @contextmanager
-def machine(*, alone: bool, waiting: Callable[[float], None] = lambda seconds: None) -> Iterator[float]:
+def machine(*, alone: bool, progress: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Hold the machine, shared or alone.
 
     Args:
         alone: nobody else may hold it at the same time.
-        waiting: called about once a second with the seconds waited so far.
-
-    Yields:
-        The seconds that were waited.
+        progress: told about once a second what is waited for.
     """
     if fcntl is None:
-        yield 0.0
+        yield
         return
+
+    def waiting(seconds: float) -> None:
+        text = f"the machine to itself, {seconds:.0f} s" if alone else "a latency measurement to end"
+        progress(f"waiting for {text}")
+
     path = lock_path()
     started = _waits.since = time.monotonic()
     with path.open("a") as lock, path.with_suffix(".gate").open("a") as gate:
@@ -77,7 +79,7 @@ def machine(*, alone: bool, waiting: Callable[[float], None] = lambda seconds: N
         finally:
             _waits.done, _waits.since = waited(), None
         try:
-            yield time.monotonic() - started
+            yield
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)
 

@@ -6,30 +6,42 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from harness.errors import Unmeasurable
+from harness.errors import NotHere, Unmeasurable
+from harness.measurement import Measurement
 from harness.run import probe
 from harness.run.bench import LocalBench, repeated
 from harness.run.compressing import ARTIFACT
+from harness.run.failing import failure_of, out_of_memory
 from harness.run.job import Failure, Job, Measured
 from harness.run.lock import machine
 from harness.run.mutation import mutation
 
 
 def measure(job: Job, progress: Callable[[str], None]) -> Measured:
-    """Reload both artifacts and measure every asked budget; a budget that cannot be measured fails alone."""
+    """Reload both artifacts and measure every asked budget; a budget that cannot be measured fails alone.
+
+    Raises:
+        Unmeasurable: an artifact does not reload, or is not what was saved.
+        MemoryError: or whatever else an allocator raises; it ends the job.
+    """
     spec = job.spec
     progress("reloading both artifacts")
     bench = LocalBench(job, progress)
     contradictions = bench.contradictions()
-    measurements, failures = {}, {}
+    measurements, failures = dict[str, Measurement](), dict[str, Failure]()
     # Timings last: evaluation has warmed the process up, and waiting for the machine then holds up nothing else.
     for label in sorted(job.labels, key=lambda name: spec.budgets[name].machine):
         metric = spec.budgets[label]
         progress(f"measuring {label}")
         try:
             measurements[label] = metric.measure(bench)
-        except Unmeasurable as error:
-            failures[label] = Failure(sentence=str(error))
+        except NotHere:
+            raise
+        except Exception as error:
+            # A process without memory can measure nothing more, and what it measures next means little.
+            if out_of_memory(error):
+                raise
+            failures[label] = failure_of(f"the metric {metric.metric}", error)
     evaluated = bench.evaluated
     measured = Measured(
         measurements=measurements,
@@ -39,7 +51,6 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
         contradictions=tuple(contradictions),
         kernels=spec.deploy.kernels(),
         names=tuple(evaluated.names) if evaluated is not None else (),
-        waited=bench.waited,
     )
     return mutation(job.mutant).document(measured)
 
@@ -52,7 +63,7 @@ def peak_bytes(job: Job, progress: Callable[[str], None]) -> int:
     spec.deploy.kernels()
     batch, _ = probe.read(folder)
     inputs = repeated(batch, spec.measure.batch)
-    with machine(alone=False, waiting=lambda seconds: progress("waiting for a latency measurement to end")):
+    with machine(alone=False, progress=progress):
         progress(f"measuring the memory of the {job.side} artifact")
         before = _resident("VmRSS")
         # Forgets the peak so far, where the kernel lets us; else the peak of the imports stays in it.

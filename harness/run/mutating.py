@@ -14,7 +14,7 @@ from harness.run.compressing import ARTIFACT
 from harness.run.executor import Executor, Watch
 from harness.run.job import Job, Outcome
 from harness.run.mutation import mutation
-from harness.run.pipeline import Pipeline, Run
+from harness.run.pipeline import Pipeline, Run, Spent
 from harness.spec.load import Case, SpecFile
 from harness.spec.schema import Spec
 
@@ -61,10 +61,8 @@ class MutatingPipeline(Pipeline):
             self._mutant = ""
             shutil.rmtree(self._scratch / "artifacts", ignore_errors=True)
 
-    def _artifacts(
-        self, file: SpecFile, spec: Spec, data: str | None, watch: Watch, seconds: dict[str, float]
-    ) -> tuple[Path, Path]:
-        reference, original = super()._artifacts(file, spec, data, watch, seconds)
+    def _artifacts(self, file: SpecFile, spec: Spec, data: str | None, watch: Watch, spent: Spent) -> tuple[Path, Path]:
+        reference, original = super()._artifacts(file, spec, data, watch, spent)
         if not self._mutant:
             return reference, original
         (self._scratch / "artifacts").mkdir(parents=True, exist_ok=True)
@@ -78,7 +76,7 @@ class MutatingPipeline(Pipeline):
             raise NotMade(outcome.failure.sentence)
         return reference, compressed
 
-    def _do(self, job: Job, watch: Watch, seconds: dict[str, float]) -> Outcome:
+    def _do(self, job: Job, watch: Watch, spent: Spent) -> Outcome:
         if self._mutant and job.stage != "compress":
             job = job.model_copy(update={"mutant": self._mutant})
-        return super()._do(job, watch, seconds)
+        return super()._do(job, watch, spent)

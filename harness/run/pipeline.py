@@ -8,13 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.code import code_digest
 from harness.errors import Unmeasurable
 from harness.registry import Options
 from harness.run.cache import Cache, key_of, sealed_digest
-from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
 from harness.run.environment import environment, software
 from harness.run.executor import Executor, Watch
@@ -33,6 +33,25 @@ class Run:
 
     result: Result
     artifact: Path | None
+
+
+@dataclass
+class Spent:
+    """Where a case's time went so far.
+
+    Attributes:
+        seconds: stage → seconds, of all jobs.
+        waited: seconds of them in which other measurements of this machine were waited for.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    waited: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one job more."""
+        for stage, seconds in outcome.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        self.waited += outcome.waited
 
 
 class Pipeline:
@@ -64,16 +83,18 @@ class Pipeline:
         except _Failed as failed:
             outcome = failed.outcome
             failure = _relative(outcome.failure, file.root) if outcome.failure is not None else None
-            update = {"failure": failure, "not_here": outcome.not_here, "seconds": outcome.seconds}
+            update = {
+                "failure": failure, "not_here": outcome.not_here, "seconds": outcome.seconds, "waited": outcome.waited,
+            }  # fmt: skip
             return Run(blank.model_copy(update=update), None)
         except Unmeasurable as error:
             failure = _relative(Failure(sentence=str(error)), file.root)
             return Run(blank.model_copy(update={"failure": failure}), None)
 
     def _run(self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result) -> Run:
-        seconds: dict[str, float] = {}
+        spent = Spent()
         data = address(spec, file.root)
-        reference, compressed = self._artifacts(file, spec, data, watch, seconds)
+        reference, compressed = self._artifacts(file, spec, data, watch, spent)
         digests = sealed_digest(compressed / ARTIFACT)
         job = Job(
             stage="measure", spec=spec, root=str(file.root), reference=str(reference), compressed=str(compressed),
@@ -83,7 +104,7 @@ class Pipeline:
         failures: dict[str, Failure] = {}
         if alone:
             try:
-                peaks = {side: self._peak(job, side, watch, seconds) for side in ("reference", "compressed")}
+                peaks = {side: self._peak(job, side, watch, spent) for side in ("reference", "compressed")}
                 job = job.model_copy(update={"peak_bytes": peaks})
             except _Failed as failed:
                 if failed.outcome.failure is None:
@@ -91,7 +112,7 @@ class Pipeline:
                 # A process of its own that died takes its own budgets with it, and no others.
                 failures = dict.fromkeys(alone, failed.outcome.failure)
                 job = job.model_copy(update={"labels": tuple(label for label in labels if label not in alone)})
-        measured = self._do(job, watch, seconds).measured
+        measured = self._do(job, watch, spent).measured
         if measured is None:
             raise Unmeasurable("the measure stage left no measurements")
         if sealed_digest(compressed / ARTIFACT) != digests:
@@ -105,14 +126,13 @@ class Pipeline:
                     label: _relative(one, file.root) for label, one in {**measured.failures, **failures}.items()
                 },
                 "artifact": digests,
-                "seconds": seconds,
+                "seconds": spent.seconds,
+                "waited": spent.waited,
             }
         )
         return Run(result, compressed / ARTIFACT)
 
-    def _artifacts(
-        self, file: SpecFile, spec: Spec, data: str | None, watch: Watch, seconds: dict[str, float]
-    ) -> tuple[Path, Path]:
+    def _artifacts(self, file: SpecFile, spec: Spec, data: str | None, watch: Watch, spent: Spent) -> tuple[Path, Path]:
         """The folders of both artifacts; compresses what the cache does not hold."""
         watch("looking for artifacts in the cache", 0.0)
         reference_key, compressed_key = both = artifact_keys(spec, file.root, data)
@@ -127,10 +147,10 @@ class Pipeline:
                     stage="compress", spec=spec, root=str(file.root),
                     reference=str(staged[0]), compressed=str(staged[1]),
                 )  # fmt: skip
-                self._do(job, watch, seconds)
+                self._do(job, watch, spent)
             reference, compressed = self._cache.get(reference_key), self._cache.get(compressed_key)
         else:
-            seconds["compress"] = 0.0
+            spent.seconds["compress"] = 0.0
         if reference is None or compressed is None:
             raise Unmeasurable(
                 f"the artifacts could not be kept under {self._cache.folder}: is the disk full, or does another run "
@@ -138,18 +158,17 @@ class Pipeline:
             )
         return reference, compressed
 
-    def _peak(self, job: Job, side: str, watch: Watch, seconds: dict[str, float]) -> int:
-        outcome = self._do(job.model_copy(update={"stage": "memory", "side": side}), watch, seconds)
+    def _peak(self, job: Job, side: str, watch: Watch, spent: Spent) -> int:
+        outcome = self._do(job.model_copy(update={"stage": "memory", "side": side}), watch, spent)
         if outcome.peak_bytes is None:
             raise Unmeasurable("the memory worker gave no figure")
         return outcome.peak_bytes
 
-    def _do(self, job: Job, watch: Watch, seconds: dict[str, float]) -> Outcome:
+    def _do(self, job: Job, watch: Watch, spent: Spent) -> Outcome:
         outcome = self._executor.run(job, watch)
-        for stage, spent in outcome.seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + spent
+        spent.add(outcome)
         if outcome.failure is not None or outcome.not_here is not None:
-            raise _Failed(outcome.model_copy(update={"seconds": seconds}))
+            raise _Failed(outcome.model_copy(update={"seconds": spent.seconds, "waited": spent.waited}))
         return outcome
 
 

@@ -10,20 +10,16 @@ import logging
 import os
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import MissingExtra, NotHere, Unmeasurable
+from harness.errors import NotHere
+from harness.run.failing import failure_of, out_of_memory
 from harness.run.job import Failure, Job, Outcome
 from harness.run.lock import waited
-from harness.spec.requirements import EXTRAS
 
 Progress = Callable[[str], None]
-
-# How allocators that raise no MemoryError say it.
-_OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc")
 
 
 def run(job_path: Path, outcome_path: Path) -> None:
@@ -36,9 +32,9 @@ def run(job_path: Path, outcome_path: Path) -> None:
     except NotHere as error:
         outcome = Outcome(not_here=str(error))
     except Exception as error:
-        log = "" if isinstance(error, Unmeasurable) else traceback.format_exc()
-        outcome = Outcome(failure=Failure(sentence=_sentence(job, error), log=log))
-    outcome = outcome.model_copy(update={"seconds": {**outcome.seconds, job.stage: time.monotonic() - started}})
+        outcome = Outcome(failure=_failure(job, error))
+    seconds = {**outcome.seconds, job.stage: time.monotonic() - started}
+    outcome = outcome.model_copy(update={"seconds": seconds, "waited": waited()})
     _write(outcome_path, outcome.model_dump_json())
 
 
@@ -102,19 +98,13 @@ def _announcer(outcome_path: Path) -> Progress:
     return announce
 
 
-def _sentence(job: Job, error: Exception) -> str:
-    """Why the job left nothing, in words."""
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY):
-        limit = f" of {job.spec.measure.memory_mb} MB (measure.memory_mb)" if job.spec.measure.memory_mb else ""
-        return f"the {job.stage} stage ran out of memory{limit}: {error}"
-    if isinstance(error, ModuleNotFoundError):
-        module = (error.name or "").partition(".")[0]
-        return (
-            str(MissingExtra(module, EXTRAS[module])) if module in EXTRAS else f"module {error.name!r} is not installed"
-        )
-    if isinstance(error, Unmeasurable):
-        return str(error)
-    return f"the {job.stage} stage failed: {type(error).__name__}: {error}"
+def _failure(job: Job, error: Exception) -> Failure:
+    """Why the job left nothing."""
+    failure = failure_of(f"the {job.stage} stage", error)
+    if not out_of_memory(error):
+        return failure
+    limit = f" of {job.spec.measure.memory_mb} MB (measure.memory_mb)" if job.spec.measure.memory_mb else ""
+    return failure.model_copy(update={"sentence": f"the {job.stage} stage ran out of memory{limit}: {error}"})
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from harness.artifacts import packed_file
+from harness.artifacts.encoded import Encoded
 from harness.artifacts.packed_bytes import tensor_of, words_of
 from harness.artifacts.packed_graph import checked, graph_of, module_of
 from harness.errors import ArtifactError
 from harness.forms import Form, Subject
-from harness.methods.entropy_coding import Encoded
 from harness.runtimes.base import RUNTIMES, Runner, Runtime
 from harness.runtimes.torch import TorchRunner, check, traced
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from harness.artifacts.quantized_engine import engine_of
 from harness.artifacts.torchscript_archive import read, write
 from harness.artifacts.torchscript_graph import evidence_of, macs_of
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject, tensors
-from harness.methods.quantization.engine import engine_of
 from harness.runtimes.base import RUNTIMES, Runner, Runtime
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from harness.registry import Options, Registry
 if TYPE_CHECKING:
     import torch
 
-    from harness.data.base import Encoder
+    from harness.forms import Encoder
 
 
 class Source(Options):

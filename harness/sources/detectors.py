@@ -2,14 +2,14 @@
 
 A detector takes images of shape (batch, 3, height, width) in 0…1 and returns candidates of shape
 (batch, 4 + classes, candidates): centre, width and height in pixels of the input, then a score a class in 0…1.
-Its method `detection_loss(images, targets)` takes targets as `harness.data.boxes` says.
+Its method `detection_loss(images, targets)` takes targets as `harness.boxes` says.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data.boxes import CROWD, EDGES, LABEL
+from harness.boxes import CROWD, EDGES, LABEL
 
 if TYPE_CHECKING:
     import torch

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from harness.data.packaged import packaged
 from harness.errors import DataError, SourceError
+from harness.packaged import packaged
 from harness.sources.base import digest_of, uncut
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from harness.data.base import Encoder
+    from harness.forms import Encoder
 
 # Counts up whenever another folder is made of the same file.
 CONVERSION = 1

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from harness.code import file_below, package_digest
 from harness.errors import SourceError
 from harness.sources.architecture import Scalar, build, unknown_option
 from harness.sources.base import SOURCES, Source, digest_of, fit_weights, read_weights
-from harness.sources.code import code_digest, file_below
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ class Python(Source):
         Data that a factory reads from outside its own package is not in it: give such weights as `weights:`.
         """
         weights = digest_of(root / self.weights) if self.weights else "its own weights"
-        return f"{code_digest(self.factory.partition(':')[0], root)}, {weights}"
+        return f"{package_digest(self.factory.partition(':')[0], root)}, {weights}"
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from harness.data.packaged import packaged
 from harness.errors import SourceError
+from harness.packaged import packaged
 from harness.sources import gguf_file
 from harness.sources.base import SOURCES, Source, digest_of, read_weights, uncut
 from harness.sources.download import demand_network, no_stall
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from harness.data.base import Encoder
+    from harness.forms import Encoder
 
 # What decides a model and its tokenizer in a folder of `save_pretrained`; weights that can run code are not read.
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from harness.errors import UnknownName
+from harness.sources import shelf
 from harness.sources.base import SOURCES, Source, fit_weights, read_weights
-from harness.zoo import shelf
 
 if TYPE_CHECKING:
     from torch import nn

@@ -80,8 +80,19 @@ def load(path: Path) -> SpecFile:
     """Load one spec file.
 
     Raises:
-        SpecError: with every fault found, each at its file, line and column.
+        SpecError: with every fault found, each at its file, line and column. Nothing else: whatever is wrong with one
+            file, and be it an error in a part of somebody's, the others are still to be loaded.
     """
+    try:
+        return _load(path)
+    except SpecError:
+        raise
+    except Exception as error:
+        text = f"cannot be loaded: {type(error).__name__}: {error}"
+        raise SpecError([Problem(shown(path, root_of(path)), 1, 1, "", text)]) from error
+
+
+def _load(path: Path) -> SpecFile:
     resolved = path.resolve()
     root = _root(resolved)
     layers = _stack(resolved, root)

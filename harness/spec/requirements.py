@@ -8,15 +8,8 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
-_INSTRUCTION_SETS = {
-    "avx2": "avx2",
-    "avx512f": "avx512f",
-    "avx512_vnni": "avx512_vnni",
-    "avx512_bf16": "avx512_bf16",
-    "avx_vnni": "avx_vnni",
-    "amx_int8": "amx_int8",
-    "amx_bf16": "amx_bf16",
-}
+# As the kernel names them.
+_INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
 _PACKAGES = (
     "bitsandbytes", "diffusers", "nncf", "openvino", "optimum", "sklearn", "timm", "torch", "torchvision",
     "transformers", "ultralytics",
@@ -68,5 +61,5 @@ def _met(name: str) -> bool:
     if name == "cuda":
         return Path("/dev/nvidia0").exists()
     if name in _INSTRUCTION_SETS:
-        return _INSTRUCTION_SETS[name] in cpu_flags()
+        return name in cpu_flags()
     return importlib.util.find_spec(name) is not None

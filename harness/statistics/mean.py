@@ -112,7 +112,8 @@ def mean_ratio(
         The interval of the ratio; infinite bounds where one unit is all there is.
 
     Raises:
-        ValueError: as `mean_difference`, and where some unit's reference scores do not add up to more than zero.
+        ValueError: as `mean_difference`, and where the reference scores of a unit add up to less than zero, or those
+            of all units to no more than zero. A unit of zero is fine: a share may be.
     """
     require_confidence(confidence)
     before, after, size = unit_sums(reference, value, units)

@@ -78,7 +78,7 @@ class ObjectDetection(Task):
 
         Args:
             model: has a method `detection_loss`, as the detectors of `source: ultralytics`, `torchvision` and `zoo` do.
-            batch: targets as `harness.data.boxes` says.
+            batch: targets as `harness.boxes` says.
             label_smoothing: none is defined for boxes.
 
         Raises:
@@ -123,7 +123,7 @@ class ObjectDetection(Task):
 
     def accuracy(self, answers: Answers, targets: np.ndarray[Any, Any]) -> float:
         """Mean average precision at an overlap of 0.5."""
-        from harness.metrics.detections import OVERLAPS, average_precision
+        from harness.tasks.detections import OVERLAPS, average_precision
 
         images = np.arange(len(targets))
         same = Evaluation(answers, answers, targets, images, [str(one) for one in images], "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from project import Project
 
@@ -141,3 +142,54 @@ def test_a_kind_of_measurement_from_outside_is_judged_and_held_to_its_baseline(p
     second = project.run()
     assert second.code == 1, second.out
     assert "proven worse than the baseline" in second.sentence("sounds", "mean_rank")
+
+
+BROKEN = '''
+from typing import ClassVar, Literal
+
+from harness.forms import Form
+from harness.methods.base import METHODS, Method
+from harness.metrics.base import METRICS, Metric
+
+
+@METHODS.register
+class Misspelt(Method):
+    """A step with a mistake in it."""
+
+    method: Literal["misspelt"] = "misspelt"
+    forms: ClassVar[dict[Form, Form]] = {Form.TORCH: Form.TORCH}
+
+    def apply(self, subject, workshop):
+        return getattr(subject.model, "no_such_layer")
+
+
+@METRICS.register
+class Careless(Metric):
+    """A metric with a mistake in it."""
+
+    metric: Literal["careless"] = "careless"
+    unit: ClassVar[str] = "MB"
+    better: ClassVar[str] = "lower"
+
+    def measure(self, bench):
+        return {}["bytes"]
+'''
+
+
+def test_a_mistake_in_a_part_is_told_with_its_place_and_costs_what_stands_on_it(project: Project) -> None:
+    install(project, BROKEN, "methods metrics")
+    head = HEAD.replace("audio", "image").replace("spectrograms", "digits")
+    project.spec("metric", "budgets:\n  careless: {max: 1}\n  size_mb: {max: 1}\n", head)
+    project.spec("step", "budgets:\n  size_mb: {max: 1}\n", head.replace("float16", "misspelt"))
+    done = project.run("--update-baselines", "--reason", "the first")
+    assert done.verdicts() == {
+        "metric::careless": "INVALID", "metric::size_mb": "PASS", "metric::evidence": "PASS",
+        "step::size_mb": "INVALID", "step::evidence": "INVALID",
+    }  # fmt: skip
+    assert done.sentence("metric", "careless") == "careless: the metric careless failed: KeyError: 'bytes' → INVALID"
+    assert "the compress stage failed: step 1 of 1: misspelt: AttributeError: " in done.sentence("step", "size_mb")
+    # On the terminal, and in the report with what led there.
+    assert re.search(r'theirs\.py", line \d+, in apply', done.out)
+    logs = {case["spec"]: case["log"] for case in done.report["cases"]}
+    assert 'return getattr(subject.model, "no_such_layer")' in logs["step"]
+    assert 'return {}["bytes"]' in logs["metric"]

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from harness.baselines import orphans, read, write_all
 from harness.judge.acceptance import SECTIONS, Candidate, accepted
-from harness.judge.baseline import Accepted, Baseline, orphans, read, write_all
+from harness.judge.baseline import Accepted, Baseline
 from harness.measurement import Labels, Pairs
 
+TODAY = date(2026, 3, 1)
 quick = settings(deadline=None, max_examples=60)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 names = st.from_regex(r"[a-z][a-z0-9_\-]{0,8}(/[a-z][a-z0-9_\-]{0,8}){0,2}", fullmatch=True)
@@ -57,7 +60,7 @@ def dumped(models) -> dict:
 def grown(steps) -> Baseline | None:
     baseline = None
     for case, candidate, known, reason in steps:
-        baseline = accepted(baseline, "task/mine", case, candidate, known, reason, "commit")
+        baseline = accepted(baseline, "task/mine", case, candidate, known, reason, "commit", today=TODAY)
     return baseline
 
 
@@ -99,7 +102,7 @@ def test_accepting_keeps_what_was_not_run_and_drops_what_the_spec_lost(steps, la
     case = steps[-1][0]
     before = old.cases[case]
     known = {*last.portable, *last.machine, extra}
-    after = accepted(old, "task/mine", case, last, known, "why", "commit").cases[case]
+    after = accepted(old, "task/mine", case, last, known, "why", "commit", today=TODAY).cases[case]
     assert dumped(after.portable) == {
         label: entry for label, entry in dumped({**before.portable, **last.portable}).items() if label in known
     }
@@ -117,8 +120,9 @@ def test_accepting_keeps_what_was_not_run_and_drops_what_the_spec_lost(steps, la
         for label, (was, now) in change.values.items():
             assert now == {**last.portable, **last.machine}[label].value
             assert was is None or isinstance(was, float)
-    again = accepted(old, "task/mine", case, last, known, "why", "commit")
-    assert dumped(accepted(again, "task/mine", case, last, known, "once more", "commit").cases) == dumped(again.cases)
+    again = accepted(old, "task/mine", case, last, known, "why", "commit", today=TODAY)
+    repeated = accepted(again, "task/mine", case, last, known, "once more", "commit", today=TODAY)
+    assert dumped(repeated.cases) == dumped(again.cases)
 
 
 @quick

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness.artifacts.openvino import import_openvino, layers
-from harness.errors import MethodError
+from harness.errors import MethodError, Unforeseen
 from harness.forms import LOWERINGS, Form, Subject
 from harness.lowering import EDGES, lower
 
@@ -96,8 +96,19 @@ def test_a_model_that_the_converter_refuses_says_why(example):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("no such layer")
 
-    with pytest.raises(MethodError, match=r"torch module does not convert to the OpenVINO model.*no such layer"):
+    with pytest.raises(Unforeseen, match=r"module does not convert to the OpenVINO model.*no such layer") as error:
         lower(Subject(Form.TORCH, Refused(), example), Form.OPENVINO)
+    assert "no such layer" in str(error.value.__cause__)
+
+
+def test_a_refusal_that_says_why_is_no_failure_of_the_conversion(example, monkeypatch):
+    def refuses(subject):
+        raise MethodError("no operator for it")
+
+    monkeypatch.setitem(EDGES, (Form.TORCH, Form.OPENVINO), refuses)
+    with pytest.raises(MethodError, match="does not convert to the OpenVINO model: no operator for it") as error:
+        lower(Subject(Form.TORCH, Twins(), example), Form.OPENVINO)
+    assert not isinstance(error.value, Unforeseen)
 
 
 def test_openvino_is_imported_with_its_telemetry_off():

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from harness import recipes
 from harness.data import mnist_files
 from harness.recipes import Recipe, card, main, run
+from harness.sources import shelf
 from harness.sources.zoo import Zoo
 from harness.training import Training
-from harness.zoo import shelf
 
 NAMES = shelf.names()
 

@@ -21,6 +21,28 @@ if TYPE_CHECKING:
     import torch
 
 
+def require_fewer(n: int, m: int) -> None:
+    """Refuse a pattern that leaves every weight.
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    if n >= m:
+        raise ValueError(f"n {n} leaves every one of m {m} weights; it must be less")
+
+
+def require_one_goal(sparsity: float | None, n: int | None, m: int | None) -> None:
+    """Refuse options that say in two ways, or in none, how much is pruned.
+
+    Raises:
+        ValueError: with what is to be given.
+    """
+    if (sparsity is None) == (n is None) or (n is None) != (m is None):
+        raise ValueError("give either `sparsity`, or `n` and `m`")
+    if n is not None and m is not None:
+        require_fewer(n, m)
+
+
 @METHODS.register
 class NMSparsity(Method):
     """Leave the N weights of greatest magnitude in every M neighbours along a layer's inputs, and set the rest to zero.
@@ -40,8 +62,7 @@ class NMSparsity(Method):
 
     @model_validator(mode="after")
     def _fewer_than_all(self) -> NMSparsity:
-        if self.n >= self.m:
-            raise ValueError(f"n {self.n} leaves every one of m {self.m} weights; it must be less")
+        require_fewer(self.n, self.m)
         return self
 
     @property

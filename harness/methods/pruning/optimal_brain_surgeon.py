@@ -15,7 +15,7 @@ from harness.methods.compensation import compensated
 from harness.methods.layer_calls import Call, heard, matrix_layers
 from harness.methods.layers import Names, below, multiplied
 from harness.methods.pruning.masks import missing_zeros, prunable
-from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern
+from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern, require_one_goal
 from harness.methods.pruning.zeros import finetune
 from harness.methods.stages import stages
 from harness.training import Training
@@ -51,10 +51,9 @@ class OptimalBrainSurgeon(Method):
 
     @model_validator(mode="after")
     def _one_goal(self) -> OptimalBrainSurgeon:
-        if (self.sparsity is None) == (self.n is None) or (self.n is None) != (self.m is None):
-            raise ValueError("give either `sparsity`, or `n` and `m`")
-        if self.n is not None and self.m is not None and (self.n >= self.m or self.block % self.m):
-            raise ValueError(f"n {self.n} must be less than m {self.m}, and m must divide block {self.block}")
+        require_one_goal(self.sparsity, self.n, self.m)
+        if self.m is not None and self.block % self.m:
+            raise ValueError(f"m must divide block {self.block}, and m is {self.m}")
         return self
 
     @property

@@ -12,11 +12,10 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
-from harness.methods.compensation import input_moments
+from harness.methods.compensation import moments_in_turn
 from harness.methods.layers import Names, below, chosen, multiplied
-from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern
+from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern, require_one_goal
 from harness.methods.quantization.grouping import plain_linear
-from harness.methods.stages import stages
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +44,7 @@ class Wanda(Method):
 
     @model_validator(mode="after")
     def _one_goal(self) -> Wanda:
-        if (self.sparsity is None) == (self.n is None) or (self.n is None) != (self.m is None):
-            raise ValueError("give either `sparsity`, or `n` and `m`")
-        if self.n is not None and self.m is not None and self.n >= self.m:
-            raise ValueError(f"n {self.n} leaves every one of m {self.m} weights; it must be less")
+        require_one_goal(self.sparsity, self.n, self.m)
         return self
 
     @property
@@ -68,15 +64,11 @@ class Wanda(Method):
         if not left:
             raise MethodError(f"{self.method}: no linear layer is left to prune")
         # Texts of a language model are of different lengths, and what fills them up is no text.
-        done, batch = 0, min(self.batch, workshop.task.batch)
+        batch = min(self.batch, workshop.task.batch)
         with torch.no_grad():
-            for stage in stages(model, left, calibration, batch, together=True):
-                workshop.progress(f"{done} of {len(left)} layers are done")
-                moments = input_moments(stage.run, {name: left[name] for name in stage.names})
-                for name in stage.names:
-                    weight = left[name].weight
-                    weight.masked_fill_(self.gone(weight, moments[name].diagonal().sqrt()), 0)
-                done += len(stage.names)
+            for name, moments in moments_in_turn(model, left, calibration, batch, workshop.progress):
+                weight = left[name].weight
+                weight.masked_fill_(self.gone(weight, moments.diagonal().sqrt()), 0)
         return replace(subject, model=model)
 
     def gone(self, weight: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:

@@ -5,16 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
 
+from harness.artifacts.quantized_engine import Engine
 from harness.errors import MethodError
-
-if TYPE_CHECKING:
-    import torch
-
-Engine = Literal["x86", "fbgemm", "onednn", "qnnpack"]
-# An attribute of a quantized module; the runtime writes it into the artifact, whose weights are packed for it at load.
-MARK = "quantized_engine"
 
 
 @contextmanager
@@ -35,17 +28,6 @@ def active(engine: Engine) -> Iterator[None]:
         yield
     finally:
         torch.backends.quantized.engine = before
-
-
-def marked(model: torch.nn.Module, engine: Engine) -> torch.nn.Module:
-    """The model, remembering which engine its weights are packed for."""
-    setattr(model, MARK, engine)
-    return model
-
-
-def engine_of(model: object) -> str | None:
-    """The engine that a quantized model was made for; None for any other model."""
-    return getattr(model, MARK, None)
 
 
 @contextmanager

@@ -12,11 +12,10 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
-from harness.methods.compensation import input_moments
+from harness.methods.compensation import moments_in_turn
 from harness.methods.layers import Names, chosen
 from harness.methods.quantization.compensated_rounding import Order, compensated_matrix
 from harness.methods.quantization.grouping import Rounding, left_float, pack_linear, plain_linear
-from harness.methods.stages import stages
 
 if TYPE_CHECKING:
     import torch
@@ -73,18 +72,14 @@ class Gptq(Method):
         if not chosen_layers:
             raise MethodError(f"{self.method}: no linear layer is left to quantize")
         # Texts of a language model are of different lengths, and what fills them up is no text.
-        done, batch = 0, min(self.batch, workshop.task.batch)
+        batch = min(self.batch, workshop.task.batch)
         with torch.no_grad():
             stored: dict[str, nn.Module] = {}
-            for stage in stages(model, chosen_layers, calibration, batch, together=True):
-                workshop.progress(f"{done} of {len(chosen_layers)} layers are done")
-                moments = input_moments(stage.run, {name: chosen_layers[name] for name in stage.names})
-                for name in stage.names:
-                    layer = chosen_layers[name]
-                    stored[name] = self.quantized(layer.weight, moments[name])
-                    # What the next block is calibrated on.
-                    layer.weight.copy_(stored[name].weight())  # type: ignore[operator]
-                done += len(stage.names)
+            for name, moments in moments_in_turn(model, chosen_layers, calibration, batch, workshop.progress):
+                layer = chosen_layers[name]
+                stored[name] = self.quantized(layer.weight, moments)
+                # What the next block is calibrated on.
+                layer.weight.copy_(stored[name].weight())  # type: ignore[operator]
             for name, layer in chosen_layers.items():
                 model = pack_linear(model, layer, stored[name])
         return replace(subject, form=Form.WEIGHT_ONLY, model=model.eval())

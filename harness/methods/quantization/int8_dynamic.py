@@ -9,11 +9,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from harness.artifacts.quantized_engine import Engine, marked
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import in_float32
-from harness.methods.quantization.engine import Engine, active, marked
+from harness.methods.quantization.engine import active
 
 # The operators that are quantized, as the float artifact and the quantized one name them.
 FLOAT = ("aten::linear", "aten::addmm", "aten::lstm", "aten::gru")

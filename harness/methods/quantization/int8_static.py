@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from harness.artifacts.quantized_engine import Engine, marked
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, below, chosen, in_float32, multiplied, weighted
-from harness.methods.quantization.engine import Engine, active, marked, quiet
+from harness.methods.quantization.engine import active, quiet
 
 if TYPE_CHECKING:
     import torch

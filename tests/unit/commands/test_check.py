@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.__main__ import main
+from harness.errors import BaselineError
+from harness.spec import load
 
 REPOSITORY = Path(__file__).parents[3]
 GOOD = """\
@@ -158,3 +160,32 @@ def test_the_module_runs_as_a_program():
         check=False,
     )
     assert run.stdout.startswith("weighin ")
+
+
+def test_an_unforeseen_error_of_one_file_is_one_line_and_the_others_are_checked(project, capsys, monkeypatch):
+    sound = load._load
+
+    def faulty(path):
+        if path.name == "good.yaml":
+            raise KeyError("a part of somebody's")
+        return sound(path)
+
+    monkeypatch.setattr(load, "_load", faulty)
+    assert main(["check", "specs"]) == 1
+    told = capsys.readouterr()
+    assert told.out == 'specs/task/good.yaml:1:1: cannot be loaded: KeyError: "a part of somebody\'s"\n'
+    assert "1 spec of 2 not well-formed" in told.err
+
+
+@pytest.mark.parametrize("error", [BaselineError("baselines/a.json is no baseline"), PermissionError("a.csv: denied")])
+def test_an_error_that_a_command_does_not_answer_is_no_answer_of_it(error, capsys, monkeypatch):
+    """1 is FAIL, a mutant that survived, or a loosening without a reason."""
+
+    def raises(arguments):
+        raise error
+
+    for command in ("audit", "verdict", "prove"):
+        monkeypatch.setattr(f"harness.commands.{command}.run", raises)
+    for arguments in (["audit", "HEAD"], ["verdict", "--pairs", "a.csv"], ["prove"]):
+        assert main(arguments) == 2
+        assert capsys.readouterr().err == f"{error}\n"

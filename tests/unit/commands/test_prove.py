@@ -7,6 +7,7 @@ import pytest
 from harness.__main__ import main
 from harness.commands.prove import _cases, _sampled
 from harness.mutants.base import mutants
+from harness.prove.trial import Proof
 
 SPECS = Path(__file__).parents[3] / "specs"
 SPEC = """version: 1
@@ -65,10 +66,33 @@ def test_a_sample_is_the_same_for_the_same_seed_and_of_its_size():
         (["--mutants", "noop"], "Did you mean 'no-op'?"),
         (["specs/b.yaml", "--tier", "ci"], "no spec of this tier"),
         (["broken.yaml"], "broken.yaml"),
+        (["--mutants", "no-op", "--json", "full/score.json"], "full is no folder"),
     ],
 )
 def test_what_cannot_be_proven_is_usage(specs, capsys, monkeypatch, arguments, said):
     monkeypatch.chdir(specs.parent)
     Path("broken.yaml").write_text("version: 1\n")
-    assert main(["prove", *arguments]) == 2
+    Path("full").touch()
+    monkeypatch.setattr("harness.prove.prover.prove", lambda *arguments: pytest.fail("a case was begun"))
+    assert code(["prove", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_folder_of_the_scores_is_made_before_anything_is_proven(specs, monkeypatch):
+    monkeypatch.chdir(specs.parent)
+
+    def begun(pipeline, file, case, mutants, live):
+        assert Path("new/deep").is_dir()
+        return Proof(spec=file.id, case=case.name)
+
+    monkeypatch.setattr("harness.prove.prover.prove", begun)
+    assert code(["prove", "specs/a.yaml", "--json", "new/deep/score.json"]) == 0
+    assert '"spec": "a"' in Path("new/deep/score.json").read_text()
+
+
+def code(arguments):
+    """The exit code, whether the command or the parser of its options gives it."""
+    try:
+        return main(arguments)
+    except SystemExit as left:
+        return left.code

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.boxes import EDGES, LABEL, padded
 from harness.data import mnist_files
-from harness.data.boxes import EDGES, LABEL, padded
 from harness.data.digit_scenes import PHOTOS, DigitScenes, write
 from harness.data.scene import DIGITS, FEWEST, SIZE, Paste, Pasting, Scene
 from harness.data.yolo import Yolo

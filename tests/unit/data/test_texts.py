@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from harness.data.lee import Lee
-from harness.data.packaged import packaged
 from harness.data.polarity import Polarity
 from harness.data.short_texts import ShortTexts
 from harness.data.table import Csv, Jsonl
 from harness.data.text import TextSplit
 from harness.errors import DataError
+from harness.packaged import packaged
 
 
 def letters(texts):

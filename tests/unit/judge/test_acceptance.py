@@ -7,6 +7,8 @@ import pytest
 from harness.judge.acceptance import SECTIONS, Candidate, accepted
 from harness.judge.baseline import Accepted, Baseline
 
+TODAY = date(2026, 3, 1)
+
 
 def entry(value: float, metric: str = "size_mb") -> Accepted:
     return Accepted(metric=metric, metric_version=1, value=value, reference=10.0, kernels="x86")
@@ -21,7 +23,7 @@ def candidate(portable=None, machine=None, fingerprint="here", evidence=None) ->
 
 
 def taken(old, what, known, case="", reason="measured anew", commit="abc") -> Baseline:
-    return accepted(old, "task/mine", case, what, set(known), reason, commit)
+    return accepted(old, "task/mine", case, what, set(known), reason, commit, today=TODAY)
 
 
 def test_the_first_acceptance_records_everything():
@@ -33,7 +35,7 @@ def test_the_first_acceptance_records_everything():
     assert (case.machines["here"].threads, case.machines["here"].environment) == (1, {"cpu": "any"})
     assert case.evidence == {"sparsity": 0.5}
     (change,) = case.history
-    assert (change.date, change.commit, change.reason) == (date.today().isoformat(), "abc", "measured anew")  # noqa: DTZ011
+    assert (change.date, change.commit, change.reason) == ("2026-03-01", "abc", "measured anew")
     assert change.values == {"size": (None, 2.0), "speed": (None, 5.0)}
 
 
@@ -91,9 +93,11 @@ def test_what_was_there_is_not_changed_in_place():
 
 def test_a_case_that_the_spec_no_longer_has_is_dropped():
     old = accepted(
-        None, "task/mine", "gone", candidate({"size_mb": 1.0}), {"size_mb"}, "first", "abc", {"gone", "stays"}
-    )
-    new = accepted(old, "task/mine", "stays", candidate({"size_mb": 2.0}), {"size_mb"}, "second", "def", {"stays"})
+        None, "task/mine", "gone", candidate({"size_mb": 1.0}), {"size_mb"}, "first", "abc", {"gone", "stays"},
+        today=TODAY,
+    )  # fmt: skip
+    again = candidate({"size_mb": 2.0})
+    new = accepted(old, "task/mine", "stays", again, {"size_mb"}, "second", "def", {"stays"}, today=TODAY)
     assert set(old.cases) == {"gone"}
     assert set(new.cases) == {"stays"}
 

@@ -4,12 +4,13 @@ import pytest
 
 from harness.evidence import Evidence, TensorFact
 from harness.judge.baseline import CaseBaseline, Machine, accept
-from harness.judge.case import EVIDENCE, Standing, verdict
+from harness.judge.case import Standing, verdict
 from harness.judge.verdict import Match, State
 from harness.measurement import Exact
 from harness.run.environment import environment
 from harness.run.job import Failure
 from harness.run.result import Result
+from harness.spec.expectation import EVIDENCE
 from harness.spec.schema import Spec
 
 PASS, FAIL, INVALID, INCONCLUSIVE, NOT_RUN = (

@@ -1,11 +1,14 @@
 """What the judge asks of every kind of measurement, whichever it is."""
 
+from typing import ClassVar, Literal
+
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from harness.gate.runner import _busy
 from harness.measurement import MEASUREMENTS, Base, Exact, Labels, Measurement, Pairs, Timings
-from harness.statistics import needed_n
+from harness.statistics import Interval, needed_n
 
 UNITS = np.arange(200)
 
@@ -70,3 +73,47 @@ def test_a_kind_is_read_back_as_itself_and_an_unknown_one_is_refused():
     assert back.drop(0.95) == pairs(6, 2).drop(0.95)
     with pytest.raises(ValidationError, match="does not match any of the expected tags"):
         any_kind.validate_python({"kind": "guess"})
+
+
+class Laps(Base):
+    """A kind of times that another distribution might bring."""
+
+    timed: ClassVar[bool] = True
+    kind: Literal["laps"] = "laps"
+    busy: float = 0.0
+
+    @property
+    def value(self):
+        return 1.0
+
+    @property
+    def reference(self):
+        return 2.0
+
+    def drop(self, confidence):
+        return Interval(1.0, 1.0, 1.0, confidence, "exact")
+
+    def others(self):
+        return self.busy
+
+
+@pytest.mark.parametrize(("busy", "is_it"), [(0.04, False), (0.06, True)])
+def test_times_of_any_kind_that_were_taken_beside_others_are_no_yardstick(busy, is_it):
+    assert (_busy(Laps(busy=busy)), Laps(busy=busy).unsettled()) == (is_it, is_it)
+    ours = Timings(blocks_reference=np.full((20, 9), 4e6), blocks=np.full((20, 9), 2e6), load=busy)
+    assert (_busy(ours), ours.unsettled()) == (is_it, is_it)
+    assert not _busy(pairs(6, 2))
+    assert not _busy(None)
+
+
+@pytest.mark.parametrize(("doubt", "is_it"), [({}, False), ({"stolen": 0.06}, True), ({"disturbed": 0.11}, True)])
+def test_times_that_were_moved_in_another_way_are_unsettled_too(doubt, is_it):
+    ours = Timings(blocks_reference=np.full((20, 9), 4e6), blocks=np.full((20, 9), 2e6), **doubt)
+    assert (_busy(ours), ours.unsettled()) == (False, is_it)
+
+
+def test_the_course_of_times_is_a_median_a_block():
+    blocks = np.repeat([[2e6], [3e6]], 3, axis=1)
+    course = Timings(blocks_reference=2 * blocks, blocks=blocks, load=0.5, batch=4).course()
+    assert (course.reference, course.compressed, course.load, course.noise) == ((4.0, 6.0), (2.0, 3.0), 0.5, None)
+    assert (Laps().course(), pairs(6, 2).course()) == (None, None)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from harness.artifacts.encoded import Encoded
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS
-from harness.methods.entropy_coding import Encoded, EntropyCoding
+from harness.methods.entropy_coding import EntropyCoding
 from harness.methods.pruning.magnitude import MagnitudePruning
 from harness.methods.weight_sharing.weight_sharing import WeightSharing
 from harness.runtimes.packed import FILE, Packed

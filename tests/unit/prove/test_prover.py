@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import baselines
 from harness.evidence import Evidence, TensorFact
-from harness.judge import baseline as baselines
 from harness.judge.baseline import Baseline, CaseBaseline, Machine, accept
 from harness.measurement import Exact, Pairs, Timings
 from harness.mutants.base import mutants

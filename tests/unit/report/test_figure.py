@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.judge.verdict import Range, State, Verdict
-from harness.report.document import Blocks
+from harness.measurement import Blocks
 from harness.report.figure import Ratios, Strip, bar, ratios, round_steps, strip
 
 

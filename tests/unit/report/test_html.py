@@ -6,7 +6,8 @@ import pytest
 
 from harness.evidence import Evidence, TensorFact
 from harness.judge.verdict import Range, State, Verdict
-from harness.report.document import MAX_FLIPS, Blocks, CaseRecord, Flips, Report
+from harness.measurement import Blocks
+from harness.report.document import MAX_FLIPS, CaseRecord, Flips, Report
 from harness.report.html import grouped, headline, machines, render, words, write
 from harness.run.environment import Environment
 from harness.spec.expectation import ExpectFail

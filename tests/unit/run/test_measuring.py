@@ -14,11 +14,14 @@ from PIL import Image
 
 from harness.data.base import Batch
 from harness.data.image_files import ImageFiles
-from harness.errors import ArtifactError, DataError, Unmeasurable
+from harness.errors import ArtifactError, DataError, NotHere, Unforeseen, Unmeasurable
+from harness.methods.quantization.float16 import Float16
+from harness.metrics.top1 import Top1
 from harness.run import probe
 from harness.run.bench import LocalBench
 from harness.run.cache import Cache
 from harness.run.compressing import ARTIFACT, compress
+from harness.run.failing import failure_of
 from harness.run.job import Job
 from harness.run.measuring import measure
 from harness.run.samples import address
@@ -260,6 +263,44 @@ def test_a_budget_that_cannot_be_measured_leaves_the_others_alone(job: Job) -> N
     assert found.measurements.keys() == {"size_mb"}
     assert "the float model is not proven better than chance" in found.failures["top1"].sentence
     assert np.isclose(found.measurements["size_mb"].ratio(0.95).estimate, 0.5, atol=0.06)
+
+
+def test_a_metric_that_is_broken_takes_its_own_budget_and_no_other(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Top1, bench: object) -> None:
+        raise KeyError("ranked")
+
+    monkeypatch.setattr(Top1, "measure", broken)
+    found = measure(job, lambda text: None)
+    assert found.measurements.keys() == {"size_mb"}
+    assert found.failures["top1"].sentence == "the metric top1 failed: KeyError: 'ranked'"
+    assert 'raise KeyError("ranked")' in found.failures["top1"].log
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory"), NotHere("no GPU")])
+def test_want_of_memory_and_of_a_machine_are_of_the_whole_job(
+    job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(self: Top1, bench: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Top1, "measure", broken)
+    with pytest.raises(type(error)):
+        measure(job, lambda text: None)
+
+
+def test_a_step_that_raises_what_it_does_not_explain_keeps_the_place(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Float16, subject: object, workshop: object) -> None:
+        raise KeyError("conv9")
+
+    monkeypatch.setattr(Float16, "apply", broken)
+    places = {"reference": str(tmp_path / "a"), "compressed": str(tmp_path / "b"), "stage": "compress"}
+    with pytest.raises(Unforeseen, match=r"^step 1 of 1: float16: KeyError: 'conv9'$") as raised:
+        compress(job.model_copy(update=places), lambda text: None)
+    failure = failure_of("the compress stage", raised.value)
+    assert failure.sentence == "the compress stage failed: step 1 of 1: float16: KeyError: 'conv9'"
+    assert 'raise KeyError("conv9")' in failure.log
 
 
 @pytest.mark.parametrize("classes", [3, 9])

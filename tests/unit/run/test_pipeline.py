@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from harness.code import code_digest
 from harness.evidence import Evidence
 from harness.measurement import Exact
 from harness.methods.base import Method
+from harness.run import worker
 from harness.run.cache import Cache
-from harness.run.code import code_digest
 from harness.run.compressing import ARTIFACT
 from harness.run.executor import Watch, _doing
 from harness.run.job import Failure, Job, Measured, Outcome
 from harness.run.pipeline import Pipeline, Run, _modules, artifact_keys
 from harness.run.worker import _announcer
-from harness.spec.load import load
+from harness.spec.load import Case, load
 
 NOTHING = Evidence(operators={}, tensors=())
 SPEC = """
@@ -139,6 +140,46 @@ def test_a_memory_process_that_dies_takes_its_own_budget_and_no_other(project: P
     assert asked == [("size_mb",)]
     assert set(found.measurements) == {"size_mb"}
     assert found.failures == {"peak_memory_mb": Failure(sentence="the memory stage died of SIGKILL")}
+
+
+def test_what_every_stage_waited_for_the_machine_is_counted(project: Path) -> None:
+    (project / "specs" / "x.yaml").write_text(MEMORY)
+
+    class Waiting(Scripted):
+        def run(self, job: Job, watch: Watch) -> Outcome:
+            if job.stage == "memory":
+                return Outcome(peak_bytes=5, waited=0.25, seconds={"memory": 1.0})
+            return super().run(job, watch).model_copy(update={"waited": 1.5 if job.stage == "compress" else 4.0})
+
+    def dying(job: Job) -> Outcome:
+        return Outcome(failure=Failure(sentence="the measure stage died of SIGKILL"))
+
+    file = load(project / "specs" / "x.yaml")
+    for measured in (counted, dying):
+        pipeline = Pipeline(Waiting(measured), None)
+        found = pipeline.run(file, file.cases[0], ["size_mb", "peak_memory_mb"], lambda doing, seconds: None).result
+        pipeline.close()
+        assert (found.waited, found.seconds["memory"]) == (1.5 + 2 * 0.25 + 4.0, 2.0)
+
+
+def test_a_worker_tells_what_it_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(
+        stage="mutate", spec=load_case(tmp_path, SPEC).spec, root=str(tmp_path), reference="a", compressed="b",
+        mutant="no-such-mutant",
+    )  # fmt: skip
+    (tmp_path / "1.job").write_text(job.model_dump_json())
+    monkeypatch.setattr("harness.run.worker._settle", lambda job: None)
+    monkeypatch.setattr("harness.run.worker.waited", lambda: 2.5)
+    worker.run(tmp_path / "1.job", tmp_path / "1.outcome")
+    outcome = Outcome.model_validate_json((tmp_path / "1.outcome").read_text())
+    assert outcome.failure is not None
+    assert outcome.waited == 2.5
+
+
+def load_case(root: Path, text: str) -> Case:
+    (root / "specs").mkdir(exist_ok=True)
+    (root / "specs" / "x.yaml").write_text(text)
+    return load(root / "specs" / "x.yaml").cases[0]
 
 
 def keys(project: Path, text: str) -> tuple[str, str]:

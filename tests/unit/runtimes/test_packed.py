@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from harness.artifacts import packed_file
+from harness.artifacts.encoded import Encoded
 from harness.artifacts.packed_graph import OPERATORS, checked
 from harness.errors import ArtifactError
 from harness.forms import Form, Subject
-from harness.methods.entropy_coding import Encoded
 from harness.runtimes.base import Runner
 from harness.runtimes.packed import FILE, Packed
 from harness.runtimes.torch import Torch

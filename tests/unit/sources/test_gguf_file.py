@@ -6,8 +6,8 @@ import pytest
 import sentencepiece
 import torch
 
-from harness.data.packaged import packaged
 from harness.errors import SourceError
+from harness.packaged import packaged
 from harness.sources import gguf_file
 from harness.sources.heads import inner_language_model
 from harness.sources.transformers import Transformers

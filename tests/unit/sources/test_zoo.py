@@ -12,8 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from harness.recipes import Recipe
+from harness.sources import shelf
 from harness.sources.zoo import Zoo
-from harness.zoo import shelf
 
 ROOT = Path()
 

@@ -117,6 +117,10 @@ def test_refuses_scores_that_mean_nothing(
 def test_refuses_a_ratio_to_scores_around_zero() -> None:
     with pytest.raises(ValueError, match="bound the difference"):
         mean_ratio([1.0, -1.0, 2.0], [1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="positive"):
+        mean_ratio([0.0, 0.0], [1.0, 1.0])
+    # A unit may have nothing to lose; all of them together may not.
+    assert mean_ratio([1.0, 0.0, 2.0], [1.0, 0.0, 2.0]).estimate == 1.0
 
 
 def test_skewed_scores_ask_for_more_than_students_quantile() -> None:

@@ -3,8 +3,8 @@ import pytest
 from faster_coco_eval import COCO, COCOeval_faster
 
 from harness.errors import Unmeasurable
-from harness.metrics.detections import OVERLAPS, average_precision, finds, matched
 from harness.tasks.base import Evaluation
+from harness.tasks.detections import OVERLAPS, average_precision, finds, matched
 
 CLASSES, KEPT = 3, 12
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.code import code_digest
+from harness.code import code_digest
 
 
 @pytest.fixture
@@ -21,6 +21,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "inner" / "__init__.py").write_text("from .part import other\nfrom ..up import more\n")
     (folder / "inner" / "part.py").write_text("other = 1\n")
     (folder / "up.py").write_text("more = 1\n")
+    (folder / "lazy.py").write_text("def run():\n    from partly.heavy import f\n    from partly.heavy.part import g\n")
+    (folder / "heavy").mkdir()
+    (folder / "heavy" / "__init__.py").write_text("import a_package_that_is_not_installed\nf = 1\n")
+    (folder / "heavy" / "part.py").write_text("g = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     yield folder
     for name in [name for name in sys.modules if name.startswith("partly")]:
@@ -28,10 +32,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digest(module: str = "partly.method") -> str:
-    from harness.run import code
+    from harness import code
 
     code.code_digest.cache_clear()
-    code._source.cache_clear()
+    code._file.cache_clear()
     return code_digest(module)
 
 
@@ -42,9 +46,30 @@ def test_a_change_counts_where_the_code_can_reach_it(package: Path, changed: str
     assert (digest() != before) is matters
 
 
-def test_nothing_is_imported_to_find_out(package: Path) -> None:
-    digest()
-    assert "partly.method" not in sys.modules
+@pytest.mark.parametrize("module", ["method", "beside", "lazy"])
+def test_nothing_is_imported_to_find_out(package: Path, module: str) -> None:
+    digest(f"partly.{module}")
+    assert not [name for name in sys.modules if name.startswith("partly")]
+
+
+@pytest.mark.parametrize("changed", ["heavy/__init__.py", "heavy/part.py"])
+def test_what_could_not_be_imported_here_counts_too(package: Path, changed: str) -> None:
+    before = digest("partly.lazy")
+    (package / changed).write_text((package / changed).read_text() + "\n# changed\n")
+    assert digest("partly.lazy") != before
+
+
+def test_a_package_without_an_init_file_is_looked_into(package: Path) -> None:
+    (package / "heavy" / "__init__.py").unlink()
+    before = digest("partly.lazy")
+    (package / "heavy" / "part.py").write_text("g = 2\n")
+    assert digest("partly.lazy") != before
+
+
+def test_code_that_does_not_parse_is_hashed_all_the_same(package: Path) -> None:
+    before = digest()
+    (package / "deep.py").write_text("value = = 1\n")
+    assert digest() != before
 
 
 @pytest.mark.parametrize(

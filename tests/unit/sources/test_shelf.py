@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from harness.errors import MissingExtra, SourceError, UnknownName
-from harness.zoo import shelf
-from harness.zoo.shelf import Architecture, Entry
+from harness.sources import shelf
+from harness.sources.shelf import Architecture, Entry
 
 
 @pytest.fixture

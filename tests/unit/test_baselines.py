@@ -10,17 +10,9 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+from harness.baselines import orphans, path_of, read, write_all
 from harness.errors import BaselineError
-from harness.judge.baseline import (
-    Accepted,
-    Baseline,
-    CaseBaseline,
-    Machine,
-    orphans,
-    path_of,
-    read,
-    write_all,
-)
+from harness.judge.baseline import Accepted, Baseline, CaseBaseline, Machine
 from harness.measurement import Pairs
 
 
