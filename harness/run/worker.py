@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import MissingExtra, NotHere, Unmeasurable
+from harness.extras import EXTRAS
 from harness.run.job import Failure, Job, Outcome
 from harness.run.lock import waited
-from harness.spec.requirements import EXTRAS
 
 Progress = Callable[[str], None]
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import platformdirs
 
 from harness.data.packaged import packaged
 from harness.errors import DataError, SourceError
+from harness.extras import installed
 from harness.sources.base import digest_of, uncut
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def folder(digest: str) -> Path:
     """Where the conversion of that file lies, or will lie: below `WEIGHIN_DATA`, or in the user's cache folder."""
     chosen = os.environ.get("WEIGHIN_DATA")
     root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("weighin"), "data")
-    made_by = f"{version('transformers')}-{version('gguf')}-{CONVERSION}"
+    made_by = f"{installed('transformers')}-{installed('gguf')}-{CONVERSION}"
     return root / "gguf" / f"{digest[:24]}-{made_by}"
 
 

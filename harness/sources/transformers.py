@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +10,7 @@ from pydantic import Field, model_validator
 
 from harness.data.packaged import packaged
 from harness.errors import SourceError
+from harness.extras import installed
 from harness.sources import gguf_file
 from harness.sources.base import SOURCES, Source, digest_of, read_weights, uncut
 from harness.sources.download import demand_network, no_stall
@@ -131,11 +131,11 @@ class Transformers(Source):
     def fingerprint(self, root: Path) -> str:
         """The bytes of the folder and of the head, and the version of transformers."""
         head = digest_of(root / self.head_weights) if self.head_weights else ""
-        return f"transformers {version('transformers')}, {self._digest(root, FILES)}, {head}"
+        return f"transformers {installed('transformers')}, {self._digest(root, FILES)}, {head}"
 
     def tokenizer(self, root: Path) -> str:
         """The bytes of the tokenizer's files."""
-        return f"{version('tokenizers')}, {self._digest(root, TOKENIZER)}"
+        return f"{installed('tokenizers')}, {self._digest(root, TOKENIZER)}"
 
     def _digest(self, root: Path, patterns: tuple[str, ...]) -> str:
         gguf = self._gguf(root)

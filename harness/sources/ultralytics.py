@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from harness.artifacts.ultralytics import import_ultralytics
 from harness.errors import SourceError
+from harness.extras import installed
 from harness.sources.architecture import unknown_architecture
 from harness.sources.base import SOURCES, Source, digest_of, fit_weights, read_weights
 from harness.sources.detectors import yolo
@@ -73,7 +73,7 @@ class Ultralytics(Source):
         own = root / self.name
         described = digest_of(own) if own.is_file() else self.name
         weights = "published" if self.weights is None else digest_of(root / self.weights)
-        return f"ultralytics {version('ultralytics')}, {described}, {weights}"
+        return f"ultralytics {installed('ultralytics')}, {described}, {weights}"
 
     def _architecture(self, root: Path, classes: int | None) -> Any:
         """The network with random weights.

