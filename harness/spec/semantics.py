@@ -7,12 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.forms import Form, Stop, route
-from harness.methods.base import Trait
+from harness.methods.base import Method, Trait
 from harness.metrics.base import METRICS, Better, Metric
+from harness.runtimes.base import RUNTIMES
 from harness.spec import foresight
 from harness.spec.expectation import EVIDENCE
 from harness.spec.faults import Fault
-from harness.spec.reader import Location
+from harness.spec.reader import Location, shorten
 from harness.spec.resolution import needs_samples, unprovable
 from harness.spec.schema import Spec
 from harness.tasks.base import TASKS
@@ -131,9 +132,29 @@ def _route(start: Form, stops: tuple[Stopping, ...]) -> tuple[Form, ...]:
 
 def _composition(spec: Spec) -> Iterator[Fault]:
     try:
-        planned(spec)
+        forms = planned(spec)
     except ValueError as error:
         yield _astray(spec, str(error))
+        return
+    # The last of the forms is what the runtime receives.
+    for index, (step, form) in enumerate(zip(spec.compress, forms[:-1], strict=True)):
+        for name, meant in step.foreign(form).items():
+            if name in step.model_fields_set:
+                yield Fault(("compress", index, name), _misapplied(spec, step, name, form, meant), on_key=True)
+
+
+def _misapplied(spec: Spec, step: Method, name: str, form: Form, meant: Form) -> str:
+    """That an option is for a model in another form than the one in which its step receives it."""
+    saving = sorted(one for one, runtime in RUNTIMES.items() if step.transitions[meant] in runtime.saves)
+    elsewhere = f", or choose `runtime: {saving[0]}`" if saving and spec.deploy.runtime not in saving else ""
+    return (
+        f"found {shorten(getattr(step, name))}; {name} of {step.method} is for {_a(meant)}, and this step receives "
+        f"{_a(form)}: leave it out{elsewhere}"
+    )
+
+
+def _a(form: Form) -> str:
+    return f"a{'n' if form[0] in 'eO' else ''} {form}"
 
 
 def _undone(spec: Spec) -> Iterator[Fault]:

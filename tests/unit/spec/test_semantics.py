@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 
 from harness.forms import Form
+from harness.methods.base import METHODS
 from harness.metrics.base import BOUNDS, METRICS
 from harness.spec.semantics import planned
 from harness.tasks.base import TASKS
@@ -198,3 +199,48 @@ def test_a_metric_of_another_task_is_told_with_the_tasks_and_metrics_that_there_
         "pearson is not defined for image-classification; it is for sentence-similarity, and image-classification has "
         "agreement, f1, precision, recall, top1, top5"
     )
+
+
+STATIC = """\
+version: 1
+task: image-classification
+model: {source: zoo, name: resnet20-digits}
+data: {source: digits}
+compress:
+  - method: magnitude-pruning
+    sparsity: 0.5
+  - method: int8-static
+    OPTION
+deploy: {runtime: RUNTIME}
+budgets: {size_mb: {max_ratio: 0.5}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("runtime", "option", "message"),
+    [
+        ("openvino", "observer: minmax", "found \"minmax\"; observer of int8-static is for a torch module, and this "
+         "step receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
+        # Written and without effect, though it says no other than the default.
+        ("openvino", "engine: x86", "found \"x86\"; engine of int8-static is for a torch module, and this step "
+         "receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
+        ("torch", "smooth_quant_alpha: 0.5", "found 0.5; smooth_quant_alpha of int8-static is for an OpenVINO model, "
+         "and this step receives a torch module: leave it out, or choose `runtime: openvino`"),
+    ],
+)  # fmt: skip
+def test_an_option_of_another_form_is_refused_where_it_stands(project, runtime, option, message):
+    problem = project.problem(STATIC.replace("OPTION", option).replace("RUNTIME", runtime))
+    assert (problem.line, problem.path) == (9, f"compress[1].{option.partition(':')[0]}")
+    assert problem.message == message
+
+
+@pytest.mark.parametrize(("runtime", "option"), [("openvino", "preset: mixed"), ("torch", "observer: minmax")])
+def test_an_option_of_the_planned_form_is_taken(project, runtime, option):
+    assert project.load(STATIC.replace("OPTION", option).replace("RUNTIME", runtime))
+
+
+def test_options_for_one_form_are_options_for_a_form_that_the_method_takes():
+    for _, method in METHODS.items():
+        for form, names in method.only.items():
+            assert form in method.forms
+            assert set(names) <= method.model_fields.keys()
