@@ -15,8 +15,8 @@ from harness.judge.verdict import BASELINE, Finding, Match, State, Verdict, by_b
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.result import Result
+from harness.spec.bounds import harmful
 from harness.spec.schema import Measure, Spec
-from harness.spec.semantics import harmful
 
 EVIDENCE = "evidence"
 

@@ -86,8 +86,14 @@ class Method(Options):
         return self.forms
 
     def foreign(self, form: Form) -> Mapping[str, Form]:
-        """The options that mean nothing for a model received in `form`, each with the form that it is for."""
-        return {name: own for own, names in self.only.items() if own is not form for name in names}
+        """The options, other than left at their defaults, that mean nothing for a model received in `form`.
+
+        Returns:
+            Option → the form that it is for.
+        """
+        elsewhere = {name: own for own, names in self.only.items() if own is not form for name in names}
+        fields = type(self).model_fields
+        return {name: own for name, own in elsewhere.items() if getattr(self, name) != fields[name].default}
 
     @property
     def leaves(self) -> frozenset[Trait]:

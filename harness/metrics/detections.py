@@ -12,7 +12,7 @@ from harness.errors import Unmeasurable
 from harness.measurement import AveragePrecision, Finds
 from harness.measurement.average_precision import Ranking
 from harness.measurement.labels import Statistic
-from harness.metrics.base import Better, Metric
+from harness.metrics.base import SHARE, Better, Metric, Span
 from harness.tasks.base import Answers, Evaluation
 
 # COCO's ten overlaps, and the one that everybody quotes.
@@ -30,7 +30,7 @@ class Detected(Metric):
 
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
-    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    span: ClassVar[Span | None] = SHARE
     reads: ClassVar[frozenset[str]] = frozenset({"boxes", "scores", "labels"})
     targets: ClassVar[str] = "boxes"
     # A library's new version or another processor's rounding moves a box or two in a thousand.

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.measurement import Totals
-from harness.metrics.base import METRICS, Bench, Better
+from harness.metrics.base import METRICS, POSITIVE, Bench, Better, Span
 from harness.metrics.tokens import OfTokens
 
 
@@ -23,6 +23,7 @@ class KlDivergence(OfTokens):
     windows: int = Field(default=8, ge=2, description="evaluation windows that it is taken on, the first ones")
     reads: ClassVar[frozenset[str]] = frozenset({"divergence", "scored"})
     better: ClassVar[Better] = "lower"
+    span: ClassVar[Span | None] = POSITIVE
     relative: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.001
 

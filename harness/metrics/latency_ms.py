@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.measurement import Timings
-from harness.metrics.base import METRICS, Bench, Better, Metric
+from harness.metrics.base import METRICS, POSITIVE, Bench, Better, Metric, Span
 
 
 @METRICS.register
@@ -24,6 +24,7 @@ class LatencyMs(Metric):
     )
     unit: ClassVar[str] = "ms"
     better: ClassVar[Better] = "lower"
+    span: ClassVar[Span | None] = POSITIVE
     machine: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.10
 

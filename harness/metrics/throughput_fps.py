@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from harness.measurement import Timings
-from harness.metrics.base import METRICS, Bench, Better, Metric
+from harness.metrics.base import METRICS, POSITIVE, Bench, Better, Metric, Span
 
 
 @METRICS.register
@@ -18,6 +18,7 @@ class ThroughputFps(Metric):
     batch: int | None = Field(default=32, ge=1, description="samples a call")
     unit: ClassVar[str] = "1/s"
     better: ClassVar[Better] = "higher"
+    span: ClassVar[Span | None] = POSITIVE
     machine: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.10
 

@@ -100,9 +100,7 @@ class Int8Static(Method):
         return []
 
     def _refuse_foreign(self, form: Form) -> None:
-        fields = type(self).model_fields
-        given = [name for name in self.foreign(form) if getattr(self, name) != fields[name].default]
-        if given:
+        if given := self.foreign(form):
             raise MethodError(
                 f"{', '.join(given)} of int8-static cannot be set for a{'n' if form[0] in 'eO' else ''} {form}"
             )

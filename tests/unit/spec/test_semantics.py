@@ -1,12 +1,13 @@
 """Well-formed specs that mean nothing: bounds against directions, parts against tasks, steps that do not compose."""
 
+import math
 from itertools import combinations
 
 import pytest
 
 from harness.forms import Form
 from harness.methods.base import METHODS
-from harness.metrics.base import BOUNDS, METRICS
+from harness.metrics.base import BOUNDS, METRICS, SHARE
 from harness.spec.semantics import planned
 from harness.tasks.base import TASKS
 
@@ -221,8 +222,7 @@ budgets: {size_mb: {max_ratio: 0.5}}
     [
         ("openvino", "observer: minmax", "found \"minmax\"; observer of int8-static is for a torch module, and this "
          "step receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
-        # Written and without effect, though it says no other than the default.
-        ("openvino", "engine: x86", "found \"x86\"; engine of int8-static is for a torch module, and this step "
+        ("openvino", "engine: onednn", "found \"onednn\"; engine of int8-static is for a torch module, and this step "
          "receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
         ("torch", "smooth_quant_alpha: 0.5", "found 0.5; smooth_quant_alpha of int8-static is for an OpenVINO model, "
          "and this step receives a torch module: leave it out, or choose `runtime: openvino`"),
@@ -244,3 +244,50 @@ def test_options_for_one_form_are_options_for_a_form_that_the_method_takes():
         for form, names in method.only.items():
             assert form in method.forms
             assert set(names) <= method.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds", "message"),
+    [
+        (HIGHER, "min: 0", "min 0 can never fail: top1 lies in 0…1"),
+        (HIGHER, "min: 0.9, max: 1", "max 1 can never fail: top1 lies in 0…1"),
+        (HIGHER, "min: 0.9, reference_min: 0", "reference_min 0 can never fail: top1 lies in 0…1"),
+        (LOWER, "min: 0, max: 3", "min 0 can never fail: size_mb is never below 0"),
+        (LOWER, "max: -3", "-3 is out of reach: size_mb is never below 0"),
+        (LOWER, "max: 0", "max 0 leaves nothing that can pass: size_mb is never below 0, and no model reaches it"),
+        ("latency_ms", "max: -1", "-1 is out of reach: latency_ms is never below 0"),
+        ("throughput_fps", "min: 0", "min 0 can never fail: throughput_fps is never below 0"),
+        ("macs_g", "max: 1, reference_max: 0", "reference_max 0 leaves nothing that can pass: macs_g is never below 0, "
+         "and no model reaches it"),
+    ],
+)  # fmt: skip
+def test_a_bound_that_can_never_fail_or_never_hold_is_refused(project, metric, bounds, message):
+    problem = project.problem(budget(metric, {}).replace("{}", f"{{{bounds}}}"))
+    assert (problem.line, problem.message) == (6, message)
+
+
+@pytest.mark.parametrize(
+    ("metric", "bound", "share"), [(LOWER, "max_ratio: 60", "0.6"), ("throughput_fps", "min_ratio: 150", "1.5")]
+)
+def test_a_ratio_that_looks_like_a_percentage_needs_a_reason(project, metric, bound, share):
+    name, limit = bound.split(": ")
+    problem = project.problem(budget(metric, {}).replace("{}", f"{{{bound}}}"))
+    assert (problem.line, problem.path) == (6, f"budgets.{metric}.{name}")
+    assert problem.message == (
+        f"{name} {limit} means {limit} times the float model's {metric}; {limit} % of it is {share}. Where {limit} "
+        "times is meant, say why with `because:`"
+    )
+    assert project.load(budget(metric, {}).replace("{}", f"{{{bound}, because: it is emulated here}}"))
+
+
+@pytest.mark.parametrize("ratio", [0.6, 1, 1.25, 9.9])
+def test_a_ratio_above_one_is_allowed(project, ratio):
+    assert project.load(budget(LOWER, {"max_ratio": ratio}))
+
+
+def test_every_shares_span_is_the_one_that_samples_are_counted_for():
+    spans = {name: metric.span for name, metric in METRICS.items()}
+    assert spans["top1"] == spans["agreement"] == spans["sparsity"] == SHARE
+    assert spans["pearson"] == spans["ssim"] == (-1, 1)
+    assert {spans[name] for name in ("size_mb", "latency_ms", "tokens_per_second", "params_m")} == {(0, math.inf)}
+    assert spans["perplexity"] == (1, math.inf)
