@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from harness.metrics.base import Better, Metric
 from harness.spec.faults import Fault
-from harness.spec.reader import Location
+from harness.spec.reader import Location, shorten
 
 # From here on a ratio is taken for a percentage until the budget says why it is none.
 PERCENTAGE = 10.0
@@ -41,18 +41,18 @@ def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
     better, other = budget.better, "lower" if budget.better == "higher" else "higher"
     if all(name.startswith("reference_") for name in bounds):
         allowed = "min, max, min_ratio, max_ratio, " + ("max_rise" if better == "lower" else "max_drop")
-        yield Fault(
-            at, f"a budget with no bound on the compressed model can never fail; give one of {allowed}", on_key=True
-        )
+        given = shorten(budget.model_dump(exclude_unset=True, exclude={"metric"}))
+        message = f"found {given}; a budget with no bound on the compressed model can never fail; give one of {allowed}"
+        yield Fault(at, message, on_key=True)
     why = f"for {budget.metric} {better} is better"
     for name, meant in _SENSELESS[better].items():
         if name in bounds:
-            yield Fault((*at, name), f"{name} is for metrics where {other} is better, and {why}; use {meant}", True)
+            message = f"{name} is for metrics where {other} is better, and {why}; use {meant}"
+            yield Fault((*at, name), f"found {bounds[name]:g}; {message}", True)
     for name, meant in _HARMLESS[better].items():
         if name in bounds and not any(one in bounds for one in harmful(better)):
-            yield Fault(
-                (*at, name), f"{name} alone refuses a model for being too good: {why}; use {meant}, or both", True
-            )
+            message = f"{name} alone refuses a model for being too good: {why}; use {meant}, or both"
+            yield Fault((*at, name), f"found {bounds[name]:g}; {message}", True)
     yield from _spans(at, budget, bounds)
     for low, high in _BANDS:
         if low in bounds and high in bounds and bounds[low] > bounds[high]:

@@ -75,7 +75,8 @@ def _fault(location: Location, group: list[ErrorDetails], value: dict[str, Value
         return Fault(location, f"found {shorten(found)}; {', '.join(wanted)} would do")
     if kind == "extra_forbidden":
         name = str(location[-1])
-        return Fault(location, f"unknown key {name!r}{_choices(name, _keys(first['loc'][:-1]))}", on_key=True)
+        choices = _choices(name, _keys(first["loc"][:-1]))
+        return Fault(location, f"unknown key {name!r} (found {shorten(found)}){choices}", on_key=True)
     if kind == "missing":
         name = str(first["loc"][-1])
         described = _field(first["loc"])
@@ -114,7 +115,11 @@ def _sentence(kind: str, found: object, context: dict[str, Any], details: ErrorD
         name, words = _LIMITS[kind]
         return f"found {shorten(found)}; it must be {words} {context[name]:g}"
     if kind in ("too_short", "string_too_short"):
-        return "is empty" if not found else f"found {shorten(found)}; at least {context['min_length']} are needed"
+        if not found:
+            part = _part(details["loc"])
+            wanted = f", and at least one {part.key} is needed" if isinstance(part, Registry) else ""
+            return f"found {shorten(found)}, which is empty{wanted}{_choices('', _tags(details['loc']))}"
+        return f"found {shorten(found)}; at least {context['min_length']} are needed"
     if kind == "value_error":
         message = details["msg"].removeprefix("Value error, ")
         return message if str(found) in message else f"{message} (found {shorten(found)})"

@@ -50,16 +50,16 @@ def test_bounds_hold_the_side_on_which_a_metric_gets_worse(project, metric, name
 @pytest.mark.parametrize(
     ("metric", "bounds", "expected"),
     [
-        (LOWER, "max_drop: 1", "for metrics where higher is better, and for size_mb lower is better; use max_rise"),
+        (LOWER, "max_drop: 1", "found 1; max_drop is for metrics where higher is better, and for size_mb lower"),
         (HIGHER, "max_rise: 0.1", "for metrics where lower is better, and for top1 higher is better; use max_drop"),
         (LOWER, "max: 1, reference_min: 1", "for size_mb lower is better; use reference_max"),
         (HIGHER, "min: 1, reference_max: 1", "for top1 higher is better; use reference_min"),
-        (LOWER, "min: 1", "min alone refuses a model for being too good: for size_mb lower is better; use max, or"),
+        (LOWER, "min: 1", "found 1; min alone refuses a model for being too good: for size_mb lower is better; use"),
         (HIGHER, "max_ratio: 1", "max_ratio alone refuses a model for being too good: for top1 higher is better; use"),
         (LOWER, "min: 2, max: 1.5", "min 2 is above max 1.5: nothing can pass"),
         (LOWER, "min_ratio: 0.5, max_ratio: 0.25", "min_ratio 0.5 is above max_ratio 0.25: nothing can pass"),
-        (LOWER, "", "a budget with no bound on the compressed model can never fail; give one of min, max, min_ratio"),
-        (LOWER, "regress: 0.1", "a budget with no bound on the compressed model can never fail"),
+        (LOWER, "", "found {}; a budget with no bound on the compressed model can never fail; give one of min, "),
+        (LOWER, "regress: 0.1", 'found {"regress": 0.1}; a budget with no bound on the compressed model can never'),
         (HIGHER, "reference_min: 0.9", "can never fail; give one of min, max, min_ratio, max_ratio, max_drop"),
     ],
 )  # fmt: skip
