@@ -6,7 +6,10 @@ import functools
 import importlib.util
 import platform
 from collections.abc import Iterable
+from importlib.metadata import entry_points
 from pathlib import Path
+
+from harness.extras import EXTRAS
 
 _INSTRUCTION_SETS = {
     "avx2": "avx2",
@@ -17,11 +20,14 @@ _INSTRUCTION_SETS = {
     "amx_int8": "amx_int8",
     "amx_bf16": "amx_bf16",
 }
-_PACKAGES = (
-    "bitsandbytes", "diffusers", "nncf", "openvino", "optimum", "sklearn", "timm", "torch", "torchvision",
-    "transformers", "ultralytics",
-)  # fmt: skip
-CAPABILITIES: tuple[str, ...] = ("cuda", *_INSTRUCTION_SETS, *_PACKAGES)
+# Of other distributions: each entry's name is what a spec requires, its value the package that must be there.
+GROUP = "weighin.requires"
+# What `requires:` calls a package → its module. Besides what extras bring, optimum, whose pins clash with theirs.
+_PACKAGES: dict[str, str] = {
+    **{module: module for module in sorted((*EXTRAS, "optimum"))},
+    **{entry.name: entry.module.partition(".")[0] for entry in entry_points(group=GROUP)},
+}
+CAPABILITIES: tuple[str, ...] = tuple(dict.fromkeys(("cuda", *_INSTRUCTION_SETS, *_PACKAGES)))
 
 
 @functools.cache
@@ -56,4 +62,4 @@ def _met(name: str) -> bool:
         return Path("/dev/nvidia0").exists()
     if name in _INSTRUCTION_SETS:
         return _INSTRUCTION_SETS[name] in cpu_flags()
-    return importlib.util.find_spec(name) is not None
+    return importlib.util.find_spec(_PACKAGES[name]) is not None
