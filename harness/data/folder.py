@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -49,6 +50,7 @@ class Folder(Data):
     """
 
     source: Literal["folder"] = "folder"
+    also: ClassVar[Mapping[str, str]] = {"imagefolder": "", "image-folder": "", "imagenet": ""}
     path: str = Field(min_length=1, description="the directory that holds the splits")
     image_size: int = Field(default=224, ge=1, description="side of the square that the model is given, in pixels")
     resize: int | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ class KlDivergence(OfTokens):
     """
 
     metric: Literal["kl_divergence"] = "kl_divergence"
+    also: ClassVar[Mapping[str, str]] = {"kl": "", "kld": ""}
     windows: int = Field(default=8, ge=2, description="evaluation windows that it is taken on, the first ones")
     reads: ClassVar[frozenset[str]] = frozenset({"divergence", "scored"})
     better: ClassVar[Better] = "lower"

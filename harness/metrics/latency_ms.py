@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ class LatencyMs(Metric):
     """Median milliseconds a call; p95 and p99 are reported. Float and compressed run in alternating blocks (ABCCBA)."""
 
     metric: Literal["latency_ms"] = "latency_ms"
+    also: ClassVar[Mapping[str, str]] = {"speed": ""}
     batch: int | None = Field(default=None, ge=1, description="samples a call; `measure.batch` otherwise")
     stages: Literal["model", "whole"] = Field(
         default="model",

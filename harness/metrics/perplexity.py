@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ class Perplexity(OfTokens):
     """
 
     metric: Literal["perplexity"] = "perplexity"
+    also: ClassVar[Mapping[str, str]] = {"ppl": ""}
     reads: ClassVar[frozenset[str]] = frozenset({"nll", "scored"})
     better: ClassVar[Better] = "lower"
     # A model that is always sure and always right.

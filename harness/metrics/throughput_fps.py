@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ class ThroughputFps(Metric):
     """Samples a second at a stated batch size: batch ÷ median time of a call."""
 
     metric: Literal["throughput_fps"] = "throughput_fps"
+    also: ClassVar[Mapping[str, str]] = {"fps": "", "images-per-second": ""}
     batch: int | None = Field(default=32, ge=1, description="samples a call")
     unit: ClassVar[str] = "1/s"
     better: ClassVar[Better] = "higher"

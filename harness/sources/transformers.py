@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,6 +37,7 @@ class Transformers(Source):
     """
 
     source: Literal["transformers"] = "transformers"
+    also: ClassVar[Mapping[str, str]] = {"huggingface": "", "hf": ""}
     name: str = Field(
         min_length=1,
         description="a folder written by save_pretrained, a .gguf file, or a name on the hub, which is downloaded "

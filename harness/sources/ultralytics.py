@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,6 +34,7 @@ class Ultralytics(Source):
     """
 
     source: Literal["ultralytics"] = "ultralytics"
+    also: ClassVar[Mapping[str, str]] = {"yolo": ""}
     name: str = Field(
         min_length=1,
         description="the architecture, for example yolo11n, or the path of a yaml of your own",

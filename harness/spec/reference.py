@@ -84,6 +84,8 @@ def reference() -> str:
 def _part(registry: Registry[Any], name: str, defs: Node, note: str = "") -> str:
     """A heading, what the part's docstring says, and its options."""
     text = inspect.cleandoc(registry[name].__doc__ or "")
+    also = vars(registry[name]).get("also", {})
+    note += f"{' ' if note else ''}Elsewhere called {', '.join(also)}." if also else ""
     return "\n\n".join(
         filter(None, (f"### `{name}`", text, note, _options(f"{registry.family}.{name}", defs, "", (registry.key,))))
     )

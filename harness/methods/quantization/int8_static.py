@@ -36,6 +36,10 @@ class Int8Static(Method):
     """
 
     method: Literal["int8-static"] = "int8-static"
+    also: ClassVar[Mapping[str, str]] = {
+        "ptq": "", "post-training-quantization": "", "static-quantization": "", "static": "", "int8": "",
+        "smoothquant": "smooth_quant_alpha: 0.5", "smooth-quant": "smooth_quant_alpha: 0.5",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8, Form.OPENVINO: Form.OPENVINO}
     needs_data: ClassVar[bool] = True
     only: ClassVar[Mapping[Form, tuple[str, ...]]] = {
