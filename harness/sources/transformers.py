@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.base import Encoder
+    from harness.tasks.base import Task
 
 # What decides a model and its tokenizer in a folder of `save_pretrained`; weights that can run code are not read.
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -45,9 +46,11 @@ class Transformers(Source):
         "joins from parts",
     )
     package: str | None = Field(default=None, description="an installed Python package that carries the model")
-    head: Literal["sentence-embedding", "sequence-classification", "linear", "language-model"] = Field(
+    head: Literal["sentence-embedding", "sequence-classification", "linear", "language-model"] | None = Field(
+        default=None,
         description="what stands on the encoder: an embedding of the whole text, the model's own classifier, or a "
-        "linear classifier of yours on the embedding; or the next token of a causal language model"
+        "linear classifier of yours on the embedding; or the next token of a causal language model. If left out, what "
+        "the task asks for, and linear where `head_weights` is given",
     )
     pooling: Literal["mean", "cls"] = Field(
         default="mean", description="how token states become an embedding: their mean, or the state of the first token"
@@ -65,9 +68,16 @@ class Transformers(Source):
 
     @model_validator(mode="after")
     def _head_has_weights(self) -> Transformers:
-        if (self.head == "linear") != (self.head_weights is not None):
+        if self.head is not None and (self.head == "linear") != (self.head_weights is not None):
             raise ValueError("`head: linear` and `head_weights` go together")
         return self
+
+    def suited(self, task: type[Task]) -> Transformers:
+        """With the head that the task asks for, where the spec names none."""
+        head = self.head or ("linear" if self.head_weights else task.head)
+        if head is None:
+            raise ValueError(f"{task.model_fields['task'].default} does not say what the model ends in: give `head`")
+        return type(self).model_validate({**self.model_dump(exclude_unset=True), "head": head})
 
     def load(self, root: Path) -> torch.nn.Module:
         """The float model, in evaluation mode."""
@@ -76,6 +86,8 @@ class Transformers(Source):
 
         from harness.sources import heads
 
+        if self.head is None:
+            raise SourceError(f"{self.name} needs `head`: no task says what it ends in")
         folder = self._folder(root)
         auto = {
             "sequence-classification": AutoModelForSequenceClassification, "language-model": AutoModelForCausalLM,

@@ -34,6 +34,7 @@ class CausalLM(Task):
         "language-modeling": "", "language-modelling": "", "text-generation": "", "llm": "",
     }  # fmt: skip
     batch: int = 1
+    head: ClassVar[str | None] = "language-model"
     gives: ClassVar[frozenset[str]] = frozenset({"nll", "scored", "best", "divergence"})
     targets: ClassVar[str] = "tokens"
     generates: ClassVar[bool] = True

@@ -23,6 +23,7 @@ class SentenceSimilarity(Task):
     task: Literal["sentence-similarity"] = "sentence-similarity"
     also: ClassVar[Mapping[str, str]] = {"sts": "", "semantic-textual-similarity": "", "feature-extraction": ""}
     batch: int = 16
+    head: ClassVar[str | None] = "sentence-embedding"
     gives: ClassVar[frozenset[str]] = frozenset({"embedding"})
     targets: ClassVar[str] = "similarities"
 

@@ -16,3 +16,4 @@ class TextClassification(Classification):
     task: Literal["text-classification"] = "text-classification"
     also: ClassVar[Mapping[str, str]] = {"sentiment-analysis": ""}
     samples: ClassVar[str] = "texts"
+    head: ClassVar[str | None] = "sequence-classification"

@@ -291,3 +291,41 @@ def test_every_shares_span_is_the_one_that_samples_are_counted_for():
     assert spans["pearson"] == spans["ssim"] == (-1, 1)
     assert {spans[name] for name in ("size_mb", "latency_ms", "tokens_per_second", "params_m")} == {(0, math.inf)}
     assert spans["perplexity"] == (1, math.inf)
+
+
+TEXTS = """\
+version: 1
+task: TASK
+model: {source: transformers, name: ./mine}
+data: {source: DATA}
+compress: [{method: bfloat16}, {method: distillation, student: {source: transformers, name: ./small}}]
+budgets: {size_mb: {max_ratio: 0.6}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "head"),
+    [("causal-lm", "public-texts", "language-model"), ("text-classification", "polarity", "sequence-classification"),
+     ("sentence-similarity", "lee", "sentence-embedding")],
+)  # fmt: skip
+def test_a_head_that_the_task_decides_may_be_left_out(project, task, data, head):
+    text = TEXTS.replace("TASK", task).replace("DATA", data).replace("{method: bfloat16}, ", "")
+    spec = project.load(text).cases[0].spec
+    assert spec.model.head == spec.compress[0].student.head == head
+    assert project.load(text.replace("./mine}", f"./mine, head: {head}}}")).cases[0].spec.model == spec.model
+
+
+def test_a_head_that_is_written_stands_and_weights_of_ones_own_are_a_linear_one(project):
+    text = TEXTS.replace("TASK", "text-classification").replace("DATA", "polarity").partition("compress:")[0]
+    text += "compress: [{method: bfloat16}]\nbudgets: {size_mb: {max_ratio: 0.6}}\n"
+    linear = project.load(text.replace("./mine}", "./mine, head_weights: head.safetensors}")).cases[0].spec.model
+    assert linear.head == "linear"
+    written = project.load(text.replace("./mine}", "./mine, head: sentence-embedding}")).cases[0].spec.model
+    assert written.head == "sentence-embedding"
+
+
+def test_a_head_that_no_task_decides_is_asked_for(project):
+    text = TEXTS.replace("TASK", "image-classification").replace("DATA", "digits")
+    problem = next(iter(project.problems(text)))
+    assert (problem.line, problem.path) == (3, "model")
+    assert problem.message.startswith("image-classification does not say what the model ends in: give `head`")
