@@ -34,7 +34,7 @@ budgets:
   top1: {{min: 0.95, max_drop: 0.02, reference_min: 0.96}}
   latency_ms: {{max_ratio: 0.80}}
   latency_b8: {{metric: latency_ms, batch: 8, max_ratio: 0.9}}
-  sparsity: {{min: 0.0}}
+  sparsity: {{min: 0.1}}
 tier: ci
 """
 

@@ -18,7 +18,7 @@ WeighinError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -30,6 +30,11 @@ def closest(name: str, allowed: Iterable[str]) -> str | None:
     """The allowed name most like `name`, or None where none comes near."""
     matches = difflib.get_close_matches(name.lower(), {one.lower(): one for one in allowed}, n=1, cutoff=0.5)
     return next((one for one in allowed if matches and one.lower() == matches[0]), None)
+
+
+def known_as(meant: Sequence[str]) -> str:
+    """The sentence that tells how something with other names is written here."""
+    return f"Here that goes by {', '.join(meant)}"
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,12 @@ class SpecError(WeighinError):
 
 
 class UnknownName(WeighinError):
-    """A name that no registry holds."""
+    """A name that no registry holds; `meant` is how what others call so is written here."""
 
-    def __init__(self, kind: str, name: str, allowed: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, allowed: Iterable[str], meant: Sequence[str] = ()) -> None:
         self.kind, self.name, self.allowed = kind, name, sorted(allowed)
         near = closest(name, self.allowed)
-        hint = f" Did you mean {near!r}?" if near else ""
+        hint = f" {known_as(meant)}." if meant else f" Did you mean {near!r}?" if near else ""
         super().__init__(f"unknown {kind} {name!r}; allowed: {', '.join(self.allowed)}.{hint}")
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, TypeVar
@@ -25,6 +26,8 @@ class Part(BaseModel):
 
     # Wrong on purpose, for proving the gate: it loads like any part, and is offered to nobody.
     fault: ClassVar[bool] = False
+    # What others call it, in lower case with hyphens, each with the options that it then stands for (as YAML; or "").
+    also: ClassVar[Mapping[str, str]] = {}
 
 
 class Options(Part):
@@ -69,7 +72,7 @@ class Registry(Generic[T]):
         try:
             return self._parts[name]
         except KeyError:
-            raise UnknownName(self.key, name, self.offered()) from None
+            raise UnknownName(self.key, name, self.offered(), self.meant(name)) from None
 
     def __iter__(self) -> Iterator[str]:
         self.load()
@@ -78,6 +81,15 @@ class Registry(Generic[T]):
     def offered(self) -> list[str]:
         """The names that docs, completion and messages list: all but those of faults."""
         return [name for name in self if not self._parts[name].fault]
+
+    def meant(self, name: str) -> list[str]:
+        """How the parts that are called so elsewhere are written here: ``{method: entropy-coding, coder: huffman}``."""
+        asked = re.sub(r"[ _.]+", "-", name.strip().lower())
+        # A part that is made from another has that one's options, and not its names.
+        known = [(one, vars(self._parts[one]).get("also", {})) for one in self.offered()]
+        return [
+            f"{{{self.key}: {one}{', ' if also[asked] else ''}{also[asked]}}}" for one, also in known if asked in also
+        ]
 
     def items(self) -> list[tuple[str, type[T]]]:
         """Every part with its name, in alphabetical order."""

@@ -1,4 +1,4 @@
-"""`schema`: write the JSON Schema that editors complete and check specs with."""
+"""`schema`: write the JSON Schema that editors complete and check specs with, or that of `report.json`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser(
         "schema",
-        help="write the JSON Schema of specs",
+        help="write the JSON Schema of specs, or of report.json",
         description="Write the JSON Schema of specs, for editors. In a project of your own: `weighin schema "
         "specs/weighin.schema.json`, and `# yaml-language-server: $schema=weighin.schema.json` as the first line of "
-        "the specs beside it (`../weighin.schema.json` one folder further down).",
+        "the specs beside it (`../weighin.schema.json` one folder further down). With --report, the JSON Schema of "
+        "report.json, for programs that read reports.",
     )
     parser.add_argument(
         "file",
@@ -25,19 +26,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=Path,
         help="where to; left out, it is printed, and in a checkout of weighin written to the package's own copy",
     )
+    parser.add_argument("--report", action="store_true", help="the schema of report.json in place of that of specs")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the file is not up to date")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the schema, or say whether its file is up to date."""
-    from harness.spec import json_schema
+    if arguments.report:
+        from harness.report.json_schema import PATH, text
+    else:
+        from harness.spec.json_schema import PATH, text
 
-    if arguments.file is None and not arguments.check and not _checkout(json_schema.PATH):
+    if arguments.file is None and not arguments.check and not _checkout(PATH):
         # What is installed is not to be written to.
-        sys.stdout.write(json_schema.text())
+        sys.stdout.write(text())
         return 0
-    return write_or_compare(arguments.file or json_schema.PATH, json_schema.text(), check=arguments.check)
+    return write_or_compare(arguments.file or PATH, text(), check=arguments.check)
 
 
 def _checkout(copy: Path) -> bool:

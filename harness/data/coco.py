@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,6 +13,7 @@ from pydantic import Field
 from harness.data.base import DATA, Data, Dataset
 from harness.data.box_images import BoxImage, class_order, dataset_of
 from harness.errors import DataError
+from harness.extras import installed
 from harness.registry import Options
 
 
@@ -83,7 +83,7 @@ class Coco(Data):
                 if not place.is_file():
                     raise DataError(f"{path} lists {name}, which is not in {root / part.images}")
                 digest.update(hashlib.sha256(place.read_bytes()).digest())
-        return f"pillow {version('pillow')}, {digest.hexdigest()}"
+        return f"pillow {installed('pillow')}, {digest.hexdigest()}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -21,6 +20,7 @@ from harness.data import mnist_files
 from harness.data.base import DATA, Batch, Data, Dataset, Split
 from harness.data.scene import DIGITS, SIZE, Pasting, Scene
 from harness.errors import DataError, MissingExtra, WeighinError
+from harness.extras import installed
 
 if TYPE_CHECKING:
     from harness.boxes import Boxes
@@ -78,7 +78,7 @@ class DigitScenes(Data):
         for photos in PHOTOS.values():
             for photo in photos:
                 digest.update(_photo(photo).read_bytes())
-        return f"pillow {version('pillow')}, {digest.hexdigest()}"
+        return f"pillow {installed('pillow')}, {digest.hexdigest()}"
 
 
 # MNIST's own splits, and photographs of which no two show the same. None with print or a dial on it.

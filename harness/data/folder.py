@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from harness.data.base import DATA, Data, Dataset
 from harness.data.image_files import ImageFiles, Preprocessing
 from harness.errors import DataError
+from harness.extras import installed
 from harness.registry import Options
 
 # What torchvision's ImageFolder takes.
@@ -49,6 +50,7 @@ class Folder(Data):
     """
 
     source: Literal["folder"] = "folder"
+    also: ClassVar[Mapping[str, str]] = {"imagefolder": "", "image-folder": "", "imagenet": ""}
     path: str = Field(min_length=1, description="the directory that holds the splits")
     image_size: int = Field(default=224, ge=1, description="side of the square that the model is given, in pixels")
     resize: int | None = Field(
@@ -136,7 +138,7 @@ class Folder(Data):
             for name in (name for one in sorted(listing) for name in listing[one]):
                 with (folder / name).open("rb") as stream:
                     digest.update(name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
-        return f"pillow {version('pillow')}, {digest.hexdigest()}"
+        return f"pillow {installed('pillow')}, {digest.hexdigest()}"
 
 
 def _places(folder: Path) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +24,7 @@ class Datasets(Data):
     """
 
     source: Literal["datasets"] = "datasets"
+    also: ClassVar[Mapping[str, str]] = {"huggingface": "", "hub": ""}
     name: str = Field(min_length=1, description="on the hub: `owner/name`")
     revision: str = Field(
         pattern=r"^[0-9a-f]{40}$", description="the commit, 40 digits: what a branch holds may change under a baseline"

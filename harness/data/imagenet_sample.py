@@ -11,7 +11,6 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,6 +19,7 @@ from pydantic import Field
 
 from harness.data.base import DATA, Batch, Data, Dataset, Split
 from harness.errors import DataError, MissingExtra
+from harness.extras import installed
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +86,7 @@ class ImageNetSample(Data):
 
     def fingerprint(self, root: Path) -> str:
         """A hash of the photos' bytes and of the version of the library that decodes and resizes them."""
-        digest = hashlib.sha256(version("pillow").encode())
+        digest = hashlib.sha256(installed("pillow").encode())
         for path in (*_evaluation_photos(), *_calibration_photos()):
             digest.update(path.read_bytes())
         return digest.hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,6 +15,7 @@ from harness.data.base import DATA, Data, Dataset
 from harness.data.box_images import BoxImage, class_order, dataset_of
 from harness.data.folder import SUFFIXES
 from harness.errors import DataError
+from harness.extras import installed
 
 
 @DATA.register
@@ -74,7 +74,7 @@ class Yolo(Data):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
                 boxes = _beside(path)
                 digest.update(boxes.read_bytes() if boxes.is_file() else b"\0")
-        return f"pillow {version('pillow')}, {digest.hexdigest()}"
+        return f"pillow {installed('pillow')}, {digest.hexdigest()}"
 
     def _described(self, root: Path) -> dict[str, Any]:
         path = root / self.path

@@ -15,9 +15,9 @@ from harness.judge.verdict import BASELINE, Finding, Match, State, Verdict, by_b
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.result import Result
+from harness.spec.bounds import harmful
 from harness.spec.expectation import EVIDENCE
 from harness.spec.schema import Measure, Spec
-from harness.spec.semantics import harmful
 
 
 @dataclass(frozen=True)

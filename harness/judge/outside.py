@@ -14,7 +14,7 @@ from harness.judge.family import proof
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement
 from harness.metrics.base import Bench, Better, Metric
-from harness.spec.semantics import bound_faults, harmful
+from harness.spec.bounds import bound_faults, harmful
 
 
 class Outcome(Metric):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from harness.judge.figures import number, ratio_text
 from harness.spec.expectation import ExpectFail
@@ -15,6 +15,7 @@ from harness.statistics import Interval
 
 # Names in `Verdict.found` beside those of bounds: see there.
 MEASUREMENT, BASELINE = "measurement", "baseline"
+_OR_NULL = WithJsonSchema({"type": ["number", "null"]})
 
 
 class State(StrEnum):
@@ -43,8 +44,8 @@ class Range(BaseModel):
     of: str
     estimate: float
     # JSON has no infinity: a bound that the data did not set is null there.
-    lower: Annotated[float, BeforeValidator(lambda bound: -math.inf if bound is None else bound)]
-    upper: Annotated[float, BeforeValidator(lambda bound: math.inf if bound is None else bound)]
+    lower: Annotated[float, BeforeValidator(lambda bound: -math.inf if bound is None else bound), _OR_NULL]
+    upper: Annotated[float, BeforeValidator(lambda bound: math.inf if bound is None else bound), _OR_NULL]
     confidence: float = Field(description="of each bound alone, one-sided")
     method: str
 

@@ -77,11 +77,23 @@ class Method(Options):
     method: str
     forms: ClassVar[Mapping[Form, Form]]
     needs_data: ClassVar[bool] = False
+    # Options that are for a model received in that form alone: for any other, a spec that sets one is refused.
+    only: ClassVar[Mapping[Form, tuple[str, ...]]] = {}
 
     @property
     def transitions(self) -> Mapping[Form, Form]:
         """Accepted form → returned form under these options; decided before anything is loaded."""
         return self.forms
+
+    def foreign(self, form: Form) -> Mapping[str, Form]:
+        """The options, other than left at their defaults, that mean nothing for a model received in `form`.
+
+        Returns:
+            Option → the form that it is for.
+        """
+        elsewhere = {name: own for own, names in self.only.items() if own is not form for name in names}
+        fields = type(self).model_fields
+        return {name: own for name, own in elsewhere.items() if getattr(self, name) != fields[name].default}
 
     @property
     def leaves(self) -> frozenset[Trait]:

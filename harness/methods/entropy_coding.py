@@ -22,6 +22,10 @@ class EntropyCoding(Method):
     """
 
     method: Literal["entropy-coding"] = "entropy-coding"
+    also: ClassVar[Mapping[str, str]] = {
+        "huffman": "coder: huffman", "huffman-coding": "coder: huffman", "range-coding": "coder: range",
+        "arithmetic-coding": "coder: range", "deep-compression": "coder: huffman",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.ENCODED}
     coder: Literal["huffman", "range"] = Field(default="range", description="the code")
 

@@ -35,6 +35,7 @@ class Given(Method):
     """
 
     method: Literal["given"] = "given"
+    also: ClassVar[Mapping[str, str]] = {"external": "", "precompressed": "", "pre-compressed": ""}
     forms: ClassVar[Mapping[Form, Form]] = {form: form for form in FORMS.values()}
     path: str = Field(
         description="a TorchScript .pt or .ts, an exported program .pt2, an OpenVINO .xml beside its .bin, a "

@@ -17,6 +17,7 @@ class Identity(Method):
     """
 
     method: Literal["identity"] = "identity"
+    also: ClassVar[Mapping[str, str]] = {"none": "", "no-op": "", "noop": ""}
     forms: ClassVar[Mapping[Form, Form]] = {form: form for form in Form}
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ Better = Literal["higher", "lower"]
 Given = TypeVar("Given")
 # Of generating text: the prompt is read, then token after token is made.
 Phase = Literal["prefill", "decode"]
+
+# What a figure can be: least, greatest.
+Span = tuple[float, float]
+SHARE: Span = (0.0, 1.0)
+POSITIVE: Span = (0.0, math.inf)
+CORRELATION: Span = (-1.0, 1.0)
 
 # Bounds on the compressed model's own value, on the ratio to float, on the difference to float, and on float itself.
 BOUNDS = ("min", "max", "min_ratio", "max_ratio", "max_drop", "max_rise", "reference_min", "reference_max")
@@ -140,8 +147,8 @@ class Metric(Options):
     unit: ClassVar[str] = ""
     better: ClassVar[Better]
     version: ClassVar[int] = 1
-    # Between which figures every value lies, where it does: a share is never above 1.
-    span: ClassVar[tuple[float, float] | None] = None
+    # Between which figures every value lies, where it does: a share is never above 1, and a time never below 0.
+    span: ClassVar[Span | None] = None
     # Relative by nature: even `min` and `max` are claims about the interval and not about the point.
     relative: ClassVar[bool] = False
     # Belongs to one machine: kept in a baseline's machine section, and absolute bounds hold only there.
@@ -186,6 +193,7 @@ class Counted(Metric):
     """A metric that is counted on the artifact: the same on every run."""
 
     tolerance: ClassVar[float] = 0.01
+    span: ClassVar[Span | None] = POSITIVE
 
     # A count that no model has: nothing was counted then, and a ratio of it would pass every `max_ratio`.
     nothing: ClassVar[str] = ""
@@ -210,6 +218,6 @@ class Counted(Metric):
 METRICS: Registry[Metric] = Registry("metrics", "metric")
 
 __all__ = [
-    "BOUNDS", "METRICS", "Bench", "Better", "Comparison", "Counted", "Interval", "Measurement", "Metric", "Phase",
-    "Side",
+    "BOUNDS", "CORRELATION", "METRICS", "POSITIVE", "SHARE", "Bench", "Better", "Comparison", "Counted", "Interval",
+    "Measurement", "Metric", "Phase", "Side", "Span",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from harness.errors import Unmeasurable
 from harness.measurement import Correlation
 from harness.measurement.correlation import Coefficient
-from harness.metrics.base import Better, Metric
+from harness.metrics.base import CORRELATION, Better, Metric, Span
 from harness.tasks.base import Answers, Evaluation
 
 
@@ -17,6 +17,7 @@ class Correlated(Metric):
     """What every metric is that correlates a model's similarities with given ones."""
 
     better: ClassVar[Better] = "higher"
+    span: ClassVar[Span | None] = CORRELATION
     needs_data: ClassVar[bool] = True
     reads: ClassVar[frozenset[str]] = frozenset({"embedding"})
     targets: ClassVar[str] = "similarities"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from harness.measurement import Timings
@@ -14,6 +15,7 @@ class DecodeMsPerToken(OfGeneration):
     """Median milliseconds in which a language model generates one token, the prompt and those before in its cache."""
 
     metric: Literal["decode_ms_per_token"] = "decode_ms_per_token"
+    also: ClassVar[Mapping[str, str]] = {"tpot": "", "time-per-output-token": ""}
     unit: ClassVar[str] = "ms"
 
     def measure(self, bench: Bench) -> Timings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.metrics.base import Better, Metric
+from harness.metrics.base import SHARE, Better, Metric, Span
 
 
 class Detected(Metric):
@@ -12,7 +12,7 @@ class Detected(Metric):
 
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
-    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    span: ClassVar[Span | None] = SHARE
     reads: ClassVar[frozenset[str]] = frozenset({"boxes", "scores", "labels"})
     targets: ClassVar[str] = "boxes"
     # A library's new version or another processor's rounding moves a box or two in a thousand.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.metrics.base import Better, Metric
+from harness.metrics.base import POSITIVE, Better, Metric, Span
 from harness.tasks.base import Task
 
 
@@ -15,6 +15,7 @@ class OfGeneration(Metric):
 
     prompt: int = Field(default=128, ge=1, description="tokens of the prompt, from the first text that is long enough")
     better: ClassVar[Better] = "lower"
+    span: ClassVar[Span | None] = POSITIVE
     machine: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.10
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from harness.measurement import Totals
-from harness.metrics.base import METRICS, Bench, Better
+from harness.metrics.base import METRICS, POSITIVE, Bench, Better, Span
 from harness.metrics.tokens import OfTokens
 
 
@@ -20,9 +21,11 @@ class KlDivergence(OfTokens):
     """
 
     metric: Literal["kl_divergence"] = "kl_divergence"
+    also: ClassVar[Mapping[str, str]] = {"kl": "", "kld": ""}
     windows: int = Field(default=8, ge=2, description="evaluation windows that it is taken on, the first ones")
     reads: ClassVar[frozenset[str]] = frozenset({"divergence", "scored"})
     better: ClassVar[Better] = "lower"
+    span: ClassVar[Span | None] = POSITIVE
     relative: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.001
 

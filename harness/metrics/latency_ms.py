@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from harness.measurement import Timings
-from harness.metrics.base import METRICS, Bench, Better, Metric
+from harness.metrics.base import METRICS, POSITIVE, Bench, Better, Metric, Span
 
 
 @METRICS.register
@@ -16,6 +17,7 @@ class LatencyMs(Metric):
     """Median milliseconds a call; p95 and p99 are reported. Float and compressed run in alternating blocks (ABCCBA)."""
 
     metric: Literal["latency_ms"] = "latency_ms"
+    also: ClassVar[Mapping[str, str]] = {"speed": ""}
     batch: int | None = Field(default=None, ge=1, description="samples a call; `measure.batch` otherwise")
     stages: Literal["model", "whole"] = Field(
         default="model",
@@ -24,6 +26,7 @@ class LatencyMs(Metric):
     )
     unit: ClassVar[str] = "ms"
     better: ClassVar[Better] = "lower"
+    span: ClassVar[Span | None] = POSITIVE
     machine: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.10
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.errors import Unmeasurable
-from harness.metrics.base import Better
+from harness.metrics.base import SHARE, Better, Span
 from harness.metrics.generated import Compared
 
 
@@ -23,7 +23,7 @@ class Manifold(Compared):
         default=3, ge=1, description="an image's ball reaches to its neighbour of this rank among its own kind: k"
     )
     better: ClassVar[Better] = "higher"
-    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    span: ClassVar[Span | None] = SHARE
     tolerance: ClassVar[float] = 0.005
 
 

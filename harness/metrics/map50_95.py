@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from harness.measurement import AveragePrecision
 from harness.metrics.base import METRICS, Bench
@@ -15,6 +16,7 @@ class Map50To95(Detected):
     """COCO's own figure: mean average precision over the overlaps 0.50, 0.55, … 0.95, so that exact boxes pay."""
 
     metric: Literal["map50_95"] = "map50_95"
+    also: ClassVar[Mapping[str, str]] = {"map": "", "average-precision": "", "coco-map": ""}
 
     def measure(self, bench: Bench) -> AveragePrecision:
         """Both models' ranked detections."""

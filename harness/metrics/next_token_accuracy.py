@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from harness.measurement import Totals
-from harness.metrics.base import METRICS, Bench
+from harness.metrics.base import METRICS, SHARE, Bench, Span
 from harness.metrics.tokens import OfTokens, totals
 
 
@@ -15,7 +15,7 @@ class NextTokenAccuracy(OfTokens):
 
     metric: Literal["next_token_accuracy"] = "next_token_accuracy"
     reads: ClassVar[frozenset[str]] = frozenset({"best", "scored"})
-    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    span: ClassVar[Span | None] = SHARE
 
     def measure(self, bench: Bench) -> Totals:
         """Tokens that each side has right, by window."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from harness.errors import Unmeasurable
@@ -17,6 +18,7 @@ class PeakMemoryMb(Counted):
     """
 
     metric: Literal["peak_memory_mb"] = "peak_memory_mb"
+    also: ClassVar[Mapping[str, str]] = {"memory": "", "ram": "", "rss": ""}
     unit: ClassVar[str] = "MB"
     better: ClassVar[Better] = "lower"
     machine: ClassVar[bool] = True

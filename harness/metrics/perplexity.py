@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from harness.errors import Unmeasurable
 from harness.measurement import Totals
-from harness.metrics.base import METRICS, Bench, Better
+from harness.metrics.base import METRICS, Bench, Better, Span
 from harness.metrics.tokens import OfTokens, totals
 from harness.tasks.base import Evaluation
 
@@ -23,8 +24,11 @@ class Perplexity(OfTokens):
     """
 
     metric: Literal["perplexity"] = "perplexity"
+    also: ClassVar[Mapping[str, str]] = {"ppl": ""}
     reads: ClassVar[frozenset[str]] = frozenset({"nll", "scored"})
     better: ClassVar[Better] = "lower"
+    # A model that is always sure and always right.
+    span: ClassVar[Span | None] = (1.0, math.inf)
     # In its own unit, of figures around 20.
     tolerance: ClassVar[float] = 0.02
 

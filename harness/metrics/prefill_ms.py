@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from harness.measurement import Timings
@@ -14,6 +15,7 @@ class PrefillMs(OfGeneration):
     """Median milliseconds in which a prompt is read into an empty cache: what a first new token waits for."""
 
     metric: Literal["prefill_ms"] = "prefill_ms"
+    also: ClassVar[Mapping[str, str]] = {"ttft": "", "time-to-first-token": ""}
     unit: ClassVar[str] = "ms"
 
     def measure(self, bench: Bench) -> Timings:

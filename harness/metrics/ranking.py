@@ -9,7 +9,7 @@ import numpy as np
 from harness.errors import Unmeasurable
 from harness.measurement import Labels, Pairs
 from harness.measurement.labels import Statistic
-from harness.metrics.base import Better, Metric
+from harness.metrics.base import SHARE, Better, Metric, Span
 from harness.metrics.chance import require_above_classes, require_informed
 from harness.tasks.base import Evaluation
 
@@ -19,7 +19,7 @@ class Ranked(Metric):
 
     better: ClassVar[Better] = "higher"
     needs_data: ClassVar[bool] = True
-    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    span: ClassVar[Span | None] = SHARE
     reads: ClassVar[frozenset[str]] = frozenset({"ranked"})
     targets: ClassVar[str] = "classes"
     # A library's new version or another processor's rounding moves a sample or two in a thousand.

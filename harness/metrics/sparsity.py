@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from harness.errors import Unmeasurable
-from harness.metrics.base import METRICS, Better, Counted, Side
+from harness.metrics.base import METRICS, SHARE, Better, Counted, Side, Span
 
 
 @METRICS.register
@@ -15,7 +15,7 @@ class Sparsity(Counted):
     metric: Literal["sparsity"] = "sparsity"
     unit: ClassVar[str] = ""
     better: ClassVar[Better] = "higher"
-    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    span: ClassVar[Span | None] = SHARE
 
     def count(self, side: Side) -> float:
         """Share of zeros.

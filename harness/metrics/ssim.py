@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import Unmeasurable
 from harness.measurement import Pairs
-from harness.metrics.base import METRICS, Bench
+from harness.metrics.base import CORRELATION, METRICS, Bench, Span
 from harness.metrics.fidelity import Fidelity, fidelity
 
 WINDOW = 7
@@ -23,6 +23,7 @@ class Ssim(Fidelity):
     """
 
     metric: Literal["ssim"] = "ssim"
+    span: ClassVar[Span | None] = CORRELATION
     tolerance: ClassVar[float] = 0.002
 
     def measure(self, bench: Bench) -> Pairs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from harness.measurement import Totals
-from harness.metrics.base import METRICS, Bench
+from harness.metrics.base import METRICS, SHARE, Bench, Span
 from harness.metrics.tokens import OfTokens, totals
 
 
@@ -19,7 +19,7 @@ class TokenAgreement(OfTokens):
     metric: Literal["token_agreement"] = "token_agreement"
     reads: ClassVar[frozenset[str]] = frozenset({"best", "scored"})
     relative: ClassVar[bool] = True
-    span: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    span: ClassVar[Span | None] = SHARE
 
     def measure(self, bench: Bench) -> Totals:
         """Positions of the same token, by window; the float model agrees with itself everywhere."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from harness.measurement import Pairs
 from harness.metrics.base import METRICS, Bench
@@ -14,6 +15,7 @@ class Top1(Ranked):
     """Share of samples whose most probable class is the target."""
 
     metric: Literal["top1"] = "top1"
+    also: ClassVar[Mapping[str, str]] = {"accuracy": "", "top-1": "", "acc": ""}
 
     def measure(self, bench: Bench) -> Pairs:
         """Right or wrong, a sample and side."""

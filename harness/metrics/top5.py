@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from harness.measurement import Pairs
 from harness.metrics.base import METRICS, Bench
@@ -14,6 +15,7 @@ class Top5(Ranked):
     """Share of samples whose target is among the five most probable classes."""
 
     metric: Literal["top5"] = "top5"
+    also: ClassVar[Mapping[str, str]] = {"top-5": ""}
 
     def measure(self, bench: Bench) -> Pairs:
         """Among the five or not, a sample and side."""

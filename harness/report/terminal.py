@@ -81,7 +81,8 @@ def _line(row: Verdict) -> _Line:
         for name, limit in row.bound.items()
     )
     # The unit stands once, behind the figure that is judged.
-    cells = (row.label, reference, f"{value} {row.unit}" if value and row.unit else value, _change(row))
+    budget = row.label if row.label == row.metric else f"{row.label} ({row.metric})"
+    cells = (budget, reference, f"{value} {row.unit}" if value and row.unit else value, _change(row))
     return _Line(row, cells, bounds, row.verdict + (" no baseline" if row.unaccepted else ""))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 
 from harness.errors import MissingExtra, Unforeseen, Unmeasurable
+from harness.extras import EXTRAS
 from harness.run.job import Failure
-from harness.spec.requirements import EXTRAS
 
 # How allocators that raise no MemoryError say it.
 _OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc")

@@ -90,6 +90,9 @@ class Pipeline:
         except Unmeasurable as error:
             failure = _relative(Failure(sentence=str(error)), file.root)
             return Run(blank.model_copy(update={"failure": failure}), None)
+        except OSError as error:
+            failure = _relative(Failure(sentence=f"a file could not be read or kept: {error}"), file.root)
+            return Run(blank.model_copy(update={"failure": failure}), None)
 
     def _run(self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result) -> Run:
         spent = Spent()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -32,6 +32,7 @@ class Torch(Runtime):
     """
 
     runtime: Literal["torch"] = "torch"
+    also: ClassVar[Mapping[str, str]] = {"pytorch": "", "torchscript": ""}
     saves: ClassVar[frozenset[Form]] = frozenset(
         {Form.TORCH, Form.TORCH_INT8, Form.WEIGHT_ONLY, Form.EXPORTED, Form.TORCHSCRIPT}
     )

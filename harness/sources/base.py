@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.forms import Encoder
+    from harness.tasks.base import Task
 
 
 class Source(Options):
@@ -30,6 +31,14 @@ class Source(Options):
     def gives(self) -> Form:
         """The form of the model that these options load; decided before anything is loaded."""
         return self.form
+
+    def suited(self, task: type[Task]) -> Source:
+        """These options with what they leave open as a task decides it; a spec is validated with what comes back.
+
+        Raises:
+            ValueError: the task does not decide it.
+        """
+        return self
 
     @abstractmethod
     def load(self, root: Path) -> Any:

@@ -8,12 +8,12 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from harness.artifacts.openvino import import_openvino
 from harness.errors import SourceError
+from harness.extras import installed
 
 # Families whose export optimum-intel holds back on a transformers that it was not tried with. Here it is: the tests
 # hold the exported graph to the model, token by token, and so does the gate on every artifact.
@@ -56,7 +56,7 @@ def _released() -> Iterator[None]:
     held = {name: getattr(model_configs, name).__dict__.get("MAX_TRANSFORMERS_VERSION") for name in _TRIED}
     try:
         for name in _TRIED:
-            getattr(model_configs, name).MAX_TRANSFORMERS_VERSION = version("transformers")
+            getattr(model_configs, name).MAX_TRANSFORMERS_VERSION = installed("transformers")
         yield
     finally:
         for name, limit in held.items():

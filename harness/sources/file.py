@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import SourceError
+from harness.extras import installed
 from harness.forms import Form
 from harness.sources.architecture import Scalar
 from harness.sources.base import SOURCES, Source, digest_of
@@ -100,7 +100,7 @@ class File(Source):
     def fingerprint(self, root: Path) -> str:
         """The file's bytes, and what decides its architecture."""
         if self.path is not None:
-            return f"torch {version('torch')}, {digest_of(root / self.path)}"
+            return f"torch {installed('torch')}, {digest_of(root / self.path)}"
         return self.delegate.fingerprint(root)
 
 

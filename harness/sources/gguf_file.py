@@ -8,13 +8,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from harness.errors import DataError, SourceError
+from harness.extras import installed
 from harness.packaged import packaged
 from harness.sources.base import digest_of, uncut
 
@@ -47,7 +47,7 @@ def folder(digest: str) -> Path:
     """Where the conversion of that file lies, or will lie: below `WEIGHIN_DATA`, or in the user's cache folder."""
     chosen = os.environ.get("WEIGHIN_DATA")
     root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("weighin"), "data")
-    made_by = f"{version('transformers')}-{version('gguf')}-{CONVERSION}"
+    made_by = f"{installed('transformers')}-{installed('gguf')}-{CONVERSION}"
     return root / "gguf" / f"{digest[:24]}-{made_by}"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.errors import SourceError
+from harness.extras import installed
 from harness.sources.architecture import Listed, build, unknown_architecture
 from harness.sources.base import SOURCES, digest_of, fit_weights, read_weights
 from harness.sources.download import checkpoint, demand_network, no_stall
@@ -68,7 +68,7 @@ class Timm(Listed):
 
     def fingerprint(self, root: Path) -> str:
         """The version of timm, which decides the architecture and the hub's file; the bytes of your own file."""
-        return f"timm {version('timm')}, {self.published or digest_of(root / self.weights)}"
+        return f"timm {installed('timm')}, {self.published or digest_of(root / self.weights)}"
 
 
 def _fetched(name: str, config: Any) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.errors import SourceError
+from harness.extras import installed
 from harness.sources.architecture import Listed, build, unknown_architecture
 from harness.sources.base import SOURCES, digest_of, fit_weights, read_weights
 from harness.sources.detectors import ssd
@@ -77,7 +77,7 @@ class Torchvision(Listed):
 
     def fingerprint(self, root: Path) -> str:
         """The version of torchvision, which decides architecture and published weights; the bytes of your own file."""
-        return f"torchvision {version('torchvision')}, {self.published or digest_of(root / self.weights)}"
+        return f"torchvision {installed('torchvision')}, {self.published or digest_of(root / self.weights)}"
 
 
 def _detector(model: torch.nn.Module) -> torch.nn.Module:

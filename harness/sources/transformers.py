@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness.errors import SourceError
+from harness.extras import installed
 from harness.packaged import packaged
 from harness.sources import gguf_file
 from harness.sources.base import SOURCES, Source, digest_of, read_weights, uncut
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.forms import Encoder
+    from harness.tasks.base import Task
 
 # What decides a model and its tokenizer in a folder of `save_pretrained`; weights that can run code are not read.
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -36,6 +38,7 @@ class Transformers(Source):
     """
 
     source: Literal["transformers"] = "transformers"
+    also: ClassVar[Mapping[str, str]] = {"huggingface": "", "hf": ""}
     name: str = Field(
         min_length=1,
         description="a folder written by save_pretrained, a .gguf file, or a name on the hub, which is downloaded "
@@ -43,9 +46,11 @@ class Transformers(Source):
         "joins from parts",
     )
     package: str | None = Field(default=None, description="an installed Python package that carries the model")
-    head: Literal["sentence-embedding", "sequence-classification", "linear", "language-model"] = Field(
+    head: Literal["sentence-embedding", "sequence-classification", "linear", "language-model"] | None = Field(
+        default=None,
         description="what stands on the encoder: an embedding of the whole text, the model's own classifier, or a "
-        "linear classifier of yours on the embedding; or the next token of a causal language model"
+        "linear classifier of yours on the embedding; or the next token of a causal language model. If left out, what "
+        "the task asks for, and linear where `head_weights` is given",
     )
     pooling: Literal["mean", "cls"] = Field(
         default="mean", description="how token states become an embedding: their mean, or the state of the first token"
@@ -63,9 +68,16 @@ class Transformers(Source):
 
     @model_validator(mode="after")
     def _head_has_weights(self) -> Transformers:
-        if (self.head == "linear") != (self.head_weights is not None):
+        if self.head is not None and (self.head == "linear") != (self.head_weights is not None):
             raise ValueError("`head: linear` and `head_weights` go together")
         return self
+
+    def suited(self, task: type[Task]) -> Transformers:
+        """With the head that the task asks for, where the spec names none."""
+        head = self.head or ("linear" if self.head_weights else task.head)
+        if head is None:
+            raise ValueError(f"{task.model_fields['task'].default} does not say what the model ends in: give `head`")
+        return type(self).model_validate({**self.model_dump(exclude_unset=True), "head": head})
 
     def load(self, root: Path) -> torch.nn.Module:
         """The float model, in evaluation mode."""
@@ -74,6 +86,8 @@ class Transformers(Source):
 
         from harness.sources import heads
 
+        if self.head is None:
+            raise SourceError(f"{self.name} needs `head`: no task says what it ends in")
         folder = self._folder(root)
         auto = {
             "sequence-classification": AutoModelForSequenceClassification, "language-model": AutoModelForCausalLM,
@@ -131,11 +145,11 @@ class Transformers(Source):
     def fingerprint(self, root: Path) -> str:
         """The bytes of the folder and of the head, and the version of transformers."""
         head = digest_of(root / self.head_weights) if self.head_weights else ""
-        return f"transformers {version('transformers')}, {self._digest(root, FILES)}, {head}"
+        return f"transformers {installed('transformers')}, {self._digest(root, FILES)}, {head}"
 
     def tokenizer(self, root: Path) -> str:
         """The bytes of the tokenizer's files."""
-        return f"{version('tokenizers')}, {self._digest(root, TOKENIZER)}"
+        return f"{installed('tokenizers')}, {self._digest(root, TOKENIZER)}"
 
     def _digest(self, root: Path, patterns: tuple[str, ...]) -> str:
         gguf = self._gguf(root)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.artifacts.ultralytics import import_ultralytics
 from harness.errors import SourceError
+from harness.extras import installed
 from harness.sources.architecture import unknown_architecture
 from harness.sources.base import SOURCES, Source, digest_of, fit_weights, read_weights
 from harness.sources.detectors import yolo
@@ -33,6 +34,7 @@ class Ultralytics(Source):
     """
 
     source: Literal["ultralytics"] = "ultralytics"
+    also: ClassVar[Mapping[str, str]] = {"yolo": ""}
     name: str = Field(
         min_length=1,
         description="the architecture, for example yolo11n, or the path of a yaml of your own",
@@ -73,7 +75,7 @@ class Ultralytics(Source):
         own = root / self.name
         described = digest_of(own) if own.is_file() else self.name
         weights = "published" if self.weights is None else digest_of(root / self.weights)
-        return f"ultralytics {version('ultralytics')}, {described}, {weights}"
+        return f"ultralytics {installed('ultralytics')}, {described}, {weights}"
 
     def _architecture(self, root: Path, classes: int | None) -> Any:
         """The network with random weights.

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from harness.errors import closest
-from harness.registry import OneOf, Options, Registry
+from harness.errors import closest, known_as
+from harness.registry import NameOf, OneOf, Options, Registry
 from harness.spec.reader import Location, Value, shorten
 from harness.spec.schema import FILE_KEYS, Spec
 
@@ -75,7 +75,8 @@ def _fault(location: Location, group: list[ErrorDetails], value: dict[str, Value
         return Fault(location, f"found {shorten(found)}; {', '.join(wanted)} would do")
     if kind == "extra_forbidden":
         name = str(location[-1])
-        return Fault(location, f"unknown key {name!r}{_choices(name, _keys(first['loc'][:-1]))}", on_key=True)
+        choices = _choices(name, _keys(first["loc"][:-1]))
+        return Fault(location, f"unknown key {name!r} (found {shorten(found)}){choices}", on_key=True)
     if kind == "missing":
         name = str(first["loc"][-1])
         described = _field(first["loc"])
@@ -95,11 +96,13 @@ def _fault(location: Location, group: list[ErrorDetails], value: dict[str, Value
 
 
 def _unknown_part(location: Location, key: str, tag: str, details: ErrorDetails, value: dict[str, Value]) -> Fault:
-    known = _tags(details["loc"])
+    part = _part(details["loc"])
+    meant = part.meant(tag) if isinstance(part, Registry) else []
+    choices = _choices(tag, _tags(details["loc"]), meant)
     if key == "metric" and "metric" not in _at(value, location):
-        message = f"no metric is called {shorten(tag)}, and the budget names none with `metric:`{_choices(tag, known)}"
+        message = f"no metric is called {shorten(tag)}, and the budget names none with `metric:`{choices}"
         return Fault(location, message, on_key=True)
-    return Fault((*location, key), f"unknown {key} {shorten(tag)}{_choices(tag, known)}")
+    return Fault((*location, key), f"unknown {key} {shorten(tag)}{choices}")
 
 
 def _sentence(kind: str, found: object, context: dict[str, Any], details: ErrorDetails) -> str:
@@ -107,14 +110,19 @@ def _sentence(kind: str, found: object, context: dict[str, Any], details: ErrorD
         allowed = [_plain(part) for part in str(context["expected"]).replace(" or ", ", ").split(", ")]
         if isinstance(found, str) and str(context["expected"]) in (found, *allowed) and "'" not in context["expected"]:
             return f"found the text {shorten(found)}; {', '.join(allowed)} is allowed, without quotes"
-        return f"found {shorten(found)}{_choices(found if isinstance(found, str) else '', allowed)}"
+        name = found if isinstance(found, str) else ""
+        return f"found {shorten(found)}{_choices(name, allowed, _meant(name, details['loc']))}"
     if kind in _KINDS:
         return f"found {shorten(found)}; {_wanted(kind, found, details)}"
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         return f"found {shorten(found)}; it must be {words} {context[name]:g}"
     if kind in ("too_short", "string_too_short"):
-        return "is empty" if not found else f"found {shorten(found)}; at least {context['min_length']} are needed"
+        if not found:
+            part = _part(details["loc"])
+            wanted = f", and at least one {part.key} is needed" if isinstance(part, Registry) else ""
+            return f"found {shorten(found)}, which is empty{wanted}{_choices('', _tags(details['loc']))}"
+        return f"found {shorten(found)}; at least {context['min_length']} are needed"
     if kind == "value_error":
         message = details["msg"].removeprefix("Value error, ")
         return message if str(found) in message else f"{message} (found {shorten(found)})"
@@ -150,12 +158,20 @@ def _wanted(kind: str, found: object, details: ErrorDetails) -> str:
     return wanted
 
 
-def _choices(name: str, allowed: Iterable[str]) -> str:
+def _choices(name: str, allowed: Iterable[str], meant: Sequence[str] = ()) -> str:
     names = sorted(allowed)
     if not names:
         return ""
     near = closest(name, names) if name else None
-    return f"; allowed: {', '.join(names)}" + (f". Did you mean {near!r}?" if near else "")
+    hint = f". {known_as(meant)}" if meant else f". Did you mean {near!r}?" if near else ""
+    return f"; allowed: {', '.join(names)}{hint}"
+
+
+def _meant(name: str, location: Sequence[str | int]) -> list[str]:
+    """How a name of another's is written, where a registry names what may stand here."""
+    field = _field(location)
+    named = (one.names for one in (field.metadata if field is not None else ()) if isinstance(one, NameOf))
+    return next((names.meant(name) for names in named if isinstance(names, Registry)), [])
 
 
 def _plain(text: object) -> str:

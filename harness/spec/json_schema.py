@@ -18,8 +18,9 @@ from harness.metrics.base import BOUNDS, METRICS, Metric
 from harness.registry import Registry
 from harness.runtimes.base import RUNTIMES
 from harness.sources.base import SOURCES
+from harness.spec.bounds import harmful, senseless
 from harness.spec.schema import LABEL, Spec
-from harness.spec.semantics import RESERVED, harmful, senseless
+from harness.spec.semantics import RESERVED
 
 PATH = Path(__file__).with_name("spec.schema.json")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

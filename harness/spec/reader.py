@@ -223,7 +223,12 @@ class _Constructor:
             message = f'the key {node.value!r} is not text to YAML 1.1; quote it: "{node.value}"'
         else:
             message = "a key is a word, not a list or a mapping"
+        named = isinstance(node, yaml.ScalarNode) and len(node.value) <= MAX_KEY
+        if named:
+            self._path.append(node.value)
         self._fault(node, message)
+        if named:
+            self._path.pop()
         return None
 
     def _scalar(self, node: yaml.ScalarNode) -> Value:

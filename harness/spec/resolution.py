@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.metrics.base import Metric
+from harness.metrics.base import SHARE, Metric
 from harness.statistics import needed_n, smallest_limit
 
 _CLAIMS = {"max_drop": "a drop below", "max_rise": "a rise below", "min_ratio": "a ratio above"}
@@ -13,7 +13,7 @@ _CLAIMS = {"max_drop": "a drop below", "max_rise": "a rise below", "min_ratio": 
 def unprovable(metric: Metric, confidence: float, n: int) -> Iterator[tuple[str, str]]:
     """The bounds of a budget that `n` independent samples cannot prove, even with none lost.
 
-    Only of a figure with a known span, such as a share, is known beforehand how far one sample can move it.
+    Only of a share is known beforehand how far one sample can move it.
 
     Args:
         metric: the budget.
@@ -32,8 +32,7 @@ def unprovable(metric: Metric, confidence: float, n: int) -> Iterator[tuple[str,
         if room <= 0:
             yield name, f"no number of samples proves {claim}: leave room for those that were not seen"
             continue
-        scale = 1.0 if name == "min_ratio" else _width(metric)
-        edge = limit + (finest - room) * scale * (-1 if name.startswith("min") else 1)
+        edge = limit + (finest - room) * (-1 if name.startswith("min") else 1)
         yield (
             name,
             f"{n:,} independent evaluation samples cannot prove {claim} even with none lost (the finest limit is "
@@ -47,20 +46,14 @@ def needs_samples(metric: Metric) -> bool:
 
 
 def _room(metric: Metric, name: str, limit: float) -> float | None:
-    """How much worse than perfect the figure may be under a bound, as a share of its span; None for other bounds."""
-    if not metric.needs_data or metric.span is None:
+    """How much worse than perfect a share may be under a bound; None for other bounds and other figures."""
+    if not metric.needs_data or metric.span != SHARE:
         return None
-    low, high = metric.span
     if name in ("max_drop", "max_rise"):
-        return limit / _width(metric)
+        return limit
     # The best case of a ratio is a float model without fault.
-    if name == "min_ratio" and metric.better == "higher" and low == 0:
+    if name == "min_ratio" and metric.better == "higher":
         return 1 - limit
     if metric.relative and name == ("min" if metric.better == "higher" else "max"):
-        return (high - limit if name == "min" else limit - low) / _width(metric)
+        return 1 - limit if name == "min" else limit
     return None
-
-
-def _width(metric: Metric) -> float:
-    assert metric.span is not None
-    return metric.span[1] - metric.span[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticKnownError
 
 from harness.data.base import DATA, Data
@@ -50,6 +50,20 @@ def _name_metrics(value: Any) -> Any:
     }
 
 
+def _suited(model: Source, info: ValidationInfo) -> Source:
+    """The model with what the task decides of it; where the task itself is faulty, that is told."""
+    task = info.data.get("task")
+    return model if task is None else model.suited(TASKS[task])
+
+
+def _suited_within(steps: tuple[Method, ...], info: ValidationInfo) -> tuple[Method, ...]:
+    """The steps with the same of models in their options, such as a student."""
+    return tuple(
+        step.model_copy(update={name: _suited(value, info) for name, value in step if isinstance(value, Source)})
+        for step in steps
+    )
+
+
 def _whole(value: Any) -> Any:
     # A literal is compared by ==, which true and 1.0 would pass.
     if type(value) is not int:
@@ -63,13 +77,17 @@ class Spec(Options):
     version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(description="version of the spec language")
     title: str = Field(default="", description="what a report calls this spec; its path otherwise")
     task: Annotated[str, NameOf(TASKS)] = Field(description="what the model does")
-    model: Annotated[Source, OneOf(SOURCES)] = Field(description="where the float model comes from")
+    model: Annotated[Source, OneOf(SOURCES), AfterValidator(_suited)] = Field(
+        description="where the float model comes from"
+    )
     data: Annotated[Data, OneOf(DATA)] | None = Field(
         default=None, description="what it is calibrated and evaluated on"
     )
-    compress: Annotated[tuple[Annotated[Method, OneOf(METHODS)], ...], Field(strict=False, min_length=1)] = Field(
-        description="steps, in order"
-    )
+    compress: Annotated[
+        tuple[Annotated[Method, OneOf(METHODS)], ...],
+        Field(strict=False, min_length=1),
+        AfterValidator(_suited_within),
+    ] = Field(description="steps, in order")
     deploy: Annotated[Runtime, OneOf(RUNTIMES)] = Field(
         default_factory=lambda: RUNTIMES["torch"](runtime="torch"),
         description="the runtime that saves and runs both models",

@@ -1,46 +1,26 @@
-"""What a well-formed spec must still make sense of: bounds against directions, parts against tasks, steps in a row."""
+"""What a well-formed spec must still make sense of: bounds of budgets, parts against tasks, steps in a row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from harness.forms import Form, Stop, route
-from harness.methods.base import Trait
-from harness.metrics.base import METRICS, Better, Metric
+from harness.methods.base import Method, Trait
+from harness.metrics.base import METRICS, Metric
+from harness.runtimes.base import RUNTIMES
 from harness.spec import foresight
+from harness.spec.bounds import bound_faults, suspicious_ratios
 from harness.spec.expectation import EVIDENCE
 from harness.spec.faults import Fault
-from harness.spec.reader import Location
+from harness.spec.reader import Location, shorten
 from harness.spec.resolution import needs_samples, unprovable
 from harness.spec.schema import Spec
 from harness.tasks.base import TASKS
 from harness.training import Training
 
 RESERVED = (EVIDENCE, "spec")
-
-# A bound on the better side alone says nothing of how bad a model may be: what it was probably meant to be.
-_HARMLESS = {
-    "lower": {"min": "max", "min_ratio": "max_ratio"},
-    "higher": {"max": "min", "max_ratio": "min_ratio"},
-}
-_SENSELESS = {
-    "lower": {"max_drop": "max_rise", "reference_min": "reference_max"},
-    "higher": {"max_rise": "max_drop", "reference_max": "reference_min"},
-}
-_HARMFUL = {"lower": ("max", "max_ratio", "max_rise"), "higher": ("min", "min_ratio", "max_drop")}
-_BANDS = (("min", "max"), ("min_ratio", "max_ratio"), ("reference_min", "reference_max"))
-
-
-def harmful(better: Better) -> tuple[str, ...]:
-    """The bounds that hold the side on which a model gets worse; a budget needs one of them."""
-    return _HARMFUL[better]
-
-
-def senseless(better: Better) -> tuple[str, ...]:
-    """The bounds that are for metrics of the other direction."""
-    return tuple(_SENSELESS[better])
 
 
 def suited_by(metric: type[Metric]) -> list[str]:
@@ -131,9 +111,28 @@ def _route(start: Form, stops: tuple[Stopping, ...]) -> tuple[Form, ...]:
 
 def _composition(spec: Spec) -> Iterator[Fault]:
     try:
-        planned(spec)
+        forms = planned(spec)
     except ValueError as error:
         yield _astray(spec, str(error))
+        return
+    # The last of the forms is what the runtime receives.
+    for index, (step, form) in enumerate(zip(spec.compress, forms[:-1], strict=True)):
+        for name, meant in step.foreign(form).items():
+            yield Fault(("compress", index, name), _misapplied(spec, step, name, form, meant), on_key=True)
+
+
+def _misapplied(spec: Spec, step: Method, name: str, form: Form, meant: Form) -> str:
+    """That an option is for a model in another form than the one in which its step receives it."""
+    saving = sorted(one for one, runtime in RUNTIMES.items() if step.transitions[meant] in runtime.saves)
+    elsewhere = f", or choose `runtime: {saving[0]}`" if saving and spec.deploy.runtime not in saving else ""
+    return (
+        f"found {shorten(getattr(step, name))}; {name} of {step.method} is for {_a(meant)}, and this step receives "
+        f"{_a(form)}: leave it out{elsewhere}"
+    )
+
+
+def _a(form: Form) -> str:
+    return f"a{'n' if form[0] in 'eO' else ''} {form}"
 
 
 def _undone(spec: Spec) -> Iterator[Fault]:
@@ -196,6 +195,7 @@ def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
             on_key=True,
         )
     yield from bound_faults(at, budget)
+    yield from suspicious_ratios(at, budget)
 
 
 def _resolution(spec: Spec, root: Path) -> Iterator[Fault]:
@@ -207,43 +207,3 @@ def _resolution(spec: Spec, root: Path) -> Iterator[Fault]:
     for label, budget in budgets.items():
         for name, sentence in unprovable(budget, spec.measure.confidence, n):
             yield Fault(("budgets", label, name), sentence)
-
-
-def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
-    """Bounds of a budget that mean nothing for its metric, or for each other."""
-    bounds = budget.bounds()
-    better, other = budget.better, "lower" if budget.better == "higher" else "higher"
-    if all(name.startswith("reference_") for name in bounds):
-        allowed = "min, max, min_ratio, max_ratio, " + ("max_rise" if better == "lower" else "max_drop")
-        yield Fault(
-            at, f"a budget with no bound on the compressed model can never fail; give one of {allowed}", on_key=True
-        )
-    why = f"for {budget.metric} {better} is better"
-    for name, meant in _SENSELESS[better].items():
-        if name in bounds:
-            yield Fault((*at, name), f"{name} is for metrics where {other} is better, and {why}; use {meant}", True)
-    for name, meant in _HARMLESS[better].items():
-        if name in bounds and not any(one in bounds for one in harmful(better)):
-            yield Fault(
-                (*at, name), f"{name} alone refuses a model for being too good: {why}; use {meant}, or both", True
-            )
-    yield from _spans(at, budget, bounds)
-    for low, high in _BANDS:
-        if low in bounds and high in bounds and bounds[low] > bounds[high]:
-            yield Fault((*at, low), f"{low} {bounds[low]:g} is above {high} {bounds[high]:g}: nothing can pass", True)
-
-
-def _spans(at: Location, budget: Metric, bounds: Mapping[str, float]) -> Iterator[Fault]:
-    """Limits outside the values that the figure can have, such as a percentage where a share is meant."""
-    if budget.span is None:
-        return
-    low, high = budget.span
-    span = f"{budget.metric} lies in {low:g}…{high:g}"
-    for name, limit in bounds.items():
-        percent = (
-            f", a share and no percentage: {limit:g} % is {limit / 100:g}" if high == 1 and 1 < limit <= 100 else ""
-        )
-        if name in ("min", "max", "reference_min", "reference_max") and not low <= limit <= high:
-            yield Fault((*at, name), f"{limit:g} is out of reach: {span}{percent}")
-        if name in ("max_drop", "max_rise") and limit >= high - low:
-            yield Fault((*at, name), f"a change of {limit:g} can never happen: {span}{percent}")

@@ -55,6 +55,8 @@ class Task(Options):
     generates: ClassVar[bool] = False
     # Whether `loss` is the mean cross-entropy of logits of shape (batch, classes), whose curvature has a closed form.
     cross_entropy: ClassVar[bool] = False
+    # What a transformer ends in that does this task (`head` of `source: transformers`), where that is plain.
+    head: ClassVar[str | None] = None
 
     @abstractmethod
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -30,7 +30,11 @@ class CausalLM(Task):
     """Which token comes next; models return logits of shape (batch, tokens, vocabulary) for every position."""
 
     task: Literal["causal-lm"] = "causal-lm"
+    also: ClassVar[Mapping[str, str]] = {
+        "language-modeling": "", "language-modelling": "", "text-generation": "", "llm": "",
+    }  # fmt: skip
     batch: int = 1
+    head: ClassVar[str | None] = "language-model"
     gives: ClassVar[frozenset[str]] = frozenset({"nll", "scored", "best", "divergence"})
     targets: ClassVar[str] = "tokens"
     generates: ClassVar[bool] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -32,6 +32,7 @@ class ObjectDetection(Task):
     """
 
     task: Literal["object-detection"] = "object-detection"
+    also: ClassVar[Mapping[str, str]] = {"detection": ""}
     batch: int = 16
     gives: ClassVar[frozenset[str]] = frozenset({"boxes", "scores", "labels"})
     targets: ClassVar[str] = "boxes"

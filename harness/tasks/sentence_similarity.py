@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -20,7 +21,9 @@ class SentenceSimilarity(Task):
     """Which texts mean the same; models return one embedding a text, of shape (batch, features)."""
 
     task: Literal["sentence-similarity"] = "sentence-similarity"
+    also: ClassVar[Mapping[str, str]] = {"sts": "", "semantic-textual-similarity": "", "feature-extraction": ""}
     batch: int = 16
+    head: ClassVar[str | None] = "sentence-embedding"
     gives: ClassVar[frozenset[str]] = frozenset({"embedding"})
     targets: ClassVar[str] = "similarities"
 

@@ -49,7 +49,8 @@ def test_a_latency_budget_waits_for_the_machine_and_says_so(
     monkeypatch.setenv("WEIGHIN_LOCK", str(path))
     # What it waits is not counted: a stage of it may take no longer than the holder keeps the machine.
     measure = f"measure: {{timeout_s: {WAITS_S}}}\n"
-    project.spec("fast", f"compress: [{{method: float16}}]\n{measure}budgets:\n  latency_ms: {{max_ratio: 90.0}}\n")
+    budget = "latency_ms: {max_ratio: 90.0, because: it has only to wait}"
+    project.spec("fast", f"compress: [{{method: float16}}]\n{measure}budgets:\n  {budget}\n")
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     holder.stdout.readline()

@@ -120,7 +120,8 @@ def test_spoilt_specs_cases_and_stems_are_loaded_or_refused(path, spec, cases, s
 
 
 FOR_ANY_TASK = [name for name, metric in METRICS.items() if suited_by(metric) == list(TASKS)]
-numbers = st.floats(min_value=1e-6, max_value=1e6)
+# From 10 on, a ratio is taken for a percentage.
+ratios = st.floats(min_value=1e-6, max_value=9.9)
 
 
 @st.composite
@@ -130,7 +131,7 @@ def sound(draw: st.DrawFn) -> dict[str, object]:
     for label in draw(st.lists(st.from_regex(r"[a-z][a-z0-9_.\-]{0,10}", fullmatch=True), min_size=1, unique=True)):
         metric = draw(st.sampled_from(FOR_ANY_TASK))
         bound = "max_ratio" if METRICS[metric].better == "lower" else "min_ratio"
-        budgets[f"x{label}"] = {"metric": metric, bound: draw(numbers)}
+        budgets[f"x{label}"] = {"metric": metric, bound: draw(ratios)}
     return SOUND | {
         "title": draw(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=20)),
         "measure": {

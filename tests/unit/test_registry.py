@@ -1,12 +1,19 @@
 import sys
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import pytest
+import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from harness.data.base import DATA
 from harness.errors import UnknownName, WeighinError
 from harness.methods.base import METHODS
+from harness.metrics.base import METRICS
 from harness.registry import NameOf, OneOf, Options, Registry
+from harness.runtimes.base import RUNTIMES
+from harness.sources.base import SOURCES
+from harness.tasks.base import TASKS
 
 
 @pytest.fixture
@@ -118,3 +125,61 @@ def test_a_family_lists_its_package():
     assert names == sorted(names)
     assert {"float16", "int8-static", "magnitude-pruning"} <= set(names)
     assert all(part.__module__.startswith("harness.methods.") for _, part in METHODS.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("huffman", "{method: entropy-coding, coder: huffman}"), ("kmeans", "{method: weight-sharing}"),
+        ("deep-compression", "{method: entropy-coding, coder: huffman}, {method: magnitude-pruning}, "
+         "{method: weight-sharing}"),
+        ("movement", "{method: movement-pruning}"), ("layer-drop", "{method: layer-dropping}"),
+        ("knowledge-distillation", "{method: distillation}"), ("fp16", "{method: float16}"),
+        ("awq", "{method: weight-only, bits: 4, awq: true}"), ("FP16", "{method: float16}"),
+        ("ptq", "{method: int8-dynamic}, {method: int8-layerwise}, {method: int8-static}"),
+        ("Smooth Quant", "{method: int8-static, smooth_quant_alpha: 0.5}"),
+    ],
+)  # fmt: skip
+def test_a_name_from_the_literature_is_told_as_it_is_written_here(name, written):
+    with pytest.raises(UnknownName) as raised:
+        METHODS[name]
+    assert str(raised.value).endswith(f"weight-sharing. Here that goes by {written}.")
+
+
+def kinds_of_error(part, given):
+    try:
+        part.model_validate(given)
+    except ValidationError as error:
+        return {one["type"] for one in error.errors()}
+    return set()
+
+
+REGISTRIES = [DATA, METHODS, METRICS, RUNTIMES, SOURCES, TASKS]
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda one: one.family)
+def test_other_names_are_no_names_of_this_family_and_stand_for_options_that_there_are(registry):
+    for name, part in registry.items():
+        for other, options in vars(part).get("also", {}).items():
+            assert other not in set(registry)
+            assert registry.meant(other.upper().replace("-", "_")), f"{other} of {name} is never found"
+            given = yaml.safe_load(f"{{{options}}}")
+            assert given.keys() <= part.model_fields.keys()
+            # What else the part needs is the user's to say.
+            assert kinds_of_error(part, given) <= {"missing", "value_error"}
+
+
+def test_a_part_made_from_another_does_not_go_by_its_other_names():
+    registry: Registry[Options] = Registry("shapes", "shape")
+    registry._loaded = True
+
+    class Disc(Options):
+        shape: Literal["disc"] = "disc"
+        also: ClassVar[Mapping[str, str]] = {"circle": ""}
+
+    class Ring(Disc):
+        shape: Literal["ring"] = "ring"
+
+    registry.register(Disc)
+    registry.register(Ring)
+    assert registry.meant("circle") == ["{shape: disc}"]

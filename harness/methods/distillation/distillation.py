@@ -45,6 +45,7 @@ class Distillation(Method):
     """
 
     method: Literal["distillation"] = "distillation"
+    also: ClassVar[Mapping[str, str]] = {"knowledge-distillation": "", "kd": "", "teacher-student": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     student: Annotated[Source, OneOf(SOURCES)] | None = Field(
         default=None, description="a model to train in place of this one; unset: what the steps before have made of it"

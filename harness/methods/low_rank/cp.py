@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +36,7 @@ class Cp(Factorised):
     """
 
     method: Literal["cp"] = "cp"
+    also: ClassVar[Mapping[str, str]] = {"cp-decomposition": "", "parafac": "", "canonical-polyadic": ""}
     iterations: int = Field(default=50, ge=1, le=10_000, description="rounds of alternating least squares at most")
 
     def ladders(self, where: list[Site], subject: Subject, workshop: Workshop) -> list[Ladder]:

@@ -53,6 +53,7 @@ class Lora(Method):
     """
 
     method: Literal["lora"] = "lora"
+    also: ClassVar[Mapping[str, str]] = {"low-rank-adaptation": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     rank: int = Field(default=8, ge=1, description="of each correction; less where a layer has not as many")
     alpha: float = Field(default=16.0, gt=0, description="corrections are scaled by alpha / rank")

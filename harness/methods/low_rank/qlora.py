@@ -38,6 +38,7 @@ class Qlora(Method):
     """
 
     method: Literal["qlora"] = "qlora"
+    also: ClassVar[Mapping[str, str]] = {"quantized-lora": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8}
     block: Literal[16, 32, 64, 128, 256] = Field(default=64, description="weights that share a scale")
     double_quantization: bool = Field(default=True, description="scales in 8 bits and not in 32")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +36,9 @@ class Svd(Factorised):
     """
 
     method: Literal["svd"] = "svd"
+    also: ClassVar[Mapping[str, str]] = {
+        "low-rank": "", "low-rank-factorization": "", "low-rank-factorisation": "", "truncated-svd": "",
+    }  # fmt: skip
     fit: Literal["outputs", "weights"] = Field(
         default="outputs", description="keep what matters to the layer's outputs on calibration data, or to its weights"
     )

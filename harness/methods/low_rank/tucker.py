@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -32,6 +33,7 @@ class Tucker(Factorised):
     """
 
     method: Literal["tucker"] = "tucker"
+    also: ClassVar[Mapping[str, str]] = {"tucker-decomposition": "", "tucker-2": "", "hosvd": ""}
 
     def ladders(self, where: list[Site], subject: Subject, workshop: Workshop) -> list[Ladder]:
         """Pairs of ranks, along which the share of energy that both modes keep rises together."""

@@ -33,6 +33,9 @@ class ChannelPruning(Method):
     """
 
     method: Literal["channel-pruning"] = "channel-pruning"
+    also: ClassVar[Mapping[str, str]] = {
+        "filter-pruning": "", "structured-pruning": "", "l1-filter-pruning": "importance: l1",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     ratio: float = Field(gt=0, lt=1, description="share of channels to remove")
     importance: Criterion = Field(

@@ -30,6 +30,7 @@ class GradualPruning(Method):
     """
 
     method: Literal["gradual-pruning"] = "gradual-pruning"
+    also: ClassVar[Mapping[str, str]] = {"agp": "", "automated-gradual-pruning": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     sparsity: float = Field(gt=0, lt=1, description="share of weights that is zero at the end: s_f")
     initial: float = Field(default=0.0, ge=0, lt=1, description="share that is pruned at the first update: s_i")

@@ -35,6 +35,9 @@ class HeadPruning(Method):
     """
 
     method: Literal["head-pruning"] = "head-pruning"
+    also: ClassVar[Mapping[str, str]] = {
+        "attention-head-pruning": "", "attention-pruning": "", "structured-pruning": "",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     needs_data: ClassVar[bool] = True
     ratio: float = Field(gt=0, lt=1, description="share of all heads to remove, rounded")

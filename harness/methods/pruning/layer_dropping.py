@@ -33,6 +33,7 @@ class LayerDropping(Method):
     """
 
     method: Literal["layer-dropping"] = "layer-dropping"
+    also: ClassVar[Mapping[str, str]] = {"layer-drop": "", "layerdrop": "", "depth-pruning": "", "block-pruning": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     needs_data: ClassVar[bool] = True
     count: int | None = Field(default=None, ge=1, description="how many blocks to remove")

@@ -39,6 +39,7 @@ class LotteryTicket(Method):
     """
 
     method: Literal["lottery-ticket"] = "lottery-ticket"
+    also: ClassVar[Mapping[str, str]] = {"lottery": "", "imp": "", "iterative-magnitude-pruning": "", "rewinding": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     sparsity: float = Field(gt=0, lt=1, description="share of weights that the ticket lacks")
     rounds: int = Field(default=5, ge=1, le=100, description="times the network is trained, pruned and rewound")

@@ -32,6 +32,7 @@ class MovementPruning(Method):
     """
 
     method: Literal["movement-pruning"] = "movement-pruning"
+    also: ClassVar[Mapping[str, str]] = {"movement": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     sparsity: float = Field(gt=0, lt=1, description="share of weights that is zero at the end")
     begin: float = Field(

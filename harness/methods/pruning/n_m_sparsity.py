@@ -54,6 +54,9 @@ class NMSparsity(Method):
     """
 
     method: Literal["n-m-sparsity"] = "n-m-sparsity"
+    also: ClassVar[Mapping[str, str]] = {
+        "2:4": "n: 2, m: 4", "n:m": "", "semi-structured": "n: 2, m: 4", "nm-sparsity": "",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     n: int = Field(default=2, ge=1, le=64, description="weights that are left of every `m`")
     m: int = Field(default=4, ge=2, le=64, description="neighbours along the inputs (of a convolution: its channels)")

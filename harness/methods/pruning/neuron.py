@@ -34,6 +34,7 @@ class NeuronPruning(Method):
     """
 
     method: Literal["neuron-pruning"] = "neuron-pruning"
+    also: ClassVar[Mapping[str, str]] = {"ffn-pruning": "", "structured-pruning": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     needs_data: ClassVar[bool] = True
     ratio: float = Field(gt=0, lt=1, description="share of units to remove from each hidden layer")

@@ -28,6 +28,7 @@ class OptimalBrainDamage(Unstructured):
     """
 
     method: Literal["optimal-brain-damage"] = "optimal-brain-damage"
+    also: ClassVar[Mapping[str, str]] = {"obd": ""}
     needs_data: ClassVar[bool] = True
     curvature: Literal["loss", "outputs", "hutchinson"] = Field(
         default="loss",

@@ -39,6 +39,7 @@ class OptimalBrainSurgeon(Method):
     """
 
     method: Literal["optimal-brain-surgeon"] = "optimal-brain-surgeon"
+    also: ClassVar[Mapping[str, str]] = {"obs": "", "obc": "", "optimal-brain-compression": "", "sparsegpt": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     needs_data: ClassVar[bool] = True
     sparsity: float | None = Field(default=None, gt=0, lt=1, description="share of each layer's weights that goes")

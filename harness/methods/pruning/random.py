@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.methods.base import METHODS, Workshop
 from harness.methods.pruning.unstructured import Unstructured
@@ -21,6 +21,7 @@ class RandomPruning(Unstructured):
     """
 
     method: Literal["random-pruning"] = "random-pruning"
+    also: ClassVar[Mapping[str, str]] = {"random": ""}
 
     def scores(
         self, model: nn.Module, weights: Mapping[str, nn.Parameter], workshop: Workshop

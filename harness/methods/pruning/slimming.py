@@ -34,6 +34,7 @@ class NetworkSlimming(Method):
     """
 
     method: Literal["network-slimming"] = "network-slimming"
+    also: ClassVar[Mapping[str, str]] = {"slimming": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     ratio: float = Field(gt=0, lt=1, description="share of channels to remove, over all layers together")
     penalty: float = Field(default=1e-3, gt=0, description="weight of the scales' absolute values in the loss: λ")

@@ -25,6 +25,7 @@ class TaylorPruning(Unstructured):
     """
 
     method: Literal["taylor-pruning"] = "taylor-pruning"
+    also: ClassVar[Mapping[str, str]] = {"taylor": "", "first-order-pruning": ""}
     needs_data: ClassVar[bool] = True
     samples: int = Field(default=1024, ge=1, description="training samples that gradients are taken on")
 

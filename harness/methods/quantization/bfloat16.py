@@ -21,6 +21,7 @@ class BFloat16(Method):
     """
 
     method: Literal["bfloat16"] = "bfloat16"
+    also: ClassVar[Mapping[str, str]] = {"bf16": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:

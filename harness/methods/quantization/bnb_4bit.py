@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -40,6 +41,7 @@ class BnbNf4(FourBit):
     """
 
     method: Literal["bnb-nf4"] = "bnb-nf4"
+    also: ClassVar[Mapping[str, str]] = {"nf4": "", "normal-float-4": ""}
     code: ClassVar[Literal["nf4", "fp4"]] = "nf4"
 
 
@@ -52,4 +54,5 @@ class BnbFp4(FourBit):
     """
 
     method: Literal["bnb-fp4"] = "bnb-fp4"
+    also: ClassVar[Mapping[str, str]] = {"fp4": ""}
     code: ClassVar[Literal["nf4", "fp4"]] = "fp4"

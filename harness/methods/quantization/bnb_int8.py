@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +25,7 @@ class BnbInt8(Bitsandbytes):
     """
 
     method: Literal["bnb-int8"] = "bnb-int8"
+    also: ClassVar[Mapping[str, str]] = {"llm-int8": ""}
     threshold: float = Field(
         default=6.0, ge=0, description="input columns with a value as large as this stay in float; 0: none"
     )

@@ -22,6 +22,7 @@ class Float16(Method):
     """
 
     method: Literal["float16"] = "float16"
+    also: ClassVar[Mapping[str, str]] = {"fp16": "", "half": "", "half-precision": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH, Form.OPENVINO: Form.OPENVINO}
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:

@@ -34,6 +34,7 @@ class Gptq(Method):
     """
 
     method: Literal["gptq"] = "gptq"
+    also: ClassVar[Mapping[str, str]] = {"optq": "", "optimal-brain-quantization": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.WEIGHT_ONLY, Form.WEIGHT_ONLY: Form.WEIGHT_ONLY}
     needs_data: ClassVar[bool] = True
     bits: Literal[2, 3, 4, 5, 6, 7, 8] = Field(default=4, description="of a stored weight")

@@ -29,6 +29,9 @@ class Int8Dynamic(Method):
     """
 
     method: Literal["int8-dynamic"] = "int8-dynamic"
+    also: ClassVar[Mapping[str, str]] = {
+        "ptq": "", "post-training-quantization": "", "dynamic-quantization": "", "dynamic": "", "int8": "",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8}
     per_channel: bool = Field(default=True, description="one weight scale an output channel, not one a layer")
     engine: Engine = Field(default="x86", description="kernels to quantize for and to run on")

@@ -38,6 +38,7 @@ class Int8Layerwise(Method):
     """
 
     method: Literal["int8-layerwise"] = "int8-layerwise"
+    also: ClassVar[Mapping[str, str]] = {"adaquant": "", "ptq": "", "post-training-quantization": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.OPENVINO: Form.OPENVINO}
     needs_data: ClassVar[bool] = True
 

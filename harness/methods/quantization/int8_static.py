@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import torch
     from torch.ao.quantization import QConfigMapping
 
-TORCH_ONLY = ("observer", "per_channel", "engine", "reduce_range")
-OPENVINO_ONLY = ("preset", "model_type", "fast_bias_correction", "smooth_quant_alpha", "overflow_fix")
 # Types whose every element takes eight bits.
 EIGHT_BITS = ("int8", "uint8")
 BATCH = 32
@@ -39,8 +37,16 @@ class Int8Static(Method):
     """
 
     method: Literal["int8-static"] = "int8-static"
+    also: ClassVar[Mapping[str, str]] = {
+        "ptq": "", "post-training-quantization": "", "static-quantization": "", "static": "", "int8": "",
+        "smoothquant": "smooth_quant_alpha: 0.5", "smooth-quant": "smooth_quant_alpha: 0.5",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8, Form.OPENVINO: Form.OPENVINO}
     needs_data: ClassVar[bool] = True
+    only: ClassVar[Mapping[Form, tuple[str, ...]]] = {
+        Form.TORCH: ("observer", "per_channel", "engine", "reduce_range"),
+        Form.OPENVINO: ("preset", "model_type", "fast_bias_correction", "smooth_quant_alpha", "overflow_fix"),
+    }
 
     keep_float: Names = Field(default=(), description="layers, or modules with all their layers, to leave in float")
     observer: Literal["minmax", "moving-average", "histogram"] = Field(
@@ -74,7 +80,7 @@ class Int8Static(Method):
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Calibrate on every calibration sample and quantize."""
-        self._refuse_foreign(TORCH_ONLY if subject.form is Form.OPENVINO else OPENVINO_ONLY, subject.form)
+        self._refuse_foreign(subject.form)
         if subject.form is Form.OPENVINO:
             from harness.methods.quantization.nncf import quantize
 
@@ -98,14 +104,10 @@ class Int8Static(Method):
             ]
         return []
 
-    def _refuse_foreign(self, options: tuple[str, ...], form: Form) -> None:
-        fields = type(self).model_fields
-        given = [name for name in options if getattr(self, name) != fields[name].default]
-        if given:
-            runtime = "torch" if form is Form.OPENVINO else "openvino"
+    def _refuse_foreign(self, form: Form) -> None:
+        if given := self.foreign(form):
             raise MethodError(
-                f"{', '.join(given)} of int8-static cannot be set for a{'n' if form[0] in 'eO' else ''} {form}: "
-                f"only `runtime: {runtime}` knows {'it' if len(given) == 1 else 'them'}"
+                f"{', '.join(given)} of int8-static cannot be set for a{'n' if form[0] in 'eO' else ''} {form}"
             )
 
     def _quantized(self, subject: Subject, workshop: Workshop) -> torch.nn.Module:

@@ -43,6 +43,7 @@ class Qat(Method):
     """
 
     method: Literal["qat"] = "qat"
+    also: ClassVar[Mapping[str, str]] = {"quantization-aware-training": "", "fake-quantization": ""}
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8}
     needs_data: ClassVar[bool] = True
 

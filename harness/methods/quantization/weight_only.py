@@ -41,6 +41,10 @@ class WeightOnly(Method):
     """
 
     method: Literal["weight-only"] = "weight-only"
+    also: ClassVar[Mapping[str, str]] = {
+        "weight-only-quantization": "", "w8a16": "bits: 8", "w4a16": "bits: 4", "int4": "bits: 4", "rtn": "",
+        "round-to-nearest": "", "awq": "bits: 4, awq: true",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {
         Form.OPENVINO: Form.OPENVINO,
         Form.TORCH: Form.WEIGHT_ONLY,

@@ -34,6 +34,10 @@ class WeightSharing(Method):
     """
 
     method: Literal["weight-sharing"] = "weight-sharing"
+    also: ClassVar[Mapping[str, str]] = {
+        "kmeans": "", "k-means": "", "clustering": "", "weight-clustering": "", "codebook": "",
+        "deep-compression": "",
+    }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH}
     bits: int = Field(ge=1, le=8, description="a codebook has up to 2 to this power values, and zero")
     convolution_bits: int | None = Field(default=None, ge=1, le=8, description="for convolutions, where it differs")

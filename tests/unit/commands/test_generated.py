@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.__main__ import main
+from harness.report import json_schema as report_schema
 from harness.spec import json_schema, reference
 
 PAGE = Path(__file__).parents[3] / "docs" / "spec-language.md"
@@ -12,6 +13,19 @@ PAGE = Path(__file__).parents[3] / "docs" / "spec-language.md"
 
 def test_the_committed_schema_is_up_to_date():
     assert json_schema.PATH.read_text() == json_schema.text(), "run: python -m harness schema"
+
+
+def test_the_committed_schema_of_reports_is_up_to_date():
+    assert report_schema.PATH.read_text() == report_schema.text(), "run: python -m harness schema --report"
+
+
+def test_the_schema_of_reports_goes_where_it_is_asked_to(tmp_path, capsys):
+    target = tmp_path / "report.schema.json"
+    assert main(["schema", "--report", str(target)]) == 0
+    assert capsys.readouterr().out == f"{target}\n"
+    assert target.read_text() == report_schema.text()
+    assert main(["schema", "--report", "--check", str(target)]) == 0
+    assert main(["schema", "--check", str(target)]) == 1
 
 
 def test_the_committed_reference_is_up_to_date():

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from _pytest.mark.expression import Expression
 
-from harness.gate.collection import _folders
+from harness.gate.collection import _folders, _imagined
 
 
 def test_only_folders_of_the_project_count(tmp_path: Path) -> None:
@@ -123,3 +124,23 @@ def test_files_outside_of_specs_share_an_id_by_name_alone(
     assert run.rows == rows(x=NOT_RUN) | {"b/x.yaml::spec": "INVALID"}
     assert "shares its id, x, with a/x.yaml" in run.sentences["b/x.yaml::spec"]
     assert run.titles == {"x": "of a"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [
+        ("spec", True), ("ci", True), ("nightly", True), ("not nightly and not ci", True),
+        ("image-classification", True), ("spec and not image-classification", True), ("cuda and causal-lm", True),
+        ("spec and not cuda", True), ("not spec", False), ("ci and nightly", False), ("mine", False),
+    ],
+)  # fmt: skip
+def test_a_broken_spec_is_marked_as_one_that_was_chosen(chosen: str, shown: bool) -> None:
+    assert Expression.compile(chosen).evaluate(lambda name, /, **_: name in _imagined(chosen)) is shown
+
+
+@pytest.mark.parametrize(("chosen", "count"), [("nightly and not object-detection", 1), ("not spec", 0), ("ci and", 0)])
+def test_no_choice_of_tier_or_task_hides_a_broken_spec(pytester: pytest.Pytester, chosen: str, count: int) -> None:
+    write(pytester.path / "specs", broken_yaml="[")
+    run = pytester.inline_run("-p", "no:cacheprovider", "-m", chosen)
+    assert len(run.getreports("pytest_runtest_logreport")) == 2 * count
+    assert run.ret == (10 if count else 4 if chosen == "ci and" else 5)

@@ -57,6 +57,12 @@ def test_a_wide_terminal_gets_one_line_a_budget(pytestconfig: pytest.Config) -> 
     ]
 
 
+def test_a_label_that_is_no_metric_is_shown_with_the_one_that_it_measures(pytestconfig: pytest.Config) -> None:
+    small = SIZE.model_copy(update={"label": "small"})
+    lines = table(pytestconfig, 120, [small, TOP1])
+    assert [line.split("  ")[1] for line in lines[3:5]] == ["small (size_mb)", "top1"]
+
+
 def test_a_narrow_terminal_stacks_the_bounds_and_keeps_to_its_width(pytestconfig: pytest.Config) -> None:
     lines = table(pytestconfig, 80, [UNACCEPTED, TOP1])
     assert lines[3:6] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from harness.run.executor import Watch, _doing
 from harness.run.job import Failure, Job, Measured, Outcome
 from harness.run.pipeline import Pipeline, Run, _modules, artifact_keys
 from harness.run.worker import _announcer
+from harness.sources.zoo import Zoo
 from harness.spec.load import Case, load
 
 NOTHING = Evidence(operators={}, tensors=())
@@ -103,6 +105,19 @@ def test_sentences_tell_paths_from_the_project_root(project: Path) -> None:
     assert found.result.failure == Failure(sentence="no weights at weights/mine.pt")
     found, _ = run(project, lambda job: counted(job, top1=f"no directory at {project}/data"))
     assert found.result.failures["top1"].sentence == "no directory at data"
+
+
+def test_a_file_that_cannot_be_read_is_a_failure_of_its_case(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(source: Zoo, root: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(root / "weights" / "mine.pt"))
+
+    monkeypatch.setattr(Zoo, "fingerprint", unreadable)
+    found, jobs = run(project, counted)
+    assert found.result.failure is not None
+    assert "a file could not be read or kept: [Errno 13] Permission denied: 'weights/mine.pt'" in (
+        found.result.failure.sentence
+    )
+    assert jobs == []
 
 
 def test_a_worker_that_leaves_no_measurements_is_no_result(project: Path) -> None:

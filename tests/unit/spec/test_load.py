@@ -12,7 +12,7 @@ model: {source: zoo, name: resnet20-digits}
 data: {source: digits, calibration: 64}
 compress:
   - {method: magnitude-pruning, sparsity: 0.5}
-  - {method: int8-static, observer: minmax}
+  - {method: int8-static, keep_float: [fc]}
 budgets:
   size_mb: {max: 2.0, max_ratio: 0.5}
   top1: {max_drop: 0.02}
@@ -127,9 +127,9 @@ def test_a_cycle_of_several_files_is_told_as_it_runs(project):
 
 
 def test_a_fault_inside_a_stem_is_told_with_the_stems_file_and_line(stemmed):
-    stemmed.write(STEM.replace("observer: minmax", "observer: min-max"), "_stem.yaml")
+    stemmed.write(STEM.replace("keep_float: [fc]", "keep_float: {}"), "_stem.yaml")
     problem = stemmed.problem(HEAD)
-    assert (problem.file, problem.line, problem.column) == ("specs/_stem.yaml", 6, 37)
+    assert (problem.file, problem.line, problem.column) == ("specs/_stem.yaml", 6, 39)
 
 
 def test_a_stem_that_is_no_yaml_is_told_under_its_own_name(stemmed):

@@ -80,11 +80,11 @@ def test_the_number_to_write_instead_is_the_number_that_was_meant(written):
     [
         ("a: 1\nb: 2\na: 3", "x:3:1: a: the key 'a' stands here a second time, first in line 1"),
         ("a:\n  - {b: 1, b: 2}", "x:2:12: a[0].b: the key 'b' stands here a second time, first in line 2"),
-        ("on: 1", "x:1:1: the key 'on' is not text to YAML 1.1; quote it: \"on\""),
-        ("a: {1: x}", "x:1:5: a: the key '1' is not text"),
+        ("on: 1", "x:1:1: on: the key 'on' is not text to YAML 1.1; quote it: \"on\""),
+        ("a: {1: x}", "x:1:5: a.1: the key '1' is not text"),
         ("? [a]\n: b", "x:1:3: a key is a word, not a list or a mapping"),
         (f"{'k' * 300}: 1", "x:1:1: a key is a word, not 300 characters"),
-        ("a: &b {c: 1}\nd:\n  <<: *b", "x:3:3: d: merge keys (`<<`) are not part of the spec language"),
+        ("a: &b {c: 1}\nd:\n  <<: *b", "x:3:3: d.<<: merge keys (`<<`) are not part of the spec language"),
     ],
 )
 def test_keys_are_words_and_stand_once(text, sentence):

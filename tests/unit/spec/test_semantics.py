@@ -1,11 +1,13 @@
 """Well-formed specs that mean nothing: bounds against directions, parts against tasks, steps that do not compose."""
 
+import math
 from itertools import combinations
 
 import pytest
 
 from harness.forms import Form
-from harness.metrics.base import BOUNDS, METRICS
+from harness.methods.base import METHODS
+from harness.metrics.base import BOUNDS, METRICS, SHARE
 from harness.spec.semantics import planned
 from harness.tasks.base import TASKS
 
@@ -48,16 +50,16 @@ def test_bounds_hold_the_side_on_which_a_metric_gets_worse(project, metric, name
 @pytest.mark.parametrize(
     ("metric", "bounds", "expected"),
     [
-        (LOWER, "max_drop: 1", "for metrics where higher is better, and for size_mb lower is better; use max_rise"),
+        (LOWER, "max_drop: 1", "found 1; max_drop is for metrics where higher is better, and for size_mb lower"),
         (HIGHER, "max_rise: 0.1", "for metrics where lower is better, and for top1 higher is better; use max_drop"),
         (LOWER, "max: 1, reference_min: 1", "for size_mb lower is better; use reference_max"),
         (HIGHER, "min: 1, reference_max: 1", "for top1 higher is better; use reference_min"),
-        (LOWER, "min: 1", "min alone refuses a model for being too good: for size_mb lower is better; use max, or"),
+        (LOWER, "min: 1", "found 1; min alone refuses a model for being too good: for size_mb lower is better; use"),
         (HIGHER, "max_ratio: 1", "max_ratio alone refuses a model for being too good: for top1 higher is better; use"),
         (LOWER, "min: 2, max: 1.5", "min 2 is above max 1.5: nothing can pass"),
         (LOWER, "min_ratio: 0.5, max_ratio: 0.25", "min_ratio 0.5 is above max_ratio 0.25: nothing can pass"),
-        (LOWER, "", "a budget with no bound on the compressed model can never fail; give one of min, max, min_ratio"),
-        (LOWER, "regress: 0.1", "a budget with no bound on the compressed model can never fail"),
+        (LOWER, "", "found {}; a budget with no bound on the compressed model can never fail; give one of min, "),
+        (LOWER, "regress: 0.1", 'found {"regress": 0.1}; a budget with no bound on the compressed model can never'),
         (HIGHER, "reference_min: 0.9", "can never fail; give one of min, max, min_ratio, max_ratio, max_drop"),
     ],
 )  # fmt: skip
@@ -198,3 +200,132 @@ def test_a_metric_of_another_task_is_told_with_the_tasks_and_metrics_that_there_
         "pearson is not defined for image-classification; it is for sentence-similarity, and image-classification has "
         "agreement, f1, precision, recall, top1, top5"
     )
+
+
+STATIC = """\
+version: 1
+task: image-classification
+model: {source: zoo, name: resnet20-digits}
+data: {source: digits}
+compress:
+  - method: magnitude-pruning
+    sparsity: 0.5
+  - method: int8-static
+    OPTION
+deploy: {runtime: RUNTIME}
+budgets: {size_mb: {max_ratio: 0.5}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("runtime", "option", "message"),
+    [
+        ("openvino", "observer: minmax", "found \"minmax\"; observer of int8-static is for a torch module, and this "
+         "step receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
+        ("openvino", "engine: onednn", "found \"onednn\"; engine of int8-static is for a torch module, and this step "
+         "receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
+        ("torch", "smooth_quant_alpha: 0.5", "found 0.5; smooth_quant_alpha of int8-static is for an OpenVINO model, "
+         "and this step receives a torch module: leave it out, or choose `runtime: openvino`"),
+    ],
+)  # fmt: skip
+def test_an_option_of_another_form_is_refused_where_it_stands(project, runtime, option, message):
+    problem = project.problem(STATIC.replace("OPTION", option).replace("RUNTIME", runtime))
+    assert (problem.line, problem.path) == (9, f"compress[1].{option.partition(':')[0]}")
+    assert problem.message == message
+
+
+@pytest.mark.parametrize(("runtime", "option"), [("openvino", "preset: mixed"), ("torch", "observer: minmax")])
+def test_an_option_of_the_planned_form_is_taken(project, runtime, option):
+    assert project.load(STATIC.replace("OPTION", option).replace("RUNTIME", runtime))
+
+
+def test_options_for_one_form_are_options_for_a_form_that_the_method_takes():
+    for _, method in METHODS.items():
+        for form, names in method.only.items():
+            assert form in method.forms
+            assert set(names) <= method.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds", "message"),
+    [
+        (HIGHER, "min: 0", "min 0 can never fail: top1 lies in 0…1"),
+        (HIGHER, "min: 0.9, max: 1", "max 1 can never fail: top1 lies in 0…1"),
+        (HIGHER, "min: 0.9, reference_min: 0", "reference_min 0 can never fail: top1 lies in 0…1"),
+        (LOWER, "min: 0, max: 3", "min 0 can never fail: size_mb is never below 0"),
+        (LOWER, "max: -3", "-3 is out of reach: size_mb is never below 0"),
+        (LOWER, "max: 0", "max 0 leaves nothing that can pass: size_mb is never below 0, and no model reaches it"),
+        ("latency_ms", "max: -1", "-1 is out of reach: latency_ms is never below 0"),
+        ("throughput_fps", "min: 0", "min 0 can never fail: throughput_fps is never below 0"),
+        ("macs_g", "max: 1, reference_max: 0", "reference_max 0 leaves nothing that can pass: macs_g is never below 0, "
+         "and no model reaches it"),
+    ],
+)  # fmt: skip
+def test_a_bound_that_can_never_fail_or_never_hold_is_refused(project, metric, bounds, message):
+    problem = project.problem(budget(metric, {}).replace("{}", f"{{{bounds}}}"))
+    assert (problem.line, problem.message) == (6, message)
+
+
+@pytest.mark.parametrize(
+    ("metric", "bound", "share"), [(LOWER, "max_ratio: 60", "0.6"), ("throughput_fps", "min_ratio: 150", "1.5")]
+)
+def test_a_ratio_that_looks_like_a_percentage_needs_a_reason(project, metric, bound, share):
+    name, limit = bound.split(": ")
+    problem = project.problem(budget(metric, {}).replace("{}", f"{{{bound}}}"))
+    assert (problem.line, problem.path) == (6, f"budgets.{metric}.{name}")
+    assert problem.message == (
+        f"{name} {limit} means {limit} times the float model's {metric}; {limit} % of it is {share}. Where {limit} "
+        "times is meant, say why with `because:`"
+    )
+    assert project.load(budget(metric, {}).replace("{}", f"{{{bound}, because: it is emulated here}}"))
+
+
+@pytest.mark.parametrize("ratio", [0.6, 1, 1.25, 9.9])
+def test_a_ratio_above_one_is_allowed(project, ratio):
+    assert project.load(budget(LOWER, {"max_ratio": ratio}))
+
+
+def test_every_shares_span_is_the_one_that_samples_are_counted_for():
+    spans = {name: metric.span for name, metric in METRICS.items()}
+    assert spans["top1"] == spans["agreement"] == spans["sparsity"] == SHARE
+    assert spans["pearson"] == spans["ssim"] == (-1, 1)
+    assert {spans[name] for name in ("size_mb", "latency_ms", "tokens_per_second", "params_m")} == {(0, math.inf)}
+    assert spans["perplexity"] == (1, math.inf)
+
+
+TEXTS = """\
+version: 1
+task: TASK
+model: {source: transformers, name: ./mine}
+data: {source: DATA}
+compress: [{method: bfloat16}, {method: distillation, student: {source: transformers, name: ./small}}]
+budgets: {size_mb: {max_ratio: 0.6}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "head"),
+    [("causal-lm", "public-texts", "language-model"), ("text-classification", "polarity", "sequence-classification"),
+     ("sentence-similarity", "lee", "sentence-embedding")],
+)  # fmt: skip
+def test_a_head_that_the_task_decides_may_be_left_out(project, task, data, head):
+    text = TEXTS.replace("TASK", task).replace("DATA", data).replace("{method: bfloat16}, ", "")
+    spec = project.load(text).cases[0].spec
+    assert spec.model.head == spec.compress[0].student.head == head
+    assert project.load(text.replace("./mine}", f"./mine, head: {head}}}")).cases[0].spec.model == spec.model
+
+
+def test_a_head_that_is_written_stands_and_weights_of_ones_own_are_a_linear_one(project):
+    text = TEXTS.replace("TASK", "text-classification").replace("DATA", "polarity").partition("compress:")[0]
+    text += "compress: [{method: bfloat16}]\nbudgets: {size_mb: {max_ratio: 0.6}}\n"
+    linear = project.load(text.replace("./mine}", "./mine, head_weights: head.safetensors}")).cases[0].spec.model
+    assert linear.head == "linear"
+    written = project.load(text.replace("./mine}", "./mine, head: sentence-embedding}")).cases[0].spec.model
+    assert written.head == "sentence-embedding"
+
+
+def test_a_head_that_no_task_decides_is_asked_for(project):
+    text = TEXTS.replace("TASK", "image-classification").replace("DATA", "digits")
+    problem = next(iter(project.problems(text)))
+    assert (problem.line, problem.path) == (3, "model")
+    assert problem.message.startswith("image-classification does not say what the model ends in: give `head`")
