@@ -19,7 +19,8 @@ from harness.errors import Problem, SpecError
 from harness.gate.naming import names
 from harness.gate.outcome import GateError
 from harness.judge.case import EVIDENCE
-from harness.spec.load import MUST_FAIL, SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
+from harness.spec.files import MUST_FAIL, SUFFIXES, id_of, root_of, shown, with_case
+from harness.spec.load import Case, SpecFile, load
 
 # Which file has which id of which project; of what this run has collected.
 _OWNERS = pytest.StashKey[dict[tuple[Path, str], Path]]()
@@ -86,10 +87,9 @@ class SpecModule(pytest.Module):
         # All items ask for the same fixtures (the autouse ones around this file): found once, not once an item.
         fixtures = self.session._fixturemanager.getfixtureinfo(self, _unreachable, None)  # type: ignore[arg-type]
         for case in file.cases:
-            suffix = f"[{case.name}]" if case.name else ""
             for label in (*case.spec.budgets, EVIDENCE):
                 yield SpecItem.from_parent(
-                    self, name=f"{label}{suffix}", callobj=_unreachable, fixtureinfo=fixtures,
+                    self, name=with_case(label, case.name), callobj=_unreachable, fixtureinfo=fixtures,
                     file=file, home=home, case=case, label=label,
                 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.judge import baseline as baselines
 from harness.report import summary
-from harness.spec.load import id_of, root_of
+from harness.spec.files import id_of, root_of
 
 
 def check_folders(config: pytest.Config) -> None:

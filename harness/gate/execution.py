@@ -9,13 +9,13 @@ import pytest
 from harness.gate import naming
 from harness.gate.collection import BrokenSpec, GateItem, SpecItem
 from harness.gate.export import withdraw_all
-from harness.gate.outcome import BudgetBroken, Left, NoVerdict, properties
-from harness.gate.runner import CaseRunner, told, undrawn, unexported
+from harness.gate.outcome import BudgetBroken, ItemOutcome, NoVerdict, properties
+from harness.gate.runner import CaseRunner, labels_by_verdict, unexported, withdrawal_failed
 from harness.judge.verdict import State, Verdict
 from harness.report.progress import Progress
-from harness.spec.load import id_of, root_of
+from harness.spec.files import id_of, root_of
 
-_LEFT = pytest.StashKey[Left]()
+_OUTCOME = pytest.StashKey[ItemOutcome]()
 
 
 class GateExecution:
@@ -38,10 +38,10 @@ class GateExecution:
         """
         if not isinstance(item, GateItem):
             return
-        left = self._left(item)
-        item.stash[_LEFT] = left
-        item.user_properties.extend(properties(left.verdict))
-        state, sentence = left.verdict.verdict, left.told or left.verdict.sentence
+        outcome = self._outcome(item)
+        item.stash[_OUTCOME] = outcome
+        item.user_properties.extend(properties(outcome.verdict))
+        state, sentence = outcome.verdict.verdict, outcome.message or outcome.verdict.sentence
         if state in (State.INVALID, State.INCONCLUSIVE):
             raise NoVerdict(sentence)
         if state is State.NOT_RUN and not self._strict:
@@ -53,11 +53,11 @@ class GateExecution:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """A broken budget is a failure of the call, and so is what did not run in a release."""
-        left = pyfuncitem.stash.get(_LEFT, None)
-        if left is None:
+        outcome = pyfuncitem.stash.get(_OUTCOME, None)
+        if outcome is None:
             return None
-        if left.verdict.verdict is not State.PASS:
-            raise BudgetBroken(left.verdict.sentence)
+        if outcome.verdict.verdict is not State.PASS:
+            raise BudgetBroken(outcome.verdict.sentence)
         return True
 
     @pytest.hookimpl(wrapper=True)
@@ -66,9 +66,9 @@ class GateExecution:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Hang what the item left on its first report, which reaches the gathering process under xdist too."""
         report = yield
-        left = item.stash.get(_LEFT, None)
-        if left is not None:
-            vars(report)["weighin"] = left.model_dump(mode="json") if call.when == "setup" else {}
+        outcome = item.stash.get(_OUTCOME, None)
+        if outcome is not None:
+            vars(report)["weighin"] = outcome.model_dump(mode="json") if call.when == "setup" else {}
         return report
 
     def pytest_sessionfinish(self) -> None:
@@ -76,7 +76,7 @@ class GateExecution:
         if self._runner is not None:
             self._runner.close()
 
-    def _left(self, item: GateItem) -> Left:
+    def _outcome(self, item: GateItem) -> ItemOutcome:
         if isinstance(item, BrokenSpec):
             row = Verdict(
                 spec=item.called, label="spec", metric="spec", verdict=State.INVALID,
@@ -84,11 +84,11 @@ class GateExecution:
             )  # fmt: skip
             home = item.path.resolve()
             root = root_of(home)
-            left = Left(verdict=row, nodeid=item.nodeid, root=str(root), path=str(home), id=id_of(home, root))
+            outcome = ItemOutcome(verdict=row, nodeid=item.nodeid, root=str(root), path=str(home), id=id_of(home, root))
             try:
-                return left.model_copy(update={"exported": self._unexported(item, row)})
+                return outcome.model_copy(update={"exported": self._unexported(item, row)})
             except OSError as error:
-                return left.model_copy(update={"exported": undrawn(row.spec, error), "failed": True})
+                return outcome.model_copy(update={"exported": withdrawal_failed(row.spec, error), "failed": True})
         assert isinstance(item, SpecItem)
         if self._runner is None:
             self._runner = CaseRunner(self._config, Progress(self._config))
@@ -102,4 +102,4 @@ class GateExecution:
             return ""
         # A twin has no place of its own.
         gone = [] if item.twin else withdraw_all(folder, row.spec)
-        return unexported(row.spec, told([row]), ", ".join(map(str, gone)))
+        return unexported(row.spec, labels_by_verdict([row]), ", ".join(map(str, gone)))

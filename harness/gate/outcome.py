@@ -27,21 +27,21 @@ class NoVerdict(GateError):
     """INVALID or INCONCLUSIVE: raised while setting up, which pytest reports as an error and not a failure."""
 
 
-class Left(BaseModel):
+class ItemOutcome(BaseModel):
     """What an item hands to the reporting process; plain JSON, because under xdist that is another process.
 
     Attributes:
         verdict: the row; its `spec` is what this run calls the spec.
         nodeid: of the item.
         record: what stands behind the case; on the first item of a case that a process ran.
-        outcomes: every sample's outcomes, where a report is asked for; on the same item.
+        samples: every sample's outcomes, where a report is asked for; on the same item.
         candidate: what this label offers to a baseline, when baselines are updated.
         root: the project root.
         path: the YAML file, with no link in its path: what tells two specs apart that have the same id.
         id: the spec's id, by which its baseline is kept.
         known: labels of the case, so that an update drops what the spec no longer has.
         cases: cases of the file, for the same reason.
-        told: what a failure prints; the sentence where it is empty.
+        message: what a failure prints; the sentence where it is empty.
         notes: lines for the end of the run.
         withdrawn: where an earlier export of the case lay, removed before it is run anew; on the case's first item.
         failed: what was asked for could not be done, as `notes` or `exported` say; the run fails for it.
@@ -52,14 +52,14 @@ class Left(BaseModel):
     verdict: Verdict
     nodeid: str
     record: CaseRecord | None = None
-    outcomes: Outcomes | None = None
+    samples: Outcomes | None = None
     candidate: Candidate | None = None
     root: str
     path: str
     id: str
     known: tuple[str, ...] = Field(default=())
     cases: tuple[str, ...] = Field(default=())
-    told: str = ""
+    message: str = ""
     notes: tuple[str, ...] = ()
     withdrawn: str = ""
     exported: str = ""

@@ -9,28 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ArtifactError, BaselineError
+from harness.errors import ArtifactError
 from harness.gate.collection import SpecItem
 from harness.gate.export import export, withdraw
 from harness.gate.naming import names
-from harness.gate.outcome import Left
+from harness.gate.outcome import ItemOutcome
 from harness.gate.retake import retaken
 from harness.judge import baseline as baselines
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted
-from harness.judge.case import EVIDENCE, Standing, verdict
-from harness.judge.expected import borne
+from harness.judge.case import EVIDENCE, verdict
+from harness.judge.expected import apply_expected_failures
+from harness.judge.standing import Standing, standing_of
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement, Timings
 from harness.measurement.doubts import LOAD_NOTICED
 from harness.report.document import record
 from harness.report.progress import Progress
 from harness.report.tables import outcomes
-from harness.report.terminal import name_of
 from harness.run.cache import Cache, default_folder
 from harness.run.environment import environment
 from harness.run.executor import LocalExecutor
 from harness.run.pipeline import Pipeline, Run
+from harness.spec.files import with_case
 
 Key = tuple[Path, str]
 # Of the log that a failed worker leaves, so much is shown at the failure; the report has more.
@@ -68,7 +69,7 @@ class CaseRunner:
                 selected.setdefault(item.key, []).append(item.label)
         self._selected = selected
 
-    def judge(self, item: SpecItem) -> Left:
+    def judge(self, item: SpecItem) -> ItemOutcome:
         """The verdict of an item; runs its case where no item of it ran yet."""
         key, self._faults, self._failed = item.key, [], False
         first = key not in self._seen
@@ -78,22 +79,22 @@ class CaseRunner:
         run = self._case(item)
         standing = self._standing(item, run)
         judged = verdict(item.case.spec, run.result, item.label, standing)
-        row = borne(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
+        row = apply_expected_failures(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
         self._seen.setdefault(key, []).append(row)
         kept = outcomes(run.result) if first and self._reporting else None
         exported = self._finish(item, run)
-        return Left(
+        return ItemOutcome(
             verdict=row,
             nodeid=item.nodeid,
             record=record(run.result, kept) if first else None,
-            outcomes=kept,
+            samples=kept,
             candidate=self._candidate(item, run, standing, row) if self._updating else None,
             root=str(item.file.root),
             path=str(item.home),
             id=item.file.id,
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
-            told=_told(run, self._seen[key]),
+            message=_message(run, self._seen[key]),
             notes=(*(self._spent(run, row) if first else ()), *self._loaded(item, run, row), *self._faults),
             withdrawn=self._withdrawn[key] if first else "",
             exported=exported,
@@ -109,7 +110,7 @@ class CaseRunner:
             asked = dict.fromkeys(self._selected.get(item.key, [item.label]))
             labels = [label for label in asked if label != EVIDENCE]
             spec = self._names.of(item.path)
-            name = f"{spec}[{item.case.name}]" if item.case.name else spec
+            name = with_case(spec, item.case.name)
             with self._progress.on(name) as watch:
                 run, self._retakes = retaken(
                     self._pipeline.run(item.file, item.case, labels, watch),
@@ -125,13 +126,7 @@ class CaseRunner:
         return verdict(item.case.spec, run.result, label, self._standing(item, run))
 
     def _standing(self, item: SpecItem, run: Run) -> Standing:
-        fingerprint = environment().fingerprint(item.case.spec.measure.threads, run.result.kernels)
-        try:
-            stored = baselines.read(item.file.root, item.file.id)
-        except BaselineError as error:
-            return Standing(None, fingerprint, updating=False, problem=str(error))
-        case = stored.cases.get(item.case.name) if stored is not None else None
-        return Standing(case, fingerprint, updating=self._updating)
+        return standing_of(item.file, item.case, run.result.kernels, updating=self._updating)
 
     def _candidate(self, item: SpecItem, run: Run, standing: Standing, row: Verdict) -> Candidate | None:
         if row.verdict is not State.PASS:
@@ -158,7 +153,7 @@ class CaseRunner:
 
     def _spent(self, run: Run, row: Verdict) -> tuple[str, ...]:
         """Where a case's time went beside its work: what was waited for, and what was taken again."""
-        return (*_waited(run, row), *(f"{name_of(row)}: {note}" for note in self._retakes))
+        return (*_waited(run, row), *(f"{row.name}: {note}" for note in self._retakes))
 
     def _loaded(self, item: SpecItem, run: Run, row: Verdict) -> tuple[str, ...]:
         """What was measured beside other work is no yardstick for later runs."""
@@ -167,7 +162,7 @@ class CaseRunner:
             return ()
         assert isinstance(measured, Timings)
         return (
-            f"baseline of {name_of(row)}: {item.label} left out, for others took {measured.load:.0%} of the processor "
+            f"baseline of {row.name}: {item.label} left out, for others took {measured.load:.0%} of the processor "
             "while it was measured; accept it on a quieter machine",
         )
 
@@ -178,7 +173,7 @@ class CaseRunner:
         try:
             return str(withdraw(self._export, self._names.of(item.path), item.case.name) or "")
         except OSError as error:
-            self._faults.append(undrawn(self._names.of(item.path), error))
+            self._faults.append(withdrawal_failed(self._names.of(item.path), error))
             self._failed = True
             return ""
 
@@ -188,10 +183,10 @@ class CaseRunner:
         judged = {row.label for row in rows}
         if self._export is None or judged != set(self._selected.get(item.key, labels)):
             return ""
-        name, earlier = name_of(rows[0]), self._withdrawn[item.key]
+        name, earlier = rows[0].name, self._withdrawn[item.key]
         broken = [row for row in rows if row.verdict is not State.PASS]
         if broken or judged != labels or run.artifact is None:
-            reason = told(broken) if broken else f"only {', '.join(sorted(judged))} ran"
+            reason = labels_by_verdict(broken) if broken else f"only {', '.join(sorted(judged))} ran"
             return unexported(name, reason, earlier)
         try:
             return f"exported: {export(self._export, item.case, run, rows)}"
@@ -206,12 +201,12 @@ def unexported(name: str, reason: str, earlier: str) -> str:
     return f"not exported: {name}, for {reason}{removed}"
 
 
-def undrawn(name: str, error: OSError) -> str:
+def withdrawal_failed(name: str, error: OSError) -> str:
     """That an earlier export is still where it was, whatever came of its case."""
     return f"an earlier export of {name} could not be removed, and is not to be shipped: {error}"
 
 
-def told(rows: Sequence[Verdict]) -> str:
+def labels_by_verdict(rows: Sequence[Verdict]) -> str:
     """Labels by verdict, as a clause: ``size_mb, top1 FAIL``."""
     states = dict.fromkeys(row.verdict for row in rows)
     return "; ".join(f"{', '.join(row.label for row in rows if row.verdict is state)} {state}" for state in states)
@@ -220,16 +215,14 @@ def told(rows: Sequence[Verdict]) -> str:
 def _waited(run: Run, row: Verdict) -> tuple[str, ...]:
     """A run under xdist, or one on a plain log, has had no line that says so while it waited."""
     seconds = run.result.waited
-    return (
-        (f"{name_of(row)} waited {seconds:.0f} s for other measurements of this machine",) if seconds >= LONG_S else ()
-    )
+    return (f"{row.name} waited {seconds:.0f} s for other measurements of this machine",) if seconds >= LONG_S else ()
 
 
 def _busy(measured: Measurement | None) -> bool:
     return isinstance(measured, Timings) and measured.load > LOAD_NOTICED
 
 
-def _told(run: Run, rows: Sequence[Verdict]) -> str:
+def _message(run: Run, rows: Sequence[Verdict]) -> str:
     """What the latest of a case's rows prints where its sentence is not it: why nothing was measured is told once."""
     failure, row = run.result.failure, rows[-1]
     if failure is None:

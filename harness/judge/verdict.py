@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from harness.judge.figures import number, ratio_text
 from harness.spec.expectation import ExpectFail
+from harness.spec.files import with_case
 from harness.statistics import Interval
 
 # Names in `Verdict.found` beside those of bounds: see there.
@@ -90,6 +91,11 @@ class Verdict(BaseModel):
     expected: tuple[ExpectFail, ...] = Field(
         default=(), description="the entries of `expect_fail` that make it an EXPECTED FAIL"
     )
+
+    @property
+    def name(self) -> str:
+        """The spec, and in brackets the case where the file has cases."""
+        return with_case(self.spec, self.case)
 
 
 @dataclass(frozen=True)
