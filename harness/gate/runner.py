@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -229,8 +228,8 @@ def _message(run: Run, rows: Sequence[Verdict]) -> str:
         return ""
     if len(rows) > 1:
         return f"{row.label}: as {rows[0].label} → {row.verdict}"
-    # A failure that was not foreseen names its stage; what the worker wrote last is then worth reading.
-    if not failure.log or not re.match(r"the \w+ stage ", failure.sentence):
+    # Of a failure that was not foreseen it is worth reading what was written last.
+    if not failure.log or failure.kind == "foreseen":
         return ""
     tail = [f"    {line}" for line in failure.log.splitlines()[-LOG_LINES:]]
     return "\n".join([row.sentence, "  the end of the worker's log:", *tail])

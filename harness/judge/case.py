@@ -96,6 +96,7 @@ def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: l
             "unaccepted": found.get(BASELINE) is State.FAIL,
             "improved": state is State.PASS and any(finding.gain for finding in findings),
             "disturbed": state is State.INCONCLUSIVE and any(finding.disturbed for finding in findings),
+            "doubted": state is State.INCONCLUSIVE and any(finding.doubted for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }
     )

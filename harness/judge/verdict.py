@@ -87,6 +87,9 @@ class Verdict(BaseModel):
     disturbed: bool = Field(
         default=False, description="kept back by what others did while it was measured: another run may decide it"
     )
+    doubted: bool = Field(
+        default=False, description="what others did while it was measured is among what keeps it back"
+    )
     improved: bool = Field(default=False, description="better than the baseline beyond noise: it can be tightened")
     expected: tuple[ExpectFail, ...] = Field(
         default=(), description="the entries of `expect_fail` that make it an EXPECTED FAIL"
@@ -108,6 +111,7 @@ class Finding:
         bound: its name; empty where something else was found than a bound kept or broken.
         gain: better than the baseline beyond noise.
         disturbed: kept back by what others did while it was measured; another run may decide it.
+        doubted: what others did is among what keeps it back, beside its own noise where it is not `disturbed`.
     """
 
     state: State
@@ -116,6 +120,7 @@ class Finding:
     bound: str = ""
     gain: bool = False
     disturbed: bool = False
+    doubted: bool = False
 
 
 @dataclass(frozen=True)

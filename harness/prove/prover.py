@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from harness.judge.expected import apply_expected_failures
 from harness.judge.standing import standing_of
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Timings
-from harness.measurement.doubts import AGAIN, DISTURBED, LOAD_NOTICED
+from harness.measurement.doubts import DISTURBED, LOAD_NOTICED
 from harness.mutants.base import Green, Mutant, Reach
 from harness.prove.progress import Live
 from harness.prove.trial import Fate, Proof, Trial
@@ -77,7 +76,7 @@ class _Judged:
 
     def withheld(self, row: Verdict) -> bool:
         """Whether a row cannot tell for what came from outside: the gate itself asks for a quieter machine."""
-        return row.verdict is State.INCONCLUSIVE and (self.loaded(row.label) or AGAIN in row.sentence)
+        return row.verdict is State.INCONCLUSIVE and (self.loaded(row.label) or row.doubted)
 
 
 class _Subject:
@@ -206,8 +205,8 @@ def _broken_down(judged: Iterable[_Judged]) -> str:
     """How a worker ended that was not let finish: a kill, a time-out or want of memory is no verdict on the mutant."""
     for one in judged:
         failure = one.result.failure
-        # An exception in a stage (it "failed") is the mutant's doing; the other endings that name their stage are not.
-        if failure is not None and re.match(r"the \w+ stage (?!failed: )", failure.sentence):
+        # An exception in a stage is the mutant's doing.
+        if failure is not None and failure.kind == "ended":
             return failure.sentence
     return ""
 

@@ -14,6 +14,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import MissingExtra, NotHere, Unmeasurable
 from harness.run.job import Failure, Job, Outcome
@@ -37,7 +38,7 @@ def run(job_path: Path, outcome_path: Path) -> None:
         outcome = Outcome(not_here=str(error))
     except Exception as error:
         log = "" if isinstance(error, Unmeasurable) else traceback.format_exc()
-        outcome = Outcome(failure=Failure(sentence=_sentence(job, error), log=log))
+        outcome = Outcome(failure=Failure(sentence=_sentence(job, error), log=log, kind=_kind(error)))
     outcome = outcome.model_copy(update={"seconds": {**outcome.seconds, job.stage: time.monotonic() - started}})
     _write(outcome_path, outcome.model_dump_json())
 
@@ -104,7 +105,7 @@ def _announcer(outcome_path: Path) -> Progress:
 
 def _sentence(job: Job, error: Exception) -> str:
     """Why the job left nothing, in words."""
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY):
+    if _out_of_memory(error):
         limit = f" of {job.spec.measure.memory_mb} MB (measure.memory_mb)" if job.spec.measure.memory_mb else ""
         return f"the {job.stage} stage ran out of memory{limit}: {error}"
     if isinstance(error, ModuleNotFoundError):
@@ -115,6 +116,16 @@ def _sentence(job: Job, error: Exception) -> str:
     if isinstance(error, Unmeasurable):
         return str(error)
     return f"the {job.stage} stage failed: {type(error).__name__}: {error}"
+
+
+def _kind(error: Exception) -> Literal["foreseen", "raised", "ended"]:
+    if _out_of_memory(error):
+        return "ended"
+    return "foreseen" if isinstance(error, Unmeasurable | ModuleNotFoundError) else "raised"
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
 def _write(path: Path, text: str) -> None:
