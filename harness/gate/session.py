@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,14 +14,11 @@ from typing import TypeVar
 import pytest
 
 from harness import __version__
-from harness.errors import BaselineError
-from harness.gate import destinations, naming
+from harness.gate import acceptance, destinations, naming, selection
 from harness.gate.collection import GateItem
-from harness.gate.export import withdraw
-from harness.gate.outcome import EXIT_BROKEN, ItemOutcome, exit_status
-from harness.gate.runner import labels_by_verdict, unexported, withdrawal_failed
+from harness.gate.outcome import EXIT_BROKEN, CaseOutcome, ItemOutcome, ItemReport, exit_status
+from harness.gate.shipping import unexported, withdrawn
 from harness.judge import baseline as baselines
-from harness.judge.acceptance import Candidate, accepted
 from harness.judge.place import HOW_TO_ACCEPT
 from harness.judge.verdict import State, Verdict
 from harness.report import document, html, summary, tables
@@ -42,6 +38,8 @@ class GateSession:
         self._strict = config.getoption("tier") == "release"
         self._notes: list[str] = []
         self._other_failures = 0
+        self._spoiled: dict[str, str] = {}
+        self._cases: dict[tuple[str, str], CaseOutcome] = {}
         self._crashed: list[ItemOutcome] = []
         self._failed = False
 
@@ -52,17 +50,23 @@ class GateSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Learn what the specs of this run are, as none is collected in this process."""
+        selection.keep_together(self._config, ids)
         named = {self._config.rootpath / name.partition("::")[0] for name in ids}
         paths = [path for path in named if path.suffix in SUFFIXES]
         naming.learn(self._config, paths)
         destinations.check_kept(self._config, paths)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what an item left on its report; count failures that are not ours."""
-        outcome = getattr(report, "weighin", None)
-        if outcome:
-            self._outcomes.append(ItemOutcome.model_validate(outcome))
-        elif outcome is None and report.failed:
+        """Keep what an item left on its reports; count failures that are no verdicts."""
+        left = ItemReport.model_validate(getattr(report, "weighin", {}))
+        if left.outcome is not None:
+            self._outcomes.append(left.outcome)
+        if left.case is not None:
+            self._cases[left.case.path, left.case.case] = left.case
+        if left.spoiled:
+            self._spoiled[report.nodeid] = str(report.when)
+            self._other_failures += 1
+        elif report.failed and not hasattr(report, "weighin"):
             crashed = _crashed(report, self._config)
             if crashed is None:
                 self._other_failures += 1
@@ -102,7 +106,7 @@ class GateSession:
         self._write(report)
         states = {outcome.verdict.verdict for outcome in (*self._outcomes, *self._crashed)}
         status = exit_status(states, self._strict)
-        if status is None and (self._failed or any(outcome.failed for outcome in self._outcomes)):
+        if status is None and self._unfulfilled():
             status = EXIT_BROKEN
         if status is not None and not self._other_failures and session.exitstatus in (0, 1):
             session.exitstatus = status
@@ -111,6 +115,11 @@ class GateSession:
         """Write the verdict table."""
         if self._outcomes:
             write_table(terminalreporter, [outcome.verdict for outcome in self._outcomes], self._notes)
+
+    def _unfulfilled(self) -> bool:
+        """Whether something that was asked for could not be written or removed."""
+        failed = (*(one.failed for one in self._outcomes), *(one.failed for one in self._cases.values()))
+        return self._failed or any(failed)
 
     def _tighter(self) -> list[str]:
         """The baselines that this run has left behind, and the command that takes along those labels alone."""
@@ -140,16 +149,8 @@ class GateSession:
             for outcome in self._crashed
             if _key(outcome) in judged
         ]
-        return [self._withdrawn(outcome) for outcome in lost.values()]
-
-    def _withdrawn(self, outcome: ItemOutcome) -> ItemOutcome:
-        """What a worker died of is not left to be shipped; it may have died before it could see to that."""
-        folder, row = self._config.getoption("export"), outcome.verdict
-        try:
-            gone = withdraw(folder, row.spec, row.case) if folder is not None else None
-        except OSError as error:
-            return outcome.model_copy(update={"notes": (withdrawal_failed(row.spec, error),), "failed": True})
-        return outcome.model_copy(update={"withdrawn": str(gone)}) if gone is not None else outcome
+        # It may have died before it could see to an earlier export.
+        return [withdrawn(outcome, self._config.getoption("export")) for outcome in lost.values()]
 
     def _exports(self) -> list[str]:
         """What became of the export of each case; nothing of one that no process judged whole was let out."""
@@ -159,10 +160,12 @@ class GateSession:
         for outcome in self._outcomes:
             cases[outcome.path, outcome.verdict.case].append(outcome)
         found = []
-        for items in cases.values():
-            earlier = next((outcome.withdrawn for outcome in items if outcome.withdrawn), "")
-            word = next((outcome.exported for outcome in items if outcome.exported), "")
-            found.append(word or unexported(items[0].verdict.name, "it was not judged whole", earlier))
+        for key, items in cases.items():
+            if key in self._cases:
+                found.append(self._cases[key].exported)
+            else:
+                earlier = next((outcome.withdrawn for outcome in items if outcome.withdrawn), "")
+                found.append(unexported(items[0].verdict.name, "it was not judged whole", earlier))
         return found
 
     def _records(self) -> tuple[CaseRecord, ...]:
@@ -198,32 +201,9 @@ class GateSession:
 
     def _update(self) -> None:
         """Accept every case whose budgets all hold; of another case nothing."""
-        by_case: dict[tuple[str, str, str, str], list[ItemOutcome]] = defaultdict(list)
-        for outcome in self._outcomes:
-            by_case[outcome.root, outcome.id, outcome.path, outcome.verdict.case].append(outcome)
-        commits = {root: _commit(Path(root)) for root in {outcome.root for outcome in self._outcomes}}
         reason = str(self._config.getoption("reason")).strip()
-        updated: dict[Path, dict[str, baselines.Baseline]] = defaultdict(dict)
-        for (root, spec, _, case), items in sorted(by_case.items()):
-            name = items[0].verdict.name
-            try:
-                old = updated[Path(root)].get(spec) or baselines.read(Path(root), spec)
-            except BaselineError as error:
-                self._notes.append(str(error))
-                continue
-            broken = [outcome.verdict for outcome in items if outcome.verdict.verdict is not State.PASS]
-            if broken:
-                self._notes.append(f"baseline of {name}: nothing accepted, for {labels_by_verdict(broken)}")
-                continue
-            known = set(items[0].known)
-            candidate = _joined([outcome.candidate for outcome in items if outcome.candidate is not None])
-            if not candidate.portable and not candidate.machine:
-                continue
-            new = accepted(old, spec, case, candidate, known, reason, commits[root], set(items[0].cases))
-            if old is not None and new.model_dump(mode="json") == old.model_dump(mode="json"):
-                self._notes.append(f"baseline of {name}: nothing changed")
-            else:
-                updated[Path(root)][spec] = new
+        updated, notes = acceptance.accept_cases(self._outcomes, self._spoiled, reason)
+        self._notes += notes
         below = naming.names(self._config).below
         for folder in sorted(updated):
             what = f"baselines below {folder}, each of which is whole, the old one or the new one"
@@ -252,35 +232,6 @@ def _crashed(report: pytest.TestReport, config: pytest.Config) -> ItemOutcome | 
     )
 
 
-def _joined(candidates: list[Candidate]) -> Candidate:
-    portable = {label: entry for one in candidates for label, entry in one.portable.items()}
-    machine = {label: entry for one in candidates for label, entry in one.machine.items()}
-    return Candidate(
-        portable,
-        machine,
-        candidates[0].fingerprint,
-        candidates[0].environment,
-        candidates[0].threads,
-        candidates[0].evidence,
-    )
-
-
 def _specs(root: Path) -> set[str]:
     """The ids of all specs under a root, whether this run selected them or not."""
     return {id_of(path, root) for path in (root / "specs").rglob("*") if path.suffix in SUFFIXES}
-
-
-def _commit(root: Path) -> str:
-    """What is checked out; empty outside a repository."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate.collection import _folders
+from harness.gate.discovery import _folders
 
 
 def test_only_folders_of_the_project_count(tmp_path: Path) -> None:
