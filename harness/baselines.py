@@ -18,6 +18,9 @@ from pydantic import ValidationError
 
 from harness.errors import BaselineError
 from harness.judge.baseline import Baseline
+from harness.judge.standing import Standing
+from harness.run.environment import environment
+from harness.spec.load import Case, SpecFile
 
 FOLDER = "baselines"
 # A baseline that is being written, and how old it is when nobody can be writing it any more.
@@ -99,3 +102,20 @@ def orphans(root: Path, known: set[str]) -> list[str]:
     folder = root / FOLDER
     found = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json"))
     return sorted(spec for spec in found if spec not in known)
+
+
+def standing_of(file: SpecFile, case: Case, kernels: str, *, updating: bool = False) -> Standing:
+    """Where a case stands on this machine, by its baseline as it lies on disk.
+
+    Args:
+        file: the spec.
+        case: which of its cases.
+        kernels: the engine and its instruction set, as this run found them.
+        updating: whether a new baseline is being accepted.
+    """
+    fingerprint = environment().fingerprint(case.spec.measure.threads, kernels)
+    try:
+        stored = read(file.root, file.id)
+    except BaselineError as error:
+        return Standing(None, fingerprint, updating=False, problem=str(error))
+    return Standing(stored.cases.get(case.name) if stored is not None else None, fingerprint, updating=updating)

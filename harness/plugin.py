@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from harness.errors import WeighinError
 from harness.gate import options
 from harness.run import server_process
 
@@ -32,34 +30,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check options, register marks, and take part as the process that runs items, that gathers them, or as both."""
     options.check_options(config)
     options.add_marks(config)
-    from harness.gate import destinations
-    from harness.gate.execution import GateExecution
-    from harness.gate.session import GateSession
+    try:
+        options.add_task_marks(config)
+        from harness.gate import destinations
+        from harness.gate.execution import GateExecution
+        from harness.gate.session import GateSession
+    except WeighinError as error:
+        # Parts of another distribution are broken: no reason to stop tests that have nothing to do with specs.
+        from harness.gate.unusable import UnusableGate
 
+        config.pluginmanager.register(UnusableGate(error), "weighin-unusable")
+        return
     destinations.check_folders(config)
     config.pluginmanager.register(GateExecution(config), "weighin-execution")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(GateSession(config), "weighin-session")
-
-
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect a YAML spec as a module."""
-    from harness.gate import collection
-
-    return collection.SpecModule.from_parent(parent, path=file_path) if collection.wanted(file_path, parent) else None
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the specs of other tiers."""
-    from harness.gate import selection
-
-    selection.deselect_other_tiers(config, items)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the items of one spec on one worker."""
-    from harness.gate import selection
-
-    return selection.scheduler(config, log)

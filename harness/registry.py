@@ -12,7 +12,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -51,7 +51,8 @@ class Registry(Generic[T]):
     def __init__(self, family: str, key: str) -> None:
         self.family, self.key = family, key
         self._parts: dict[str, type[T]] = {}
-        self._loaded = False
+        self._loaded = self._loading = False
+        self._broken: str | None = None
 
     def register(self, part: P) -> P:
         """Class decorator: add a part. A name taken twice is an error, whoever takes it."""
@@ -96,15 +97,38 @@ class Registry(Generic[T]):
         return [(name, self._parts[name]) for name in self]
 
     def load(self) -> None:
-        """Import every module of the family's package, then what other distributions add."""
-        if self._loaded:
+        """Import every module of the family's package, then what other distributions add.
+
+        Raises:
+            WeighinError: what one of them adds cannot be imported; the family cannot be used then, whoever asks.
+        """
+        # The modules of the package ask for the family while it is being loaded.
+        if self._loaded or self._loading:
             return
-        self._loaded = True
-        package = importlib.import_module(f"harness.{self.family}")
-        for module in pkgutil.walk_packages(package.__path__, prefix=f"{package.__name__}."):
-            importlib.import_module(module.name)
-        for entry in entry_points(group=f"weighin.{self.family}"):
+        if self._broken is not None:
+            # Half of the parts may be there; a second try would only find them taken.
+            raise WeighinError(self._broken)
+        self._loading = True
+        try:
+            package = importlib.import_module(f"harness.{self.family}")
+            for module in pkgutil.walk_packages(package.__path__, prefix=f"{package.__name__}."):
+                importlib.import_module(module.name)
+            for entry in entry_points(group=f"weighin.{self.family}"):
+                self._add(entry)
+            self._loaded = True
+        finally:
+            self._loading = False
+
+    def _add(self, entry: EntryPoint) -> None:
+        try:
             entry.load()
+        except Exception as error:
+            owner = f"the distribution {entry.dist.name}" if entry.dist is not None else "an unknown distribution"
+            self._broken = (
+                f"{owner} adds {self.family} to weighin, and they cannot be loaded: entry point {entry.name!r} of "
+                f"weighin.{self.family}, {entry.value}: {type(error).__name__}: {error}. Repair it, or uninstall it"
+            )
+            raise WeighinError(self._broken) from error
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from harness.audit.revision import Side
 from harness.errors import SpecError
-from harness.spec.load import MUST_FAIL, SUFFIXES, merge
+from harness.spec.files import MUST_FAIL, SUFFIXES
+from harness.spec.load import merge
 from harness.spec.reader import Value, parse
 
 Body = dict[str, Value]

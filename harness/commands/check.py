@@ -39,7 +39,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load every spec below the paths and print what is wrong, one problem a line."""
-    from harness.spec.load import load, root_of
+    from harness.spec.files import root_of, with_case
+    from harness.spec.load import load
 
     files: dict[Path, None] = {}
     for path in arguments.paths:
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         for case in spec.cases:
             for entry in case.spec.expect_fail:
                 if entry.expired(today):
-                    item = f"{entry.metric}[{case.name}]" if case.name else entry.metric
+                    item = with_case(entry.metric, case.name)
                     text = f"the expect_fail of {item}, for which {entry.owner} answers, ran out on {entry.until}"
                     print(f"{os.path.relpath(path)}: warning: {text}: renew it or remove it", file=sys.stderr)
         dangling += _dangling(path)
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def specs_below(path: Path) -> Iterator[Path]:
     """A spec file itself, or every spec below a folder but stems and what must fail."""
-    from harness.spec.load import MUST_FAIL, SUFFIXES
+    from harness.spec.files import MUST_FAIL, SUFFIXES
 
     if path.is_file():
         yield path
@@ -98,7 +99,7 @@ def specs_below(path: Path) -> Iterator[Path]:
 
 def _dangling(path: Path) -> list[str]:
     """A note where a spec names an editor schema that is not there, as one copied from another project does."""
-    from harness.spec.load import root_of
+    from harness.spec.files import root_of
 
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     found = _SCHEMA.match(first)

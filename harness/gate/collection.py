@@ -22,46 +22,16 @@ from harness.errors import Problem, SpecError
 from harness.gate.naming import names
 from harness.gate.outcome import GateError
 from harness.spec.expectation import EVIDENCE
-from harness.spec.load import MUST_FAIL, SUFFIXES, Case, SpecFile, id_of, load, root_of, shown
+from harness.spec.files import SUFFIXES, id_of, root_of, shown, with_case
+from harness.spec.load import Case, SpecFile, load
 from harness.spec.requirements import CAPABILITIES
 from harness.spec.tiers import TIERS
 from harness.tasks.base import TASKS
 
+# Of a case: the file, with no link in its path, and the name of the case.
+Key = tuple[Path, str]
 # Which file has which id of which project; of what this run has collected.
 _OWNERS = pytest.StashKey[dict[tuple[Path, str], Path]]()
-
-
-def wanted(path: Path, parent: pytest.Collector) -> bool:
-    """Whether a file is a spec of this run: YAML below a `specs/`, or YAML that was named on the command line.
-
-    Stems (`_*.yaml`) and `must-fail/` are collected only when they are named.
-    """
-    if path.suffix not in SUFFIXES:
-        return False
-    if parent.session.isinitpath(path):
-        return True
-    below = _folders(path, parent.config.rootpath)
-    if "specs" not in below or path.name.startswith("_"):
-        return False
-    if MUST_FAIL in below:
-        folder = next(part for part in path.parents if part.name == MUST_FAIL)
-        return parent.session.isinitpath(folder) or any(
-            parent.session.isinitpath(part) for part in path.parents if folder in part.parents
-        )
-    return True
-
-
-def _folders(path: Path, root: Path) -> list[str]:
-    """Names of the folders that a file lies in.
-
-    Those above a project do not count: one that was checked out below somebody's `specs/` is not all specs. A run that
-    was started inside of a project's `specs/` has them above it.
-    """
-    if path.is_relative_to(root):
-        inside = [part.name for part in path.relative_to(root).parents]
-        if "specs" in inside or (root / "specs").is_dir():
-            return inside
-    return [part.name for part in path.parents]
 
 
 class SpecModule(pytest.Module):
@@ -90,10 +60,9 @@ class SpecModule(pytest.Module):
         # All items ask for the same fixtures (the autouse ones around this file): found once, not once an item.
         fixtures = self.session._fixturemanager.getfixtureinfo(self, _unreachable, None)  # type: ignore[arg-type]
         for case in file.cases:
-            suffix = f"[{case.name}]" if case.name else ""
             for label in (*case.spec.budgets, EVIDENCE):
                 yield SpecItem.from_parent(
-                    self, name=f"{label}{suffix}", callobj=_unreachable, fixtureinfo=fixtures,
+                    self, name=with_case(label, case.name), callobj=_unreachable, fixtureinfo=fixtures,
                     file=file, home=home, case=case, label=label,
                 )  # fmt: skip
 
@@ -163,7 +132,7 @@ class GateItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the item stands: the YAML file. The last part heads what a failure prints, and names the spec too."""
-        return self.path, None, f"{self.called}::{self.name}"
+        return self.path, 0, f"{self.called}::{self.name}"
 
 
 class SpecItem(GateItem):
@@ -172,11 +141,14 @@ class SpecItem(GateItem):
     def __init__(self, *, file: SpecFile, home: Path, case: Case, label: str, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.file, self.home, self.case, self.label = file, home, case, label
+        if hasattr(self, "_id"):
+            # As pytest reads an id back from its cache, for `--lf` and `--ff`: what is in brackets apart.
+            self._id = type(self._id).parse(self.nodeid)
         for mark in _marks("spec", case.spec.tier, case.spec.task, *case.spec.requires):
             self.add_marker(mark)
 
     @property
-    def key(self) -> tuple[Path, str]:
+    def key(self) -> Key:
         """The case that the item belongs to; specs of several projects may have the same id."""
         return self.home, self.case.name
 

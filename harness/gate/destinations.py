@@ -1,7 +1,8 @@
-"""Where a run is asked to write: looked at before it starts, for what comes out at its end alone has cost all of it."""
+"""Where a run is to write, the cache too: looked at before it starts, as what its end brings out has cost all of it."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from harness import baselines
 from harness.report import summary
-from harness.spec.load import id_of, root_of
+from harness.run.cache import default_folder
+from harness.spec.files import id_of, root_of
 
 
 def check_folders(config: pytest.Config) -> None:
@@ -26,7 +28,7 @@ def check_folders(config: pytest.Config) -> None:
 
 
 def check_kept(config: pytest.Config, paths: Iterable[Path]) -> None:
-    """Refuse to start where what is kept of these specs could not be written, or told to the CI system.
+    """Refuse to start where what is kept of these specs could not be written, or cached, or told to the CI system.
 
     Raises:
         pytest.UsageError: with what could not be written, and what is in the way.
@@ -34,6 +36,7 @@ def check_kept(config: pytest.Config, paths: Iterable[Path]) -> None:
     found = set(paths)
     if not found or config.option.collectonly:
         return
+    _check_cache(fresh=config.getoption("no_cache") or config.getoption("tier") == "release")
     if config.getoption("update_baselines"):
         folders = {baselines.path_of(root, id_of(path, root)).parent for path in found for root in [root_of(path)]}
         for folder in sorted(folders):
@@ -42,6 +45,21 @@ def check_kept(config: pytest.Config, paths: Iterable[Path]) -> None:
         path = Path(target)
         missing = "" if path.parent.is_dir() else f"there is no folder {path.parent}"
         _refuse(f"{summary.VARIABLE} is {target}", missing or hindrance(path, file=True))
+
+
+def _check_cache(*, fresh: bool) -> None:
+    """The cache's folder, where the run uses it, and the size that is kept."""
+    if not fresh:
+        folder = default_folder()
+        named = f"WEIGHIN_CACHE is {folder}" if os.environ.get("WEIGHIN_CACHE") else f"the cache lies in {folder}"
+        _refuse(named, hindrance(folder))
+    if given := os.environ.get("WEIGHIN_CACHE_GB"):
+        try:
+            size = float(given)
+        except ValueError:
+            size = math.nan
+        if not 0 <= size < math.inf:
+            _refuse(f"WEIGHIN_CACHE_GB is {given}", "give the size as a number of gigabytes, as in 10")
 
 
 def hindrance(path: Path, *, file: bool = False) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec.load import id_of, root_of
+from harness.spec.files import id_of, root_of
 
 
 class Names:

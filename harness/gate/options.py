@@ -60,12 +60,21 @@ def check_options(config: pytest.Config) -> None:
 def add_marks(config: pytest.Config) -> None:
     """Register the marks that spec items carry, so that --strict-markers accepts them."""
     from harness.spec.requirements import CAPABILITIES
-    from harness.tasks.base import TASKS
 
     config.addinivalue_line("markers", "spec: a budget of a weighin spec")
     for tier in TIERS:
         config.addinivalue_line("markers", f"{tier}: a spec of this tier")
-    for task in TASKS:
-        config.addinivalue_line("markers", f"{task}: a spec of this task")
     for capability in CAPABILITIES:
         config.addinivalue_line("markers", f"{capability}: a spec that requires it")
+
+
+def add_task_marks(config: pytest.Config) -> None:
+    """Register the marks of tasks, which other distributions may add to.
+
+    Raises:
+        WeighinError: what one of them adds cannot be loaded.
+    """
+    from harness.tasks.base import TASKS
+
+    for task in TASKS:
+        config.addinivalue_line("markers", f"{task}: a spec of this task")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,7 @@ from harness.report.tables import Outcomes
 
 # Exit codes past pytest's own: a measurement means nothing, or cannot tell yet.
 EXIT_BROKEN, EXIT_INVALID, EXIT_INCONCLUSIVE = 1, 10, 11
+_PHASES = {"setup": "set-up", "call": "call", "teardown": "teardown"}
 
 
 class GateError(Exception):
@@ -27,43 +29,99 @@ class NoVerdict(GateError):
     """INVALID or INCONCLUSIVE: raised while setting up, which pytest reports as an error and not a failure."""
 
 
-class Left(BaseModel):
+class ItemOutcome(BaseModel):
     """What an item hands to the reporting process; plain JSON, because under xdist that is another process.
 
     Attributes:
         verdict: the row; its `spec` is what this run calls the spec.
         nodeid: of the item.
         record: what stands behind the case; on the first item of a case that a process ran.
-        outcomes: every sample's outcomes, where a report is asked for; on the same item.
+        samples: every sample's outcomes, where a report is asked for; on the same item.
         candidate: what this label offers to a baseline, when baselines are updated.
         root: the project root.
         path: the YAML file, with no link in its path: what tells two specs apart that have the same id.
         id: the spec's id, by which its baseline is kept.
         known: labels of the case, so that an update drops what the spec no longer has.
         cases: cases of the file, for the same reason.
-        told: what a failure prints; the sentence where it is empty.
+        selected: labels of the case that this run is to judge; nothing is accepted where one of them has no verdict.
+        message: what a failure prints; the sentence where it is empty.
         notes: lines for the end of the run.
         withdrawn: where an earlier export of the case lay, removed before it is run anew; on the case's first item.
-        failed: what was asked for could not be done, as `notes` or `exported` say; the run fails for it.
-        exported: what became of the export of the case; on the item with which all of it was judged.
+        failed: what was asked for could not be done, as `notes` say; the run fails for it.
     """
 
     model_config = ConfigDict(frozen=True)
     verdict: Verdict
     nodeid: str
     record: CaseRecord | None = None
-    outcomes: Outcomes | None = None
+    samples: Outcomes | None = None
     candidate: Candidate | None = None
     root: str
     path: str
     id: str
     known: tuple[str, ...] = Field(default=())
     cases: tuple[str, ...] = Field(default=())
-    told: str = ""
+    selected: tuple[str, ...] = Field(default=())
+    message: str = ""
     notes: tuple[str, ...] = ()
     withdrawn: str = ""
-    exported: str = ""
     failed: bool = False
+
+
+class CaseOutcome(BaseModel):
+    """What became of the export of a case, once the last of its items is over.
+
+    Attributes:
+        path: the YAML file, with no link in its path.
+        case: its name.
+        exported: as a sentence.
+        failed: what was asked for could not be done; the run fails for it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    path: str
+    case: str
+    exported: str
+    failed: bool = False
+
+
+class ItemReport(BaseModel):
+    """What hangs on each of pytest's reports of an item.
+
+    Attributes:
+        outcome: of the item; on the report of its set-up.
+        spoiled: a failure beside the verdict: of a fixture, of a teardown, of another plugin.
+        case: on the last report of the last item of a case.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    outcome: ItemOutcome | None = None
+    spoiled: bool = False
+    case: CaseOutcome | None = None
+
+
+def labels_by_verdict(rows: Sequence[Verdict]) -> str:
+    """Labels by verdict, as a clause: ``size_mb, top1 FAIL``."""
+    states = dict.fromkeys(row.verdict for row in rows)
+    return "; ".join(f"{', '.join(row.label for row in rows if row.verdict is state)} {state}" for state in states)
+
+
+def obstacle(rows: Sequence[Verdict], selected: Iterable[str], spoiled: Mapping[str, str]) -> str:
+    """Why a case is neither exported nor accepted; empty where all of it is green.
+
+    Args:
+        rows: its verdicts.
+        selected: the labels that were to be judged.
+        spoiled: label → the phase in which its item failed beside its verdict.
+    """
+    broken = [row for row in rows if row.verdict is not State.PASS]
+    if broken:
+        return labels_by_verdict(broken)
+    if spoiled:
+        return "; ".join(f"{label} failed in its {_PHASES[phase]}" for label, phase in spoiled.items())
+    judged = {row.label for row in rows}
+    missing = [label for label in selected if label not in judged]
+    return f"{', '.join(missing)} without a verdict" if missing else ""
 
 
 def exit_status(states: set[State], strict: bool) -> int | None:

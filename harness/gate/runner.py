@@ -2,136 +2,158 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from harness import baselines
-from harness.errors import ArtifactError, BaselineError
-from harness.gate.collection import SpecItem
-from harness.gate.export import export, withdraw
-from harness.gate.naming import names
-from harness.gate.outcome import Left
+from harness.baselines import standing_of
+from harness.gate.collection import Key, SpecItem
+from harness.gate.outcome import ItemOutcome
 from harness.gate.retake import retaken
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted, accept
-from harness.judge.case import Standing, verdict
-from harness.judge.expected import borne
+from harness.judge.case import verdict
+from harness.judge.expected import apply_expected_failures
+from harness.judge.standing import Standing
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement
 from harness.report.document import record
 from harness.report.progress import Progress
 from harness.report.tables import outcomes
-from harness.report.terminal import name_of
 from harness.run.cache import Cache, default_folder
 from harness.run.environment import environment
 from harness.run.executor import LocalExecutor
+from harness.run.job import Failure
 from harness.run.pipeline import Pipeline, Run
+from harness.run.result import Result
 from harness.spec.expectation import EVIDENCE
+from harness.spec.files import with_case
 
-Key = tuple[Path, str]
-# Of the log that a failed worker leaves, so much is shown at the failure; the report has more.
+# Of the log that a failure leaves, so much is shown with it; the report has more.
 LOG_LINES = 6
+INTERRUPTED = "the run of the case was ended before it had figures"
 # Seconds of waiting for the machine past which the end of a run says so.
 LONG_S = 2.0
 
 
-class CaseRunner:
-    """Runs each case when its first item comes up, and judges every item from that one result."""
+@dataclass
+class _Case:
+    """A case whose items come up.
 
-    def __init__(self, config: pytest.Config, progress: Progress) -> None:
+    Attributes:
+        run: what all of them are judged from.
+        retakes: what was taken again.
+        outcomes: label → what its item left; an item that is run once more is not judged once more.
+    """
+
+    run: Run
+    retakes: tuple[str, ...] = ()
+    outcomes: dict[str, ItemOutcome] = field(default_factory=dict)
+
+
+class CaseRunner:
+    """Runs each case once, when its first item comes up, and judges every item from that one result.
+
+    Args:
+        config: of the run.
+        progress: shows what a case is at.
+        selected: the labels of each case that this run is to judge.
+        skipped: those of them that are to be skipped; nothing is measured for them.
+    """
+
+    def __init__(
+        self, config: pytest.Config, progress: Progress, selected: Mapping[Key, Sequence[str]],
+        skipped: Collection[tuple[Key, str]] = (),
+    ) -> None:  # fmt: skip
         self._updating = bool(config.getoption("update_baselines"))
         self._strict = config.getoption("tier") == "release"
         # A release measures everything it lets out; an asked-for fresh run neither takes nor leaves anything.
         fresh = config.getoption("no_cache") or self._strict
         self._pipeline = Pipeline(LocalExecutor(), None if fresh else Cache(default_folder()))
-        self._export: Path | None = config.getoption("export")
         self._reporting = config.getoption("weighin_report") is not None
         self._progress = progress
-        self._names = names(config)
-        self._selected: Mapping[Key, list[str]] = {}
-        self._run: tuple[Key, Run] | None = None
-        self._retakes: tuple[str, ...] = ()
-        self._seen: dict[Key, list[Verdict]] = {}
-        self._withdrawn: dict[Key, str] = {}
-        self._faults: list[str] = []
-        self._failed = False
+        self._selected, self._skipped = selected, skipped
+        self._cases: dict[Key, _Case] = {}
 
-    def select(self, items: list[pytest.Item]) -> None:
-        """Learn which budgets of each case this run asks for: only those are measured."""
-        selected: dict[Key, list[str]] = {}
-        for item in items:
-            if isinstance(item, SpecItem):
-                selected.setdefault(item.key, []).append(item.label)
-        self._selected = selected
-
-    def judge(self, item: SpecItem) -> Left:
+    def judge(self, item: SpecItem) -> ItemOutcome:
         """The verdict of an item; runs its case where no item of it ran yet."""
-        key, self._faults, self._failed = item.key, [], False
-        first = key not in self._seen
-        if first:
-            # Before anything else: whatever ends this run, what it no longer knows to pass is not left to be shipped.
-            self._withdrawn[key] = self._withdraw(item)
-        run = self._case(item)
-        standing = self._standing(item, run)
+        case = self._case(item)
+        if item.label in case.outcomes:
+            return case.outcomes[item.label]
+        run, first = case.run, not case.outcomes
+        standing = standing_of(item.file, item.case, run.result.kernels, updating=self._updating)
         judged = verdict(item.case.spec, run.result, item.label, standing)
-        row = borne(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
-        self._seen.setdefault(key, []).append(row)
+        row = apply_expected_failures(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
         kept = outcomes(run.result) if first and self._reporting else None
-        exported = self._finish(item, run)
-        return Left(
+        outcome = ItemOutcome(
             verdict=row,
             nodeid=item.nodeid,
             record=record(run.result, kept) if first else None,
-            outcomes=kept,
+            samples=kept,
             candidate=self._candidate(item, run, standing, row) if self._updating else None,
             root=str(item.file.root),
             path=str(item.home),
             id=item.file.id,
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
-            told=_told(run, self._seen[key]),
-            notes=(*(self._spent(run, row) if first else ()), *self._loaded(item, run, row), *self._faults),
-            withdrawn=self._withdrawn[key] if first else "",
-            exported=exported,
-            failed=self._failed,
+            selected=tuple(self._selected.get(item.key, ())),
+            message=_message(run, row, next(iter(case.outcomes), "")),
+            notes=(*(_spent(case, row) if first else ()), *self._loaded(item, run, row)),
         )
+        # What was handed on already is not kept a second time.
+        case.outcomes[item.label] = outcome.model_copy(update={"record": None, "samples": None, "notes": ()})
+        return outcome
+
+    def run_of(self, item: SpecItem) -> Run | None:
+        """The run of an item's case; None where there was none."""
+        case = self._cases.get(item.key)
+        return case.run if case is not None else None
 
     def close(self) -> None:
         """End the workers."""
         self._pipeline.close()
 
-    def _case(self, item: SpecItem) -> Run:
-        if self._run is None or self._run[0] != item.key:
-            asked = dict.fromkeys(self._selected.get(item.key, [item.label]))
-            labels = [label for label in asked if label != EVIDENCE]
-            spec = self._names.of(item.path)
-            name = f"{spec}[{item.case.name}]" if item.case.name else spec
-            with self._progress.on(name) as watch:
-                run, self._retakes = retaken(
+    def _case(self, item: SpecItem) -> _Case:
+        if item.key in self._cases:
+            return self._cases[item.key]
+        # Stands where something ends the run of the case that is no error of it, such as a time limit on tests.
+        self._cases[item.key] = _Case(self._failed(item, Failure(sentence=INTERRUPTED, kind="ended")))
+        asked = dict.fromkeys(self._selected.get(item.key, [item.label]))
+        labels = [label for label in asked if label != EVIDENCE and (item.key, label) not in self._skipped]
+        with self._progress.on(with_case(item.called, item.case.name)) as watch:
+            try:
+                run, retakes = retaken(
                     self._pipeline.run(item.file, item.case, labels, watch),
                     labels,
                     lambda run, label: self._judged(item, run, label),
                     lambda again: self._pipeline.run(item.file, item.case, again, watch),
                     watch,
                 )
-            self._run = (item.key, Run(run.result.model_copy(update={"spec": spec}), run.artifact))
-        return self._run[1]
+            except Exception as error:
+                sentence = f"the case could not be run: {type(error).__name__}: {error}"
+                failure = Failure(sentence=sentence, log=traceback.format_exc(), kind="raised")
+                run, retakes = self._failed(item, failure), ()
+        run = Run(run.result.model_copy(update={"spec": item.called}), run.artifact)
+        case = self._cases[item.key] = _Case(run, retakes)
+        return case
+
+    def _failed(self, item: SpecItem, failure: Failure) -> Run:
+        spec = item.case.spec
+        steps = tuple(step.method for step in spec.compress)
+        return Run(
+            Result(
+                spec=item.called, case=item.case.name, title=spec.title, task=spec.task, steps=steps,
+                environment=environment(), failure=failure,
+            ),
+            None,
+        )  # fmt: skip
 
     def _judged(self, item: SpecItem, run: Run, label: str) -> Verdict:
-        return verdict(item.case.spec, run.result, label, self._standing(item, run))
-
-    def _standing(self, item: SpecItem, run: Run) -> Standing:
-        fingerprint = environment().fingerprint(item.case.spec.measure.threads, run.result.kernels)
-        try:
-            stored = baselines.read(item.file.root, item.file.id)
-        except BaselineError as error:
-            return Standing(None, fingerprint, updating=False, problem=str(error))
-        case = stored.cases.get(item.case.name) if stored is not None else None
-        return Standing(case, fingerprint, updating=self._updating)
+        standing = standing_of(item.file, item.case, run.result.kernels, updating=self._updating)
+        return verdict(item.case.spec, run.result, label, standing)
 
     def _candidate(self, item: SpecItem, run: Run, standing: Standing, row: Verdict) -> Candidate | None:
         if row.verdict is not State.PASS:
@@ -156,10 +178,6 @@ class CaseRunner:
             else {},
         )
 
-    def _spent(self, run: Run, row: Verdict) -> tuple[str, ...]:
-        """Where a case's time went beside its work: what was waited for, and what was taken again."""
-        return (*_waited(run, row), *(f"{name_of(row)}: {note}" for note in self._retakes))
-
     def _loaded(self, item: SpecItem, run: Run, row: Verdict) -> tuple[str, ...]:
         """What was measured beside other work is no yardstick for later runs."""
         measured = run.result.measurements.get(item.label)
@@ -167,77 +185,35 @@ class CaseRunner:
             return ()
         assert measured is not None
         return (
-            f"baseline of {name_of(row)}: {item.label} left out, for others took {measured.others():.0%} of the "
+            f"baseline of {row.name}: {item.label} left out, for others took {measured.others():.0%} of the "
             "processor while it was measured; accept it on a quieter machine",
         )
 
-    def _withdraw(self, item: SpecItem) -> str:
-        """Remove an earlier export of a case, and say where it lay; empty where none did."""
-        if self._export is None:
-            return ""
-        try:
-            return str(withdraw(self._export, self._names.of(item.path), item.case.name) or "")
-        except OSError as error:
-            self._faults.append(undrawn(self._names.of(item.path), error))
-            self._failed = True
-            return ""
 
-    def _finish(self, item: SpecItem, run: Run) -> str:
-        """Once all selected items of a case were judged: export it where all of it is green, else say why not."""
-        rows, labels = self._seen[item.key], set(item.case.spec.budgets) | {EVIDENCE}
-        judged = {row.label for row in rows}
-        if self._export is None or judged != set(self._selected.get(item.key, labels)):
-            return ""
-        name, earlier = name_of(rows[0]), self._withdrawn[item.key]
-        broken = [row for row in rows if row.verdict is not State.PASS]
-        if broken or judged != labels or run.artifact is None:
-            reason = told(broken) if broken else f"only {', '.join(sorted(judged))} ran"
-            return unexported(name, reason, earlier)
-        try:
-            return f"exported: {export(self._export, item.case, run, rows)}"
-        except (OSError, ArtifactError) as error:
-            self._failed = True
-            return unexported(name, str(error), earlier)
-
-
-def unexported(name: str, reason: str, earlier: str) -> str:
-    """Why nothing of a case was exported, and what became of an earlier export."""
-    removed = f"; the earlier export was removed from {earlier}" if earlier else ""
-    return f"not exported: {name}, for {reason}{removed}"
-
-
-def undrawn(name: str, error: OSError) -> str:
-    """That an earlier export is still where it was, whatever came of its case."""
-    return f"an earlier export of {name} could not be removed, and is not to be shipped: {error}"
-
-
-def told(rows: Sequence[Verdict]) -> str:
-    """Labels by verdict, as a clause: ``size_mb, top1 FAIL``."""
-    states = dict.fromkeys(row.verdict for row in rows)
-    return "; ".join(f"{', '.join(row.label for row in rows if row.verdict is state)} {state}" for state in states)
+def _spent(case: _Case, row: Verdict) -> tuple[str, ...]:
+    """Where a case's time went beside its work: what was waited for, and what was taken again."""
+    return (*_waited(case.run, row), *(f"{row.name}: {note}" for note in case.retakes))
 
 
 def _waited(run: Run, row: Verdict) -> tuple[str, ...]:
     """A run under xdist, or one on a plain log, has had no line that says so while it waited."""
     seconds = run.result.waited
-    return (
-        (f"{name_of(row)} waited {seconds:.0f} s for other measurements of this machine",) if seconds >= LONG_S else ()
-    )
+    return (f"{row.name} waited {seconds:.0f} s for other measurements of this machine",) if seconds >= LONG_S else ()
 
 
 def _busy(measured: Measurement | None) -> bool:
     return measured is not None and measured.beside_others()
 
 
-def _told(run: Run, rows: Sequence[Verdict]) -> str:
-    """What the latest of a case's rows prints where its sentence is not it: why nothing was measured is told once."""
-    failure, row = run.result.failure, rows[-1]
+def _message(run: Run, row: Verdict, first: str) -> str:
+    """What a row prints where its sentence is not it: why nothing was measured is told once, by the `first` label."""
+    failure = run.result.failure
     if failure is None:
         return ""
-    if len(rows) > 1:
-        return f"{row.label}: as {rows[0].label} → {row.verdict}"
-    # A failure that was not foreseen names its stage; what the worker wrote last is then worth reading.
-    if not failure.log or not re.match(r"the \w+ stage ", failure.sentence):
+    if first:
+        return f"{row.label}: as {first} → {row.verdict}"
+    # Of a failure that was not foreseen it is worth reading what was written last.
+    if not failure.log or failure.kind == "foreseen":
         return ""
     tail = [f"    {line}" for line in failure.log.splitlines()[-LOG_LINES:]]
-    return "\n".join([row.sentence, "  the end of the worker's log:", *tail])
+    return "\n".join([row.sentence, "  the end of the log:", *tail])

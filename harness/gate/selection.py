@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from harness.gate.collection import SpecItem, SpecModule
+from harness.gate.collection import Key, SpecItem, SpecModule
+from harness.spec.files import SUFFIXES
 from harness.spec.tiers import TIERS
-
-if TYPE_CHECKING:
-    from xdist.scheduler import LoadScopeScheduling
 
 
 def deselect_other_tiers(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -30,16 +29,39 @@ def deselect_other_tiers(config: pytest.Config, items: list[pytest.Item]) -> Non
         items[:] = [item for item in items if kept(item)]
 
 
-def scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """For `-n` in xdist's default mode: the items of one spec stay on one worker, all others spread as ever."""
-    if config.getoption("dist") != "load":
-        return None
-    from xdist.scheduler import LoadScopeScheduling
+def by_case(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The items with those of a case together, where its first one stands; otherwise in their order.
+
+    A case is run when its first item comes up. With its items side by side it is over, and exported, before the next.
+    """
+    cases: dict[Key, list[pytest.Item]] = {}
+    for item in items:
+        if isinstance(item, SpecItem):
+            cases.setdefault(item.key, []).append(item)
+    found: list[pytest.Item] = []
+    for item in items:
+        if isinstance(item, SpecItem):
+            found += cases.pop(item.key, ())
+        else:
+            found.append(item)
+    return found
+
+
+def keep_together(config: pytest.Config, ids: Sequence[str]) -> None:
+    """For `-n` in xdist's default mode, once a worker has said what there is: one spec stays on one worker.
+
+    Where there is no spec, and where somebody chose another mode or scheduler, xdist's own stays.
+    """
+    from xdist.scheduler import LoadScheduling, LoadScopeScheduling
+
+    session: Any = config.pluginmanager.getplugin("dsession")
+    chosen: Any = getattr(session, "sched", None)
+    if type(chosen) is not LoadScheduling or chosen.node2collection or not any(map(_is_of_spec, ids)):
+        return
 
     class OneSpecOneWorker(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            path = nodeid.partition("::")[0]
-            return path if path.endswith((".yaml", ".yml")) else nodeid
+            return nodeid.partition("::")[0] if _is_of_spec(nodeid) else nodeid
 
         def remove_node(self, node: Any) -> str | None:
             # What a dead worker had finished would be handed out again with nothing in it to run, and waited for.
@@ -49,4 +71,10 @@ def scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
             crashed: str | None = super().remove_node(node)
             return crashed
 
-    return OneSpecOneWorker(config, log)
+    session.sched = OneSpecOneWorker(config, session.log)
+    for node in chosen.nodes:
+        session.sched.add_node(node)
+
+
+def _is_of_spec(nodeid: str) -> bool:
+    return nodeid.partition("::")[0].endswith(SUFFIXES)

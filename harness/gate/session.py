@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,20 +14,16 @@ from typing import TypeVar
 import pytest
 
 from harness import __version__, baselines
-from harness.errors import BaselineError
-from harness.gate import destinations, naming
+from harness.gate import acceptance, destinations, naming, selection
 from harness.gate.collection import GateItem
-from harness.gate.export import withdraw
-from harness.gate.outcome import EXIT_BROKEN, Left, exit_status
-from harness.gate.runner import told, undrawn, unexported
-from harness.judge.acceptance import Candidate, accepted
-from harness.judge.baseline import Baseline
+from harness.gate.outcome import EXIT_BROKEN, CaseOutcome, ItemOutcome, ItemReport, exit_status
+from harness.gate.shipping import unexported, withdrawn
 from harness.judge.place import HOW_TO_ACCEPT
 from harness.judge.verdict import State, Verdict
 from harness.report import document, html, summary, tables
 from harness.report.document import CaseRecord, Report
-from harness.report.terminal import name_of, write_table
-from harness.spec.load import SUFFIXES, id_of, root_of
+from harness.report.terminal import write_table
+from harness.spec.files import SUFFIXES, id_of, root_of
 
 Result = TypeVar("Result")
 
@@ -38,11 +33,13 @@ class GateSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._left: list[Left] = []
+        self._outcomes: list[ItemOutcome] = []
         self._strict = config.getoption("tier") == "release"
         self._notes: list[str] = []
         self._other_failures = 0
-        self._crashed: list[Left] = []
+        self._spoiled: dict[str, str] = {}
+        self._cases: dict[tuple[str, str], CaseOutcome] = {}
+        self._crashed: list[ItemOutcome] = []
         self._failed = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -52,17 +49,23 @@ class GateSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Learn what the specs of this run are, as none is collected in this process."""
+        selection.keep_together(self._config, ids)
         named = {self._config.rootpath / name.partition("::")[0] for name in ids}
         paths = [path for path in named if path.suffix in SUFFIXES]
         naming.learn(self._config, paths)
         destinations.check_kept(self._config, paths)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what an item left on its report; count failures that are not ours."""
-        left = getattr(report, "weighin", None)
-        if left:
-            self._left.append(Left.model_validate(left))
-        elif left is None and report.failed:
+        """Keep what an item left on its reports; count failures that are no verdicts."""
+        left = ItemReport.model_validate(getattr(report, "weighin", {}))
+        if left.outcome is not None:
+            self._outcomes.append(left.outcome)
+        if left.case is not None:
+            self._cases[left.case.path, left.case.case] = left.case
+        if left.spoiled:
+            self._spoiled[report.nodeid] = str(report.when)
+            self._other_failures += 1
+        elif report.failed and not hasattr(report, "weighin"):
             crashed = _crashed(report, self._config)
             if crashed is None:
                 self._other_failures += 1
@@ -72,13 +75,13 @@ class GateSession:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write everything, once, and set the exit code."""
-        self._left += self._lost()
-        if not self._left:
+        self._outcomes += self._lost()
+        if not self._outcomes:
             return
         # Under xdist the cases of several workers come in mixed; a spec's own rows come in order.
-        cases = list(dict.fromkeys(left.verdict.case for left in self._left))
-        self._left.sort(key=lambda left: (left.root, left.verdict.spec, cases.index(left.verdict.case)))
-        roots = sorted({Path(left.root) for left in self._left})
+        cases = list(dict.fromkeys(outcome.verdict.case for outcome in self._outcomes))
+        self._outcomes.sort(key=lambda outcome: (outcome.root, outcome.verdict.spec, cases.index(outcome.verdict.case)))
+        roots = sorted({Path(outcome.root) for outcome in self._outcomes})
         if self._config.getoption("update_baselines"):
             self._update()
         below = naming.names(self._config).below
@@ -86,13 +89,13 @@ class GateSession:
         report = Report(
             weighin=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            rows=tuple(left.verdict for left in self._left),
+            rows=tuple(outcome.verdict for outcome in self._outcomes),
             cases=self._records(),
             orphaned_baselines=tuple(orphaned),
         )
-        self._notes += [note for left in self._left for note in left.notes]
+        self._notes += [note for outcome in self._outcomes for note in outcome.notes]
         self._notes += self._exports()
-        if any(left.verdict.unaccepted for left in self._left):
+        if any(outcome.verdict.unaccepted for outcome in self._outcomes):
             self._notes.append(
                 f"budgets that hold and have no baseline: look at them, then accept with {HOW_TO_ACCEPT}"
             )
@@ -100,27 +103,32 @@ class GateSession:
         if orphaned:
             self._notes.append(f"baselines with no spec: {', '.join(orphaned)}; remove them, or restore their YAML")
         self._write(report)
-        states = {left.verdict.verdict for left in (*self._left, *self._crashed)}
+        states = {outcome.verdict.verdict for outcome in (*self._outcomes, *self._crashed)}
         status = exit_status(states, self._strict)
-        if status is None and (self._failed or any(left.failed for left in self._left)):
+        if status is None and self._unfulfilled():
             status = EXIT_BROKEN
         if status is not None and not self._other_failures and session.exitstatus in (0, 1):
             session.exitstatus = status
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the verdict table."""
-        if self._left:
-            write_table(terminalreporter, [left.verdict for left in self._left], self._notes)
+        if self._outcomes:
+            write_table(terminalreporter, [outcome.verdict for outcome in self._outcomes], self._notes)
+
+    def _unfulfilled(self) -> bool:
+        """Whether something that was asked for could not be written or removed."""
+        failed = (*(one.failed for one in self._outcomes), *(one.failed for one in self._cases.values()))
+        return self._failed or any(failed)
 
     def _tighter(self) -> list[str]:
         """The baselines that this run has left behind, and the command that takes along those labels alone."""
-        improved = [left for left in self._left if left.verdict.improved]
+        improved = [outcome for outcome in self._outcomes if outcome.verdict.improved]
         cases: dict[str, list[str]] = defaultdict(list)
-        for left in improved:
-            cases[name_of(left.verdict)].append(left.verdict.label)
+        for outcome in improved:
+            cases[outcome.verdict.name].append(outcome.verdict.label)
         if not improved:
             return []
-        items = " ".join(shlex.quote(self._from_here(left.nodeid)) for left in improved)
+        items = " ".join(shlex.quote(self._from_here(outcome.nodeid)) for outcome in improved)
         which = "; ".join(f"{name}: {', '.join(labels)}" for name, labels in cases.items())
         return [
             f"better than the baseline: {which}",
@@ -131,50 +139,48 @@ class GateSession:
         path, *names = nodeid.split("::")
         return "::".join((os.path.relpath(self._config.rootpath / path, self._config.invocation_params.dir), *names))
 
-    def _lost(self) -> list[Left]:
+    def _lost(self) -> list[ItemOutcome]:
         """What xdist workers died of and no other worker ran again; what was run again is told in a note."""
-        judged = {_key(left) for left in self._left}
-        lost = {_key(left): left for left in self._crashed if _key(left) not in judged}
+        judged = {_key(outcome) for outcome in self._outcomes}
+        lost = {_key(outcome): outcome for outcome in self._crashed if _key(outcome) not in judged}
         self._notes += [
-            f"run again: {name_of(left.verdict)}::{left.verdict.label}, while which an xdist worker died"
-            for left in self._crashed
-            if _key(left) in judged
+            f"run again: {outcome.verdict.name}::{outcome.verdict.label}, while which an xdist worker died"
+            for outcome in self._crashed
+            if _key(outcome) in judged
         ]
-        return [self._withdrawn(left) for left in lost.values()]
-
-    def _withdrawn(self, left: Left) -> Left:
-        """What a worker died of is not left to be shipped; it may have died before it could see to that."""
-        folder, row = self._config.getoption("export"), left.verdict
-        try:
-            gone = withdraw(folder, row.spec, row.case) if folder is not None else None
-        except OSError as error:
-            return left.model_copy(update={"notes": (undrawn(row.spec, error),), "failed": True})
-        return left.model_copy(update={"withdrawn": str(gone)}) if gone is not None else left
+        # It may have died before it could see to an earlier export.
+        return [withdrawn(outcome, self._config.getoption("export")) for outcome in lost.values()]
 
     def _exports(self) -> list[str]:
         """What became of the export of each case; nothing of one that no process judged whole was let out."""
         if self._config.getoption("export") is None:
             return []
-        cases: dict[tuple[str, str], list[Left]] = defaultdict(list)
-        for left in self._left:
-            cases[left.path, left.verdict.case].append(left)
+        cases: dict[tuple[str, str], list[ItemOutcome]] = defaultdict(list)
+        for outcome in self._outcomes:
+            cases[outcome.path, outcome.verdict.case].append(outcome)
         found = []
-        for items in cases.values():
-            earlier = next((left.withdrawn for left in items if left.withdrawn), "")
-            word = next((left.exported for left in items if left.exported), "")
-            found.append(word or unexported(name_of(items[0].verdict), "it was not judged whole", earlier))
+        for key, items in cases.items():
+            if key in self._cases:
+                found.append(self._cases[key].exported)
+            else:
+                earlier = next((outcome.withdrawn for outcome in items if outcome.withdrawn), "")
+                found.append(unexported(items[0].verdict.name, "it was not judged whole", earlier))
         return found
 
     def _records(self) -> tuple[CaseRecord, ...]:
-        records = {(left.record.spec, left.record.case): left.record for left in self._left if left.record is not None}
+        records = {
+            (outcome.record.spec, outcome.record.case): outcome.record
+            for outcome in self._outcomes
+            if outcome.record is not None
+        }
         return tuple(records.values())
 
     def _write(self, report: Report) -> None:
         folder: Path | None = self._config.getoption("weighin_report")
         if folder is not None:
-            outcomes = [left.outcomes for left in self._left if left.outcomes is not None]
+            samples = [outcome.samples for outcome in self._outcomes if outcome.samples is not None]
             written = self._written(f"{folder / 'report.json'}", lambda: document.write(report, folder))
-            self._written(f"tables of {folder}", lambda: tables.write(outcomes, folder))
+            self._written(f"tables of {folder}", lambda: tables.write(samples, folder))
             page = self._written(f"{folder / 'report.html'}", lambda: html.write(report, folder))
             if page or written:
                 self._notes.append(f"report: {page or written}")
@@ -194,35 +200,9 @@ class GateSession:
 
     def _update(self) -> None:
         """Accept every case whose budgets all hold; of another case nothing."""
-        by_case: dict[tuple[str, str, str, str], list[Left]] = defaultdict(list)
-        for left in self._left:
-            by_case[left.root, left.id, left.path, left.verdict.case].append(left)
-        commits = {root: _commit(Path(root)) for root in {left.root for left in self._left}}
         reason = str(self._config.getoption("reason")).strip()
-        updated: dict[Path, dict[str, Baseline]] = defaultdict(dict)
-        for (root, spec, _, case), items in sorted(by_case.items()):
-            name = name_of(items[0].verdict)
-            try:
-                old = updated[Path(root)].get(spec) or baselines.read(Path(root), spec)
-            except BaselineError as error:
-                self._notes.append(str(error))
-                continue
-            broken = [left.verdict for left in items if left.verdict.verdict is not State.PASS]
-            if broken:
-                self._notes.append(f"baseline of {name}: nothing accepted, for {told(broken)}")
-                continue
-            known = set(items[0].known)
-            candidate = _joined([left.candidate for left in items if left.candidate is not None])
-            if not candidate.portable and not candidate.machine:
-                continue
-            new = accepted(
-                old, spec, case, candidate, known, reason, commits[root], set(items[0].cases),
-                today=datetime.now(UTC).date(),
-            )  # fmt: skip
-            if old is not None and new.model_dump(mode="json") == old.model_dump(mode="json"):
-                self._notes.append(f"baseline of {name}: nothing changed")
-            else:
-                updated[Path(root)][spec] = new
+        updated, notes = acceptance.accept_cases(self._outcomes, self._spoiled, reason)
+        self._notes += notes
         below = naming.names(self._config).below
         for folder in sorted(updated):
             what = f"baselines below {folder}, each of which is whole, the old one or the new one"
@@ -230,11 +210,11 @@ class GateSession:
                 self._notes.append(f"baseline accepted: {below(folder, path.relative_to(folder).as_posix())}")
 
 
-def _key(left: Left) -> tuple[str, str, str]:
-    return left.path, left.verdict.case, left.verdict.label
+def _key(outcome: ItemOutcome) -> tuple[str, str, str]:
+    return outcome.path, outcome.verdict.case, outcome.verdict.label
 
 
-def _crashed(report: pytest.TestReport, config: pytest.Config) -> Left | None:
+def _crashed(report: pytest.TestReport, config: pytest.Config) -> ItemOutcome | None:
     """The row of an item whose xdist worker died on it; None where the report is of something else."""
     name, _, item = report.nodeid.partition("::")
     path = config.rootpath / name
@@ -246,38 +226,11 @@ def _crashed(report: pytest.TestReport, config: pytest.Config) -> Left | None:
         spec=naming.names(config).of(path), case=case, label=label, metric=label, verdict=State.INVALID,
         sentence=f"{label}: the xdist worker that ran it died, and nothing is known of it → {State.INVALID}",
     )  # fmt: skip
-    return Left(verdict=row, nodeid=report.nodeid, root=str(root), path=str(path.resolve()), id=id_of(path, root))
-
-
-def _joined(candidates: list[Candidate]) -> Candidate:
-    portable = {label: entry for one in candidates for label, entry in one.portable.items()}
-    machine = {label: entry for one in candidates for label, entry in one.machine.items()}
-    return Candidate(
-        portable,
-        machine,
-        candidates[0].fingerprint,
-        candidates[0].environment,
-        candidates[0].threads,
-        candidates[0].evidence,
+    return ItemOutcome(
+        verdict=row, nodeid=report.nodeid, root=str(root), path=str(path.resolve()), id=id_of(path, root)
     )
 
 
 def _specs(root: Path) -> set[str]:
     """The ids of all specs under a root, whether this run selected them or not."""
     return {id_of(path, root) for path in (root / "specs").rglob("*") if path.suffix in SUFFIXES}
-
-
-def _commit(root: Path) -> str:
-    """What is checked out; empty outside a repository."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip()

@@ -198,7 +198,9 @@ def _absolute(claim: Claim) -> Finding:
 def _kept_back(doubt: Doubt, state: State, text: str, interval: Range | None = None) -> Finding:
     # What its own noise leaves open is not taken again until it comes out one way: that would spend error unseen.
     disturbed = doubt.outside and state is not State.INCONCLUSIVE
-    return Finding(State.INCONCLUSIVE, f"{text} ({doubt.because})", interval, disturbed=disturbed)
+    return Finding(
+        State.INCONCLUSIVE, f"{text} ({doubt.because})", interval, disturbed=disturbed, doubted=doubt.outside
+    )
 
 
 def _relative(claim: Claim) -> Finding:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from harness.judge.baseline import Accepted, CaseBaseline
 from harness.judge.bounds import head, judge
 from harness.judge.family import broken, compared, proof
 from harness.judge.match import Held, Setting, held
 from harness.judge.place import HOW_TO_ACCEPT, place_of, then_and_now
 from harness.judge.regression import compare
+from harness.judge.standing import Standing
 from harness.judge.verdict import BASELINE, Finding, Match, State, Verdict, by_bound, overall
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
@@ -18,32 +18,6 @@ from harness.run.result import Result
 from harness.spec.bounds import harmful
 from harness.spec.expectation import EVIDENCE
 from harness.spec.schema import Measure, Spec
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is known from before when a case is judged.
-
-    Attributes:
-        baseline: what was accepted for this case; None where nothing was.
-        fingerprint: this machine's, with the threads and kernels of this run.
-        updating: a new baseline is being accepted: only the budgets count.
-        problem: why the baseline file cannot be read; empty where it can.
-    """
-
-    baseline: CaseBaseline | None
-    fingerprint: str
-    updating: bool = False
-    problem: str = ""
-
-    def accepted(self, metric: Metric, label: str) -> Accepted | None:
-        """What was accepted for a budget, on this machine where the metric belongs to one."""
-        if self.baseline is None:
-            return None
-        if not metric.machine:
-            return self.baseline.portable.get(label)
-        machine = self.baseline.machines.get(self.fingerprint)
-        return machine.labels.get(label) if machine is not None else None
 
 
 def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdict:
@@ -82,7 +56,7 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     findings.sort(key=lambda finding: finding.state is not budget)
     findings += _history(spec, result, label, standing, budget, near, place.slower)
     match = near.match if near is not None else None
-    return told(blank.model_copy(update={"match": match}), metric, measurement, findings)
+    return row_of(blank.model_copy(update={"match": match}), metric, measurement, findings)
 
 
 def decided(metric: Metric, findings: list[Finding]) -> State:
@@ -94,7 +68,7 @@ def decided(metric: Metric, findings: list[Finding]) -> State:
     return state if held & set(harmful(metric.better)) else State.NOT_RUN
 
 
-def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: list[Finding]) -> Verdict:
+def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: list[Finding]) -> Verdict:
     """A row with what was found: its verdict, its figures and its sentence.
 
     Args:
@@ -121,6 +95,7 @@ def told(blank: Verdict, metric: Metric, measurement: Measurement, findings: lis
             "unaccepted": found.get(BASELINE) is State.FAIL,
             "improved": state is State.PASS and any(finding.gain for finding in findings),
             "disturbed": state is State.INCONCLUSIVE and any(finding.disturbed for finding in findings),
+            "doubted": state is State.INCONCLUSIVE and any(finding.doubted for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }
     )

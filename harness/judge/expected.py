@@ -11,7 +11,7 @@ from harness.spec.schema import Spec
 _KEPT = (State.PASS, State.NOT_RUN)
 
 
-def borne(row: Verdict, spec: Spec, today: date, *, release: bool = False) -> Verdict:
+def apply_expected_failures(row: Verdict, spec: Spec, today: date, *, release: bool = False) -> Verdict:
     """The verdict as the spec's `expect_fail` leaves it.
 
     Every bound that breaks must be expected to, with that verdict, by an entry whose day is not over; then, and outside

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from harness.errors import Unmeasurable
 from harness.judge.bounds import judge
-from harness.judge.case import told
+from harness.judge.case import row_of
 from harness.judge.family import proof
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Measurement
@@ -80,4 +80,4 @@ def verdict(metric: Metric, measured: Measurement | str, confidence: float, labe
     if isinstance(measured, str):
         return blank.model_copy(update={"sentence": f"{label}: {measured} → {State.INVALID}"})
     level = proof({label: metric}, {label: measured}, confidence)
-    return told(blank, metric, measured, judge(metric, measured, confidence, proof=level))
+    return row_of(blank, metric, measured, judge(metric, measured, confidence, proof=level))

@@ -92,7 +92,7 @@ def _by_ratio(
         for doubt in now.doubts(confidence, slower):
             if doubt.covers(ours.lower, ours.estimate, ours.upper, limit):
                 held = f"worse than the {text}, but {doubt.because}"
-                return Finding(State.INCONCLUSIVE, held, disturbed=doubt.outside)
+                return Finding(State.INCONCLUSIVE, held, disturbed=doubt.outside, doubted=doubt.outside)
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
     return _kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance)
 

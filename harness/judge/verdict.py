@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from harness.judge.figures import number, ratio_text
 from harness.spec.expectation import ExpectFail
+from harness.spec.files import with_case
 from harness.statistics import Interval
 
 # Names in `Verdict.found` beside those of bounds: see there.
@@ -87,10 +88,18 @@ class Verdict(BaseModel):
     disturbed: bool = Field(
         default=False, description="kept back by what others did while it was measured: another run may decide it"
     )
+    doubted: bool = Field(
+        default=False, description="what others did while it was measured is among what keeps it back"
+    )
     improved: bool = Field(default=False, description="better than the baseline beyond noise: it can be tightened")
     expected: tuple[ExpectFail, ...] = Field(
         default=(), description="the entries of `expect_fail` that make it an EXPECTED FAIL"
     )
+
+    @property
+    def name(self) -> str:
+        """The spec, and in brackets the case where the file has cases."""
+        return with_case(self.spec, self.case)
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class Finding:
         bound: its name; empty where something else was found than a bound kept or broken.
         gain: better than the baseline beyond noise.
         disturbed: kept back by what others did while it was measured; another run may decide it.
+        doubted: what others did is among what keeps it back, beside its own noise where it is not `disturbed`.
     """
 
     state: State
@@ -111,6 +121,7 @@ class Finding:
     bound: str = ""
     gain: bool = False
     disturbed: bool = False
+    doubted: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from harness.judge.baseline import Accepted, CaseBaseline
-from harness.judge.case import Standing
 from harness.judge.match import Setting, held
+from harness.judge.standing import Standing
 from harness.judge.verdict import Match
 from harness.measurement import Measurement
 from harness.metrics.base import Metric

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from harness import baselines
-from harness.errors import BaselineError
-from harness.judge.case import Standing, verdict
-from harness.judge.expected import borne
+from harness.baselines import standing_of
+from harness.judge.case import verdict
+from harness.judge.expected import apply_expected_failures
 from harness.judge.verdict import State, Verdict
-from harness.measurement.doubts import AGAIN
 from harness.mutants.base import Green, Mutant, Reach
 from harness.prove.progress import Live
 from harness.prove.trial import Fate, Proof, Trial
-from harness.run.environment import environment
 from harness.run.executor import Watch
 from harness.run.mutating import MutatingPipeline, NotMade
 from harness.run.result import Result
@@ -77,7 +73,7 @@ class _Judged:
 
     def withheld(self, row: Verdict) -> bool:
         """Whether a row cannot tell for what came from outside: the gate itself asks for a quieter machine."""
-        return row.verdict is State.INCONCLUSIVE and (self.loaded(row.label) or AGAIN in row.sentence)
+        return row.verdict is State.INCONCLUSIVE and (self.loaded(row.label) or row.doubted)
 
 
 class _Subject:
@@ -138,19 +134,12 @@ class _Subject:
         return self._pipeline.run_mutated(self._file, self._case, labels, mutant.mutant, self._watch).result
 
     def _judge(self, result: Result, reach: Reach, mutant: Mutant | None = None) -> _Judged:
-        spec, standing, today = self._case.spec, self._standing(result.kernels), datetime.now(UTC).date()
+        spec, today = self._case.spec, datetime.now(UTC).date()
+        standing = standing_of(self._file, self._case, result.kernels)
         if mutant is not None and standing.baseline is not None:
             standing = replace(standing, baseline=mutant.baseline(standing.baseline))
         rows = [verdict(spec, result, label, standing) for label in self._labels(reach)]
-        return _Judged(result, [borne(row, spec, today) for row in rows])
-
-    def _standing(self, kernels: str) -> Standing:
-        fingerprint = environment().fingerprint(self._case.spec.measure.threads, kernels)
-        try:
-            stored = baselines.read(self._file.root, self._file.id)
-        except BaselineError as error:
-            return Standing(None, fingerprint, problem=str(error))
-        return Standing(stored.cases.get(self._case.name) if stored is not None else None, fingerprint)
+        return _Judged(result, [apply_expected_failures(row, spec, today) for row in rows])
 
     def _passing(self) -> set[str]:
         return {row.label for judged in self._green.values() for row in judged.rows if row.verdict is State.PASS}
@@ -192,7 +181,7 @@ class _Subject:
         result = parts[0].result.model_copy(update={"measurements": measurements})
         expected = {row.label for part in parts for row in part.rows if row.verdict is State.EXPECTED}
         labels = tuple(label for label in measurements if label not in expected)
-        return Green(self._case.spec, result, self._standing(result.kernels), labels)
+        return Green(self._case.spec, result, standing_of(self._file, self._case, result.kernels), labels)
 
     def _undecided(self, mutant: Mutant, judged: list[_Judged]) -> str:
         """Why nothing can be said of a mutant that moves times: one was not told, or others were at work."""
@@ -213,8 +202,8 @@ def _broken_down(judged: Iterable[_Judged]) -> str:
     """How a worker ended that was not let finish: a kill, a time-out or want of memory is no verdict on the mutant."""
     for one in judged:
         failure = one.result.failure
-        # An exception in a stage (it "failed") is the mutant's doing; the other endings that name their stage are not.
-        if failure is not None and re.match(r"the \w+ stage (?!failed: )", failure.sentence):
+        # An exception in a stage is the mutant's doing.
+        if failure is not None and failure.kind == "ended":
             return failure.sentence
     return ""
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.spec.files import with_case
+
 EXIT_CAUGHT, EXIT_SURVIVED, EXIT_NOT_GREEN, EXIT_UNTOLD = 0, 1, 2, 11
 
 
@@ -54,7 +56,7 @@ class Proof(_Model):
     @property
     def name(self) -> str:
         """The spec, and in brackets the case."""
-        return f"{self.spec}[{self.case}]" if self.case else self.spec
+        return with_case(self.spec, self.case)
 
     def score(self) -> tuple[int, int]:
         """Claimed mutants that were caught, and claimed mutants of which that can be told."""

@@ -12,6 +12,7 @@ from harness.report.document import CaseRecord, Flips, Report, wanting
 from harness.report.figure import Bar, bar, ratios, strip
 from harness.run.environment import Environment
 from harness.spec.expectation import ExpectFail
+from harness.spec.files import with_case
 
 MEANINGS = {
     State.PASS: "every bound is kept, and where samples or times are behind it, proven to be kept",
@@ -135,7 +136,7 @@ def grouped(report: Report) -> list[Group]:
     for row in report.rows:
         rows.setdefault((row.spec, row.case), []).append(row)
     groups = [
-        Group(f"{spec}[{case}]" if case else spec, f"case-{index}", tuple(own), records.get((spec, case)))
+        Group(with_case(spec, case), f"case-{index}", tuple(own), records.get((spec, case)))
         for index, ((spec, case), own) in enumerate(rows.items(), start=1)
     ]
     return sorted(groups, key=lambda group: list(State).index(group.worst))

@@ -31,19 +31,15 @@ def markdown(report: Report) -> str:
     lines = ["## weighin", "", f"{counts}.", ""]
     if worst:
         lines += ["| spec | verdict |", "|---|---|"]
-        lines += [f"| {_cell(_name(row.spec, row.case))} | {_cell(row.sentence)} |" for row in worst]
+        lines += [f"| {_cell(row.name)} | {_cell(row.sentence)} |" for row in worst]
         lines.append("")
     if better:
         lines += ["Better than the baseline, which can be tightened:", ""]
-        lines += [f"- {_cell(_name(row.spec, row.case))}: {_cell(row.label)}" for row in better]
+        lines += [f"- {_cell(row.name)}: {_cell(row.label)}" for row in better]
         lines.append("")
     lines += ["<details><summary>All budgets</summary>", "", "| spec | verdict |", "|---|---|"]
-    lines += [f"| {_cell(_name(row.spec, row.case))} | {_cell(row.sentence)} |" for row in report.rows]
+    lines += [f"| {_cell(row.name)} | {_cell(row.sentence)} |" for row in report.rows]
     return "\n".join([*lines, "", "</details>", ""])
-
-
-def _name(spec: str, case: str) -> str:
-    return f"{spec}[{case}]" if case else spec
 
 
 def _cell(text: str) -> str:

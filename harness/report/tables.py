@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.measurement import Measurement, table
 from harness.measurement.base import UNIT
 from harness.run.result import Result
+from harness.spec.files import with_case
 
 FOLDER = "outcomes"
 
@@ -36,7 +37,7 @@ def outcomes(result: Result) -> Outcomes | None:
 
 def place(spec: str, case: str, label: str) -> str:
     """Where a table lies, from where the report does."""
-    return f"{FOLDER}/{spec}{f'[{case}]' if case else ''}/{label}.csv"
+    return f"{FOLDER}/{with_case(spec, case)}/{label}.csv"
 
 
 def write(found: Iterable[Outcomes], folder: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import pytest
+from typing import TYPE_CHECKING
 
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import State, Verdict
 from harness.report.document import wanting
+
+if TYPE_CHECKING:
+    import pytest
 
 _COLOURS = {
     State.PASS: {"green": True},
@@ -56,8 +58,8 @@ def write_table(terminal: pytest.TerminalReporter, rows: Sequence[Verdict], note
     terminal.write_line(f"  {_padded(HEADERS[:5], widths)}  {HEADERS[5]}", bold=True)
     previous = ""
     for line, bounds in zip(lines, shown, strict=True):
-        if name_of(line.row) != previous:
-            terminal.write_line(previous := name_of(line.row), bold=True)
+        if line.row.name != previous:
+            terminal.write_line(previous := line.row.name, bold=True)
         first, *others = bounds or ("",)
         terminal.write(f"  {_padded((*line.cells, first), widths)}  ")
         terminal.write_line(line.verdict, **_COLOURS[line.row.verdict])
@@ -67,11 +69,6 @@ def write_table(terminal: pytest.TerminalReporter, rows: Sequence[Verdict], note
     terminal.write_line(_counts(rows))
     for note in (*_not_run(rows), *_expected(rows), *notes):
         terminal.write_line(note)
-
-
-def name_of(row: Verdict) -> str:
-    """The spec, and in brackets the case where the file has cases."""
-    return f"{row.spec}[{row.case}]" if row.case else row.spec
 
 
 def _line(row: Verdict) -> _Line:
@@ -118,13 +115,13 @@ def _not_run(rows: Sequence[Verdict]) -> Iterator[str]:
     for row in rows:
         if row.verdict is State.NOT_RUN:
             reason = row.sentence.removeprefix(f"{row.label}: ").removesuffix(f" → {row.verdict}")
-            if (name_of(row), reason) not in told:
-                told.add((name_of(row), reason))
-                yield f"not run: {name_of(row)}: {reason}"
+            if (row.name, reason) not in told:
+                told.add((row.name, reason))
+                yield f"not run: {row.name}: {reason}"
 
 
 def _expected(rows: Sequence[Verdict]) -> Iterator[str]:
     """Who bears what until when, the day that comes first first."""
     borne = [(entry, row) for row in rows for entry in row.expected]
     for entry, row in sorted(borne, key=lambda one: one[0].until):
-        yield f"expected: {name_of(row)}: {row.label} {entry} until {entry.until}, {entry.owner}: {entry.because}"
+        yield f"expected: {row.name}: {row.label} {entry} until {entry.until}, {entry.owner}: {entry.because}"

@@ -61,11 +61,11 @@ class LocalExecutor:
         try:
             outcome = Outcome.model_validate_json(paths["outcome"].read_text())
         except OSError:
-            failure = Failure(sentence=f"the {job.stage} stage {ending}")
+            failure = Failure(sentence=f"the {job.stage} stage {ending}", kind="ended")
             outcome = Outcome(failure=failure, waited=_doing(paths["outcome"])[1])
         except ValueError as error:
             sentence = f"the {job.stage} stage left a result that cannot be read"
-            outcome = Outcome(failure=Failure(sentence=sentence, log=str(error)))
+            outcome = Outcome(failure=Failure(sentence=sentence, log=str(error), kind="ended"))
         if outcome.failure is not None and not outcome.failure.log:
             failure = outcome.failure.model_copy(update={"log": tail(paths["log"])})
             outcome = outcome.model_copy(update={"failure": failure})

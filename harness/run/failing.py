@@ -19,7 +19,8 @@ def failure_of(what: str, error: Exception) -> Failure:
         what: was tried, as a sentence begins with it: ``the compress stage``.
         error: what was raised.
     """
-    return Failure(sentence=_sentence(what, error), log=_log(error))
+    refused = isinstance(error, Unmeasurable | ModuleNotFoundError) and not isinstance(error, Unforeseen)
+    return Failure(sentence=_sentence(what, error), log=_log(error), kind="foreseen" if refused else "raised")
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -38,6 +38,11 @@ class Failure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     sentence: str
     log: str = ""
+    kind: Literal["foreseen", "raised", "ended"] = Field(
+        default="foreseen",
+        description="foreseen: refused on purpose, and the sentence says it all; raised: an exception that nobody "
+        "foresaw; ended: the process was killed, ran out of time or memory, or left nothing that can be read",
+    )
 
 
 class Measured(BaseModel):

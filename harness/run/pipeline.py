@@ -117,7 +117,8 @@ class Pipeline:
                 job = job.model_copy(update={"labels": tuple(label for label in labels if label not in alone)})
         measured = self._do(job, watch, spent).measured
         if measured is None:
-            raise Unmeasurable("the measure stage left no measurements")
+            nothing = Failure(sentence="the measure stage left no measurements", kind="ended")
+            raise _Failed(Outcome(failure=nothing, seconds=spent.seconds, waited=spent.waited))
         if sealed_digest(compressed / ARTIFACT) != digests:
             raise Unmeasurable(
                 "the compressed artifact changed while it was measured: what was measured is not what lies there"

@@ -104,7 +104,9 @@ def _failure(job: Job, error: Exception) -> Failure:
     if not out_of_memory(error):
         return failure
     limit = f" of {job.spec.measure.memory_mb} MB (measure.memory_mb)" if job.spec.measure.memory_mb else ""
-    return failure.model_copy(update={"sentence": f"the {job.stage} stage ran out of memory{limit}: {error}"})
+    return failure.model_copy(
+        update={"kind": "ended", "sentence": f"the {job.stage} stage ran out of memory{limit}: {error}"}
+    )
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,13 +16,11 @@ from pydantic import ValidationError
 from harness.errors import Problem, SpecError, closest
 from harness.spec import semantics
 from harness.spec.faults import Fault, explain
+from harness.spec.files import SUFFIXES, id_of, root_of, shown
 from harness.spec.placement import Placed, place
 from harness.spec.reader import Document, Location, Value, read, shorten
 from harness.spec.schema import FILE_KEYS, LABEL, Spec
 
-SUFFIXES = (".yaml", ".yml")
-# Below this folder stand the specs that the gate must refuse.
-MUST_FAIL = "must-fail"
 _CASE = re.compile(LABEL)
 
 
@@ -51,31 +49,6 @@ class SpecFile:
     cases: tuple[Case, ...]
 
 
-def root_of(path: Path) -> Path:
-    """The project root of a spec file: the directory that holds the `specs/` it lies in.
-
-    A file outside any `specs/` belongs to the nearest directory above it that has one, else to its own directory.
-    """
-    return _root(path.resolve())
-
-
-def _root(path: Path) -> Path:
-    for parent in path.parents:
-        if parent.name == "specs":
-            return parent.parent
-    return next((parent for parent in path.parents if (parent / "specs").is_dir()), path.parent)
-
-
-def id_of(path: Path, root: Path) -> str:
-    """The path of a spec below `specs/`, without its suffix."""
-    return _id(path.resolve(), root)
-
-
-def _id(path: Path, root: Path) -> str:
-    specs = root / "specs"
-    return (path.relative_to(specs) if path.is_relative_to(specs) else Path(path.name)).with_suffix("").as_posix()
-
-
 def load(path: Path) -> SpecFile:
     """Load one spec file.
 
@@ -94,7 +67,7 @@ def load(path: Path) -> SpecFile:
 
 def _load(path: Path) -> SpecFile:
     resolved = path.resolve()
-    root = _root(resolved)
+    root = root_of(resolved)
     layers = _stack(resolved, root)
     _refuse_foreign(layers[0])
     merged = _body(layers[-1])
@@ -110,7 +83,7 @@ def _load(path: Path) -> SpecFile:
             loaded.append(Case(name, spec))
     if any(found.values()):
         raise SpecError(_told(found))
-    return SpecFile(path, root, _id(resolved, root), tuple(loaded))
+    return SpecFile(path, root, id_of(resolved, root), tuple(loaded))
 
 
 def _refuse_foreign(document: Document) -> None:
@@ -268,11 +241,3 @@ def _extending(layers: list[Document], message: str) -> Problem:
 @lru_cache(maxsize=256)
 def _stem(path: Path, name: str, modified: int) -> Document:
     return read(path, name)
-
-
-def shown(path: Path, root: Path) -> str:
-    """A path as messages show it: relative to the project root where it lies below it."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-__all__ = ["MUST_FAIL", "SUFFIXES", "Case", "SpecFile", "id_of", "load", "merge", "root_of", "shown"]

@@ -119,10 +119,42 @@ def test_the_judge_touches_no_clock_and_no_file():
         assert not called & {"today", "now", "utcnow", "open", "read_text", "write_text"}, path
 
 
-def test_only_the_gate_and_the_plugin_know_pytest():
-    for path in FILES:
-        if "import pytest" in path.read_text() or "from _pytest" in path.read_text():
-            assert unit(path) in ("gate", "plugin", "report"), path
+def needs_pytest(path: Path) -> bool:
+    """Whether a file imports pytest when it runs, and not only where its types are checked."""
+    tree = ast.parse(path.read_text())
+    typed = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in typed:
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and id(node) not in typed:
+            names.add(node.module or "")
+    return any(name.partition(".")[0] in ("pytest", "_pytest") for name in names)
+
+
+def test_only_the_gate_and_the_plugin_need_pytest():
+    assert {unit(path) for path in FILES if needs_pytest(path)} == {"gate", "plugin"}
+
+
+@pytest.mark.parametrize(
+    ("source", "needed"),
+    [
+        ("def f():\n    import pytest\n", True),
+        ("from _pytest.skipping import Skip\n", True),
+        ("if TYPE_CHECKING:\n    import pytest\nelse:\n    import pytest\n", True),
+        ("if TYPE_CHECKING:\n    import pytest\n", False),
+        ("import pytest_like\n", False),
+    ],
+)
+def test_an_import_for_types_alone_is_told_from_one_that_runs(tmp_path, source, needed):
+    (tmp_path / "some.py").write_text(source)
+    assert needs_pytest(tmp_path / "some.py") is needed
 
 
 EVERYTHING = """

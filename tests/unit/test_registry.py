@@ -120,6 +120,28 @@ def test_parts_of_other_distributions_are_found_by_entry_point(monkeypatch, tmp_
     assert sys.modules.pop("theirs").HERE
 
 
+def broken(folder, module):
+    """What pip would leave of a distribution whose module cannot be imported."""
+    (folder / "theirs.py").write_text(module)
+    metadata = folder / "theirs-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-parts\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[weighin.methods]\nany = theirs\n")
+
+
+def test_a_broken_entry_point_is_named_with_its_distribution_and_never_half_loaded(monkeypatch, tmp_path):
+    broken(tmp_path, "import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry: Registry[Options] = Registry("methods", "method")
+    for _ in range(2):
+        with pytest.raises(WeighinError) as told:
+            list(registry)
+        assert str(told.value) == (
+            "the distribution their-parts adds methods to weighin, and they cannot be loaded: entry point 'any' of "
+            "weighin.methods, theirs: ModuleNotFoundError: No module named 'no_such_module'. Repair it, or uninstall it"
+        )
+
+
 def test_a_family_lists_its_package():
     names = list(METHODS)
     assert names == sorted(names)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.judge.case import Standing, verdict
+from harness.judge.case import verdict
+from harness.judge.standing import Standing
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Timings
 from harness.run.environment import environment

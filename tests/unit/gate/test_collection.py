@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from _pytest.mark.expression import Expression
 
-from harness.gate.collection import _folders, _imagined
+from harness.gate.collection import _imagined
+from harness.gate.discovery import _folders
 
 
 def test_only_folders_of_the_project_count(tmp_path: Path) -> None:

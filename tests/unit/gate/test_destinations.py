@@ -78,6 +78,37 @@ def test_what_cannot_be_written_ends_the_run_before_it_begins(
     assert "NOT RUN" not in done.stdout.str()
 
 
+@pytest.mark.parametrize("arguments", [[], ["-n", "1"]], ids=["serial", "xdist"])
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("WEIGHIN_CACHE", "occupied", "{root}/occupied is no folder"),
+        ("WEIGHIN_CACHE_GB", "10GB", "give the size as a number of gigabytes, as in 10"),
+        ("WEIGHIN_CACHE_GB", "nan", "give the size as a number of gigabytes, as in 10"),
+        ("WEIGHIN_CACHE_GB", "-1", "give the size as a number of gigabytes, as in 10"),
+    ],
+)
+def test_a_cache_that_cannot_be_used_ends_the_run_before_it_begins(
+    project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch,
+    name: str, value: str, why: str, arguments: list[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv(name, value)
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "specs", *arguments)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([f"ERROR: {name} is {value}: {why.format(root=project)}"])
+    assert "NOT RUN" not in done.stdout.str()
+
+
+def test_a_run_that_takes_nothing_from_the_cache_needs_none(
+    project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHIN_CACHE", "occupied")
+    assert pytester.runpytest_subprocess("-p", "no:cacheprovider", "specs", "--no-cache").ret == 0
+    # Neither does one that has no specs.
+    pytester.makepyfile("def test_own(): pass")
+    assert pytester.runpytest_subprocess("-p", "no:cacheprovider", "--ignore", "specs").ret == 0
+
+
 def test_who_only_collects_writes_nothing(project: Path, pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess(
         "-p", "no:cacheprovider", "specs", "--weighin-report", "occupied", "--co", "-q"

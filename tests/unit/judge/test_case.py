@@ -4,7 +4,8 @@ import pytest
 
 from harness.evidence import Evidence, TensorFact
 from harness.judge.baseline import CaseBaseline, Machine, accept
-from harness.judge.case import Standing, verdict
+from harness.judge.case import verdict
+from harness.judge.standing import Standing
 from harness.judge.verdict import Match, State
 from harness.measurement import Exact
 from harness.run.environment import environment

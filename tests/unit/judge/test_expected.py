@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from harness.judge.expected import borne
+from harness.judge.expected import apply_expected_failures
 from harness.judge.verdict import BASELINE, MEASUREMENT, State, Verdict
 from harness.spec.schema import Spec
 
@@ -38,7 +38,7 @@ def row(verdict: State, found: dict[str, State], label: str = "top1") -> Verdict
 
 
 def left(verdict: State, found: dict[str, State], *entries: dict[str, str], **options: bool) -> Verdict:
-    return borne(row(verdict, found), spec(*entries), TODAY, **options)
+    return apply_expected_failures(row(verdict, found), spec(*entries), TODAY, **options)
 
 
 def test_what_was_foreseen_is_borne_and_says_by_whom_until_when_and_why():
@@ -136,4 +136,4 @@ def test_a_regression_can_be_foreseen():
 
 def test_other_budgets_and_what_did_not_run_are_left_alone():
     for one in (row(FAIL, {"max": FAIL}, "size_mb"), row(NOT_RUN, {}), row(PASS, {"max": PASS}, "size_mb")):
-        assert borne(one, spec(DROP), TODAY) is one
+        assert apply_expected_failures(one, spec(DROP), TODAY) is one

@@ -6,10 +6,11 @@ import pytest
 from harness.evidence import Evidence
 from harness.judge.baseline import CaseBaseline, accept
 from harness.judge.bounds import breached, claims
-from harness.judge.case import Standing, verdict
+from harness.judge.case import verdict
 from harness.judge.family import broken, proof
 from harness.judge.outside import budget
 from harness.judge.outside import verdict as judged_alone
+from harness.judge.standing import Standing
 from harness.judge.verdict import State
 from harness.measurement import Exact, Pairs
 from harness.metrics.base import METRICS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.judge.baseline import Accepted, CaseBaseline, Machine
-from harness.judge.case import Standing
+from harness.judge.standing import Standing
 from harness.measurement import Exact, Measurement, Pairs, Timings
 from harness.mutants.base import Green
 from harness.run.environment import environment

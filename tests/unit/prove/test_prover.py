@@ -188,7 +188,10 @@ def test_a_no_op_that_the_figures_let_through_is_held_to_times_too(proven):
             NotMade("the weights do not lie in the file"),
             "the mutant could not be made: the weights do not lie in the file",
         ),
-        ({"failure": Failure(sentence="the measure stage died of SIGKILL")}, "the measure stage died of SIGKILL"),
+        (
+            {"failure": Failure(sentence="the measure stage died of SIGKILL", kind="ended")},
+            "the measure stage died of SIGKILL",
+        ),
     ],
 )
 def test_a_mutant_that_was_not_made_or_not_measured_is_no_catch(proven, mutated, said):
@@ -198,11 +201,15 @@ def test_a_mutant_that_was_not_made_or_not_measured_is_no_catch(proven, mutated,
 
 
 @pytest.mark.parametrize(
-    "sentence",
-    ["the reloaded compressed artifact gives other outputs", "the measure stage failed: IndexError: out of bounds"],
+    "failure",
+    [
+        Failure(sentence="the reloaded compressed artifact gives other outputs"),
+        # The sentence is the error's own; that it reads like the end of a worker decides nothing.
+        Failure(sentence="the measure stage gives other outputs"),
+        Failure(sentence="the measure stage failed: IndexError: out of bounds", kind="raised"),
+    ],
 )
-def test_a_worker_that_ends_by_itself_with_no_figures_is_a_catch(proven, sentence):
-    failure = Failure(sentence=sentence)
+def test_a_worker_that_ends_by_itself_with_no_figures_is_a_catch(proven, failure):
     proof, _ = proven("top1: {max_drop: 0.02}", {"top1": right(392)}, {"failure": failure}, "shuffled-layer")
     assert proof.trials[0].by == {"top1": "INVALID", "evidence": "INVALID"}
     assert fates(proof) == {"shuffled-layer": Fate.CAUGHT}

@@ -7,7 +7,8 @@ import pytest
 
 from harness.__main__ import main
 from harness.evidence import Evidence
-from harness.judge.case import Standing, verdict
+from harness.judge.case import verdict
+from harness.judge.standing import Standing
 from harness.measurement import Exact, Labels, Pairs
 from harness.report import tables
 from harness.report.document import record

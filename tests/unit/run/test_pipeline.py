@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_read_is_a_failure_of_its_case(project: Path, monk
 
 def test_a_worker_that_leaves_no_measurements_is_no_result(project: Path) -> None:
     found, _ = run(project, lambda job: Outcome())
-    assert found.result.failure == Failure(sentence="the measure stage left no measurements")
+    assert found.result.failure == Failure(sentence="the measure stage left no measurements", kind="ended")
 
 
 def test_until_a_worker_speaks_it_is_starting(tmp_path: Path) -> None:

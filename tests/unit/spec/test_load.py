@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec.load import id_of, load, root_of
+from harness.spec.files import id_of, root_of
+from harness.spec.load import load
 
 STEM = """\
 task: image-classification
