@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import torch
 
     from harness.forms import Encoder
-    from harness.tasks.base import Task
 
 
 class Source(Options):
@@ -32,8 +31,12 @@ class Source(Options):
         """The form of the model that these options load; decided before anything is loaded."""
         return self.form
 
-    def suited(self, task: type[Task]) -> Source:
+    def suited(self, task: str, head: str | None) -> Source:
         """These options with what they leave open as a task decides it; a spec is validated with what comes back.
+
+        Args:
+            task: its name.
+            head: what a transformer ends in that does this task; None where the task does not say.
 
         Raises:
             ValueError: the task does not decide it.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from harness.forms import Encoder
-    from harness.tasks.base import Task
 
 # What decides a model and its tokenizer in a folder of `save_pretrained`; weights that can run code are not read.
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -72,12 +71,12 @@ class Transformers(Source):
             raise ValueError("`head: linear` and `head_weights` go together")
         return self
 
-    def suited(self, task: type[Task]) -> Transformers:
+    def suited(self, task: str, head: str | None) -> Transformers:
         """With the head that the task asks for, where the spec names none."""
-        head = self.head or ("linear" if self.head_weights else task.head)
-        if head is None:
-            raise ValueError(f"{task.model_fields['task'].default} does not say what the model ends in: give `head`")
-        return type(self).model_validate({**self.model_dump(exclude_unset=True), "head": head})
+        chosen = self.head or ("linear" if self.head_weights else head)
+        if chosen is None:
+            raise ValueError(f"{task} does not say what the model ends in: give `head`")
+        return type(self).model_validate({**self.model_dump(exclude_unset=True), "head": chosen})
 
     def load(self, root: Path) -> torch.nn.Module:
         """The float model, in evaluation mode."""

@@ -53,7 +53,7 @@ def _name_metrics(value: Any) -> Any:
 def _suited(model: Source, info: ValidationInfo) -> Source:
     """The model with what the task decides of it; where the task itself is faulty, that is told."""
     task = info.data.get("task")
-    return model if task is None else model.suited(TASKS[task])
+    return model if task is None else model.suited(task, TASKS[task].head)
 
 
 def _suited_within(steps: tuple[Method, ...], info: ValidationInfo) -> tuple[Method, ...]:

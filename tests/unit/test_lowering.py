@@ -45,7 +45,9 @@ def example() -> tuple[torch.Tensor, ...]:
 
 
 def run(model: object, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    compiled = import_openvino().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
+    compiled = import_openvino().compile_model(
+        model, "CPU", {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    )
     return torch.from_numpy(compiled([each.numpy() for each in inputs])[0])
 
 
