@@ -48,6 +48,14 @@ class Split(ABC):
     def batches(self, size: int, shuffle: int | None = None) -> Iterator[Batch]:
         """Stream batches of at most `size` samples, in order, or in the order that the seed `shuffle` gives."""
 
+    def unpadded(self, size: int) -> Iterator[Batch]:
+        """Stream batches of at most `size` samples in which nothing fills a sample up; they may come in another order.
+
+        What is averaged over all positions of a layer's input takes these: what fills up is no sample. Here `batches`,
+        for samples of one size; splits whose samples differ in length put those of one length together.
+        """
+        return self.batches(size)
+
     @abstractmethod
     def digests(self) -> Iterator[bytes]:
         """A digest of each sample's content, in order: equal content, equal digest."""
