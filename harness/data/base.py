@@ -75,6 +75,16 @@ class Split(ABC):
         return [str(index) for index in range(len(self))]
 
 
+def of_one_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Numbers of samples, at most `size` at a time and all of one length; the shortest first, else in order."""
+    groups: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        groups.setdefault(length, []).append(index)
+    for length in sorted(groups):
+        group = groups[length]
+        yield from (group[start : start + size] for start in range(0, len(group), size))
+
+
 class TensorSplit(Split):
     """Samples held in memory: inputs of shape (samples, …) and targets of shape (samples,)."""
 

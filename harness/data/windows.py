@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from harness.data.base import Batch, Dataset, Split
+from harness.data.base import Batch, Dataset, Split, of_one_length
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -174,16 +174,26 @@ class Windows(Split):
         if shuffle is not None:
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
         for chosen in torch.split(order, size):
-            rows = [self.rows[index] for index in chosen.tolist()]
-            tokens = torch.zeros((len(rows), max(len(row.tokens) for row in rows)), dtype=torch.int64)
-            targets = torch.full((len(rows), self.width), UNSCORED, dtype=torch.int64)
-            for place, row in enumerate(rows):
-                whole = torch.tensor(row.tokens)
-                tokens[place, : len(whole)] = whole
-                # What is scored at a position is the token after it; of the first token there is none before it.
-                first = max(row.first, 1)
-                targets[place, first - 1 : len(whole) - 1] = whole[first:]
-            yield Batch((tokens,), targets)
+            yield self._batch(chosen.tolist())
+
+    def unpadded(self, size: int) -> Iterator[Batch]:
+        """Stream windows with equally many tokens, the shortest first."""
+        for chosen in of_one_length([len(row.tokens) for row in self.rows], size):
+            yield self._batch(chosen)
+
+    def _batch(self, chosen: Sequence[int]) -> Batch:
+        import torch
+
+        rows = [self.rows[index] for index in chosen]
+        tokens = torch.zeros((len(rows), max(len(row.tokens) for row in rows)), dtype=torch.int64)
+        targets = torch.full((len(rows), self.width), UNSCORED, dtype=torch.int64)
+        for place, row in enumerate(rows):
+            whole = torch.tensor(row.tokens)
+            tokens[place, : len(whole)] = whole
+            # What is scored at a position is the token after it; of the first token there is none before it.
+            first = max(row.first, 1)
+            targets[place, first - 1 : len(whole) - 1] = whole[first:]
+        return Batch((tokens,), targets)
 
     def digests(self) -> Iterator[bytes]:
         """A digest of each window's tokens."""

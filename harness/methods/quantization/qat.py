@@ -157,7 +157,7 @@ def _calibrate(prepared: nn.Module, split: Split) -> None:
     observers = [(one, one.averaging_constant) for one in _observers(prepared)]
     prepared.eval().apply(disable_fake_quant)
     with torch.no_grad():
-        for index, batch in enumerate(split.batches(BATCH)):
+        for index, batch in enumerate(split.unpadded(BATCH)):
             for observer, _ in observers:
                 observer.averaging_constant = 1 / (index + 1)
             prepared(*batch.inputs)
