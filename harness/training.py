@@ -31,7 +31,9 @@ class Training(Options):
     """How a model is trained; the defaults suit fine-tuning a model that has just been compressed."""
 
     epochs: int = Field(default=1, ge=1, le=10_000, description="passes over the training split")
-    batch: int = Field(default=64, ge=1, description="samples a step")
+    batch: int | None = Field(
+        default=None, ge=1, description="samples a step; unset: as many as the task takes at once"
+    )
     most_steps: int | None = Field(
         default=None, ge=1, description="end after so many steps, whatever is left of the epochs; unset: at their end"
     )
@@ -48,9 +50,13 @@ class Training(Options):
         default="none", description="affine: images are shifted by up to 1/16 and turned by up to 10 degrees"
     )
 
-    def steps(self, samples: int) -> int:
+    def batch_for(self, task: Task) -> int:
+        """Samples a step: logits of 64 windows of a language model would be tens of gigabytes, so its task says."""
+        return task.batch if self.batch is None else self.batch
+
+    def steps(self, samples: int, task: Task) -> int:
         """Steps over a split of so many samples, all epochs together, if nothing ends them before."""
-        steps = self.epochs * math.ceil(samples / self.batch)
+        steps = self.epochs * math.ceil(samples / self.batch_for(task))
         return steps if self.most_steps is None else min(steps, self.most_steps)
 
     def rate(self, step: int, steps: int) -> float:
@@ -103,7 +109,7 @@ def train(
     with _trainable(model) as parameters, torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         optimizer = _optimizer(parameters, training)
-        steps = training.steps(len(split))
+        steps, size = training.steps(len(split), task), training.batch_for(task)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: training.rate(step, steps))
         generator = torch.Generator().manual_seed(seed)
         try:
@@ -112,10 +118,10 @@ def train(
                 total, seen = 0.0, 0
                 if taken == steps:
                     break
-                for batch in split.batches(training.batch, shuffle=seed * training.epochs + epoch):
+                for batch in split.batches(size, shuffle=seed * training.epochs + epoch):
                     if taken == steps:
                         break
-                    if len(batch.targets) == 1 and seen and training.batch > 1:
+                    if len(batch.targets) == 1 and seen and size > 1:
                         continue  # batch normalisation has no variance over a lone last sample
                     if training.augment == "affine":
                         batch = _moved(batch, generator)

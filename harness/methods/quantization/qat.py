@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -87,7 +86,7 @@ class Qat(Method):
             workshop.progress(f"calibrating on {len(calibration)} samples")
             _calibrate(prepared, calibration)
             if self.train is not None and split is not None:
-                steps = self.train.epochs * math.ceil(len(split) / self.train.batch)
+                steps = self.train.steps(len(split), workshop.task)
                 train(
                     prepared, split, workshop.task, self.train, seed=workshop.seed, progress=workshop.progress,
                     after_step=_settling(prepared, round(self.fixed_from * steps)),
