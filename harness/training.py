@@ -99,7 +99,8 @@ def train(
         loss: replaces the task's loss; `label_smoothing` is then its own matter.
 
     Raises:
-        MethodError: the loss stopped being finite, there is nothing to train on, or the images cannot be augmented.
+        MethodError: the loss stopped being finite, no weight moved, there is nothing to train on, or the images cannot
+            be augmented.
     """
     import torch
 
@@ -107,6 +108,7 @@ def train(
         raise MethodError("there is no sample to train on")
     chosen = loss or _task_loss(task, training.label_smoothing)
     with _trainable(model) as parameters, torch.random.fork_rng(devices=[]), torch.enable_grad():
+        before = [parameter.detach().clone() for parameter in parameters]
         torch.manual_seed(seed)
         optimizer = _optimizer(parameters, training)
         steps, size = training.steps(len(split), task), training.batch_for(task)
@@ -143,6 +145,13 @@ def train(
             if not all(bool(parameter.isfinite().all()) for parameter in parameters):
                 raise MethodError(
                     f"training diverged in its last step: lower `learning_rate` (now {training.learning_rate:g})"
+                )
+            # What an artifact stores cannot tell that a step trained it: here it can be told.
+            if all(torch.equal(now, then) for now, then in zip(parameters, before, strict=True)):
+                raise MethodError(
+                    f"training left every weight as it was in {taken:,} steps: raise `learning_rate` (now "
+                    f"{training.learning_rate:g}), or look whether there is anything to learn, as from a teacher that "
+                    "answers alike already"
                 )
         finally:
             optimizer.zero_grad(set_to_none=True)

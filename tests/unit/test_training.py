@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -301,3 +302,11 @@ def test_a_step_takes_as_many_samples_as_the_task_unless_told(batch: int | None,
     train(linear(), blobs(64), task, training, seed=0, progress=quiet, loss=loss)
     assert set(seen) == {expected}
     assert len(seen) == training.steps(64, task) == 64 // expected
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_training_that_moves_no_weight_is_told(optimizer: Literal["sgd", "adamw"]) -> None:
+    """At a rate that float32 takes for zero; an artifact could not tell."""
+    training = Training(epochs=2, batch=16, optimizer=optimizer, learning_rate=1e-60)
+    with pytest.raises(MethodError, match="left every weight as it was in 8 steps: raise `learning_rate`"):
+        train(linear(), blobs(64), TASK, training, seed=0, progress=quiet)
