@@ -49,6 +49,8 @@ class Evidence(BaseModel):
         operators: operator name → occurrences in the graph.
         tensors: every stored tensor.
         kernels: how operators are really executed, where the runtime tells (for example ``i8: 52``).
+        encodings: weight-matrix elements by how the file keeps them (raw, float16, huffman, range), where its format
+            has several ways.
         notes: what else a reader must know of the artifact, as clauses.
     """
 
@@ -56,6 +58,7 @@ class Evidence(BaseModel):
     operators: dict[str, int]
     tensors: tuple[TensorFact, ...]
     kernels: dict[str, int] = Field(default_factory=dict)
+    encodings: dict[str, int] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -91,7 +94,8 @@ class Evidence(BaseModel):
         """One line for the report."""
         stored = ", ".join(f"{count:,} {dtype}" for dtype, count in sorted(self.dtypes.items(), key=lambda x: -x[1]))
         counted = f"{self.parameters:,} parameters ({stored}), {self.sparsity:.1%} zeros in weight matrices"
-        return "; ".join((counted, *self.notes))
+        kept = ", ".join(f"{count:,} {how}" for how, count in sorted(self.encodings.items()) if how != "raw")
+        return "; ".join((counted, *([f"of weight matrices the file keeps {kept}"] if kept else ()), *self.notes))
 
 
 # Codebooks hold fewer values than this; of a tensor that has more, how many does not matter.

@@ -31,7 +31,9 @@ class Training(Options):
     """How a model is trained; the defaults suit fine-tuning a model that has just been compressed."""
 
     epochs: int = Field(default=1, ge=1, le=10_000, description="passes over the training split")
-    batch: int = Field(default=64, ge=1, description="samples a step")
+    batch: int | None = Field(
+        default=None, ge=1, description="samples a step; unset: as many as the task takes at once"
+    )
     most_steps: int | None = Field(
         default=None, ge=1, description="end after so many steps, whatever is left of the epochs; unset: at their end"
     )
@@ -48,9 +50,13 @@ class Training(Options):
         default="none", description="affine: images are shifted by up to 1/16 and turned by up to 10 degrees"
     )
 
-    def steps(self, samples: int) -> int:
+    def batch_for(self, task: Task) -> int:
+        """Samples a step: logits of 64 windows of a language model would be tens of gigabytes, so its task says."""
+        return task.batch if self.batch is None else self.batch
+
+    def steps(self, samples: int, task: Task) -> int:
         """Steps over a split of so many samples, all epochs together, if nothing ends them before."""
-        steps = self.epochs * math.ceil(samples / self.batch)
+        steps = self.epochs * math.ceil(samples / self.batch_for(task))
         return steps if self.most_steps is None else min(steps, self.most_steps)
 
     def rate(self, step: int, steps: int) -> float:
@@ -93,7 +99,8 @@ def train(
         loss: replaces the task's loss; `label_smoothing` is then its own matter.
 
     Raises:
-        MethodError: the loss stopped being finite, there is nothing to train on, or the images cannot be augmented.
+        MethodError: the loss stopped being finite, no weight moved, there is nothing to train on, or the images cannot
+            be augmented.
     """
     import torch
 
@@ -101,9 +108,10 @@ def train(
         raise MethodError("there is no sample to train on")
     chosen = loss or _task_loss(task, training.label_smoothing)
     with _trainable(model) as parameters, torch.random.fork_rng(devices=[]), torch.enable_grad():
+        before = [parameter.detach().clone() for parameter in parameters]
         torch.manual_seed(seed)
         optimizer = _optimizer(parameters, training)
-        steps = training.steps(len(split))
+        steps, size = training.steps(len(split), task), training.batch_for(task)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: training.rate(step, steps))
         generator = torch.Generator().manual_seed(seed)
         try:
@@ -112,10 +120,10 @@ def train(
                 total, seen = 0.0, 0
                 if taken == steps:
                     break
-                for batch in split.batches(training.batch, shuffle=seed * training.epochs + epoch):
+                for batch in split.batches(size, shuffle=seed * training.epochs + epoch):
                     if taken == steps:
                         break
-                    if len(batch.targets) == 1 and seen and training.batch > 1:
+                    if len(batch.targets) == 1 and seen and size > 1:
                         continue  # batch normalisation has no variance over a lone last sample
                     if training.augment == "affine":
                         batch = _moved(batch, generator)
@@ -137,6 +145,13 @@ def train(
             if not all(bool(parameter.isfinite().all()) for parameter in parameters):
                 raise MethodError(
                     f"training diverged in its last step: lower `learning_rate` (now {training.learning_rate:g})"
+                )
+            # What an artifact stores cannot tell that a step trained it: here it can be told.
+            if all(torch.equal(now, then) for now, then in zip(parameters, before, strict=True)):
+                raise MethodError(
+                    f"training left every weight as it was in {taken:,} steps: raise `learning_rate` (now "
+                    f"{training.learning_rate:g}), or look whether there is anything to learn, as from a teacher that "
+                    "answers alike already"
                 )
         finally:
             optimizer.zero_grad(set_to_none=True)

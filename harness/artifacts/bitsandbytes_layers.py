@@ -181,9 +181,13 @@ def _modules() -> dict[str, Any]:
                 )
                 scales = wide + self.offset
             compute = getattr(torch, told.compute)
+            # Blocks run on from row to row. Where a row is no whole number of them, the library's kernel for AVX-512
+            # (0.50.2) takes some of a row's scales from its neighbours: as one long row they are right.
+            whole = (told.outputs, told.inputs)
+            flat = whole if told.inputs % told.block == 0 else (told.outputs * told.inputs,)
             weight = operators.dequantize_4bit(
-                self.codes4.view(-1, 1), scales, told.block, told.code, (told.outputs, told.inputs), compute
-            )
+                self.codes4.view(-1, 1), scales, told.block, told.code, flat, compute
+            ).view(whole)
             bias = None if self.bias is None else self.bias.to(compute)
             return linear(x.to(compute), weight, bias).to(x.dtype)
 

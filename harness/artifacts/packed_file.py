@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -82,6 +83,20 @@ def sizes(content: bytes) -> dict[str, tuple[str, int]]:
     """
     _, sections = _sections(Cursor(content))
     return {name: (section.encoding, section.size) for name, _, section in sections}
+
+
+def encodings(content: bytes) -> dict[str, int]:
+    """How the elements of matrices, tensors of two axes or more, are kept: encoding → elements.
+
+    Raises:
+        ArtifactError: as `unpack` does.
+    """
+    _, sections = _sections(Cursor(content))
+    kept: Counter[str] = Counter()
+    for _, _, section in sections:
+        if len(section.shape) > 1:
+            kept[section.encoding] += elements(section.shape)
+    return dict(kept)
 
 
 @dataclass(frozen=True)

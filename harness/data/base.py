@@ -46,6 +46,14 @@ class Split(ABC):
     def batches(self, size: int, shuffle: int | None = None) -> Iterator[Batch]:
         """Stream batches of at most `size` samples, in order, or in the order that the seed `shuffle` gives."""
 
+    def unpadded(self, size: int) -> Iterator[Batch]:
+        """Stream batches of at most `size` samples in which nothing fills a sample up; they may come in another order.
+
+        What is averaged over all positions of a layer's input takes these: what fills up is no sample. Here `batches`,
+        for samples of one size; splits whose samples differ in length put those of one length together.
+        """
+        return self.batches(size)
+
     @abstractmethod
     def digests(self) -> Iterator[bytes]:
         """A digest of each sample's content, in order: equal content, equal digest."""
@@ -63,6 +71,16 @@ class Split(ABC):
     def names(self) -> list[str]:
         """What a report calls each sample."""
         return [str(index) for index in range(len(self))]
+
+
+def of_one_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Numbers of samples, at most `size` at a time and all of one length; the shortest first, else in order."""
+    groups: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        groups.setdefault(length, []).append(index)
+    for length in sorted(groups):
+        group = groups[length]
+        yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
 class TensorSplit(Split):

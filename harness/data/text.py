@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.data.base import Batch, Split
+from harness.data.base import Batch, Split, of_one_length
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ class TextSplit(Split):
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
         for chosen in torch.split(order, size):
             yield Batch(self._encoder([self.texts[index] for index in chosen.tolist()]), self.targets[chosen])
+
+    def unpadded(self, size: int) -> Iterator[Batch]:
+        """Stream encoded batches of texts with equally many tokens, the shortest first: a mask shows all of them."""
+        if self._encoder is None:
+            raise DataError("texts were asked for before a tokenizer was given")
+        lengths = [self._encoder([text])[0].shape[1] for text in self.texts]
+        for chosen in of_one_length(lengths, size):
+            yield Batch(self._encoder([self.texts[index] for index in chosen]), self.targets[chosen])
 
     def digests(self) -> Iterator[bytes]:
         """A digest of each text, without the white space around it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from harness.data.base import Batch, Dataset, Split
+from harness.data.base import Batch, Dataset, Split, of_one_length
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Cut:
     """How documents become windows.
 
     A window begins with what the model's tokenizer puts before every text (for Gemma and Llama: BOS), which is never
-    scored; where the tokenizer puts nothing there, a window's first token is not scored, for nothing precedes it.
+    scored; where the tokenizer puts nothing there, a window's first token is not scored, for nothing precedes it. What
+    it puts behind every text (EOS, or a separator) is left out: most windows end within a text.
 
     Documents that are shorter than a window share one, whole and in order, with an empty line between them. A longer
     one has windows of its own, each `stride` tokens after the last; of tokens that two of them hold, the first scores
@@ -85,20 +86,21 @@ class Documents(Split):
         """The windows.
 
         Raises:
-            DataError: the model's source brings no tokenizer, or a window holds nothing but what stands before a text.
+            DataError: the model's source brings no tokenizer, or one that puts other tokens around a text than around
+                none; or a window holds nothing but what stands before a text.
         """
         if encoder is None:
             raise DataError(
                 "the samples are texts, and the source of the model brings no tokenizer: `source: transformers` does"
             )
-        before = _tokens(encoder, "")
+        before, behind = _around(encoder)
         room = self.cut.window - len(before)
         stride = self.cut.stride or room
         if stride > room:
             raise DataError(
                 f"`stride: {stride}` skips tokens: a window of {self.cut.window} holds {room} tokens of a text"
             )
-        between = _tokens(encoder, BREAK)[len(before) :]
+        between = _inside(_tokens(encoder, BREAK), before, behind, "an empty line")
         rows: list[Row] = []
         shared: list[int] = []
         held: list[int] = []
@@ -112,7 +114,7 @@ class Documents(Split):
         for index, text in enumerate(self.texts):
             if self.cut.most is not None and len(rows) >= self.cut.most:
                 break
-            tokens = _tokens(encoder, text)[len(before) :]
+            tokens = _inside(_tokens(encoder, text), before, behind, self._names[index])
             if len(tokens) > room:
                 close()
                 rows += _long(tokens, before, room, stride, index, self._names[index])
@@ -174,16 +176,26 @@ class Windows(Split):
         if shuffle is not None:
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
         for chosen in torch.split(order, size):
-            rows = [self.rows[index] for index in chosen.tolist()]
-            tokens = torch.zeros((len(rows), max(len(row.tokens) for row in rows)), dtype=torch.int64)
-            targets = torch.full((len(rows), self.width), UNSCORED, dtype=torch.int64)
-            for place, row in enumerate(rows):
-                whole = torch.tensor(row.tokens)
-                tokens[place, : len(whole)] = whole
-                # What is scored at a position is the token after it; of the first token there is none before it.
-                first = max(row.first, 1)
-                targets[place, first - 1 : len(whole) - 1] = whole[first:]
-            yield Batch((tokens,), targets)
+            yield self._batch(chosen.tolist())
+
+    def unpadded(self, size: int) -> Iterator[Batch]:
+        """Stream windows with equally many tokens, the shortest first."""
+        for chosen in of_one_length([len(row.tokens) for row in self.rows], size):
+            yield self._batch(chosen)
+
+    def _batch(self, chosen: Sequence[int]) -> Batch:
+        import torch
+
+        rows = [self.rows[index] for index in chosen]
+        tokens = torch.zeros((len(rows), max(len(row.tokens) for row in rows)), dtype=torch.int64)
+        targets = torch.full((len(rows), self.width), UNSCORED, dtype=torch.int64)
+        for place, row in enumerate(rows):
+            whole = torch.tensor(row.tokens)
+            tokens[place, : len(whole)] = whole
+            # What is scored at a position is the token after it; of the first token there is none before it.
+            first = max(row.first, 1)
+            targets[place, first - 1 : len(whole) - 1] = whole[first:]
+        return Batch((tokens,), targets)
 
     def digests(self) -> Iterator[bytes]:
         """A digest of each window's tokens."""
@@ -209,6 +221,33 @@ def _long(tokens: list[int], before: list[int], room: int, stride: int, unit: in
         scored = end
         if end == len(tokens):
             return
+
+
+def _around(encoder: Encoder) -> tuple[list[int], list[int]]:
+    """What a tokenizer puts before and behind every text: an empty one is nothing else."""
+    empty, probe = _tokens(encoder, ""), _tokens(encoder, "a")
+    for cut in range(len(empty), -1, -1):
+        if _framed(probe, empty[:cut], empty[cut:]):
+            return empty[:cut], empty[cut:]
+    raise DataError(
+        f"the tokenizer makes the tokens {empty} of no text and {probe} of 'a': which of them it puts around every "
+        "text cannot be told"
+    )
+
+
+def _inside(tokens: list[int], before: list[int], behind: list[int], name: str) -> list[int]:
+    """The tokens of a text without what stands around every text."""
+    if not _framed(tokens, before, behind):
+        raise DataError(
+            f"the tokenizer puts {before} before and {behind} behind a text, and not around {name}: its tokens cannot "
+            "be told from those"
+        )
+    return tokens[len(before) : len(tokens) - len(behind)]
+
+
+def _framed(tokens: list[int], before: list[int], behind: list[int]) -> bool:
+    start, end = len(before), len(tokens) - len(behind)
+    return start <= end and tokens[:start] == before and tokens[end:] == behind
 
 
 def _tokens(encoder: Encoder, text: str) -> list[int]:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from harness.artifacts.encoded import Encoded
+from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 
@@ -32,3 +33,13 @@ class EntropyCoding(Method):
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Leave the model as it is and have it encoded."""
         return replace(subject, form=Form.ENCODED, model=Encoded(subject.model.eval(), self.coder))
+
+    def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
+        """No weight matrix is coded: written as it is, each took fewer bytes."""
+        if after.encodings.get(self.coder):
+            return []
+        kept = ", ".join(f"{count:,} {how}" for how, count in sorted(after.encodings.items())) or "none at all"
+        return [
+            f"no weight matrix is coded ({self.coder}), as none has few enough values or zeros enough; the file keeps "
+            f"their elements {kept}"
+        ]

@@ -50,7 +50,7 @@ def stages(
     Args:
         model: in evaluation mode; run without gradients.
         layers: which layers, by name.
-        split: calibration samples.
+        split: calibration samples; texts of one length at a time, for what fills them up is no text.
         batch: samples a run.
         together: the layers of a block are one stage, and not each its own: one run for all of them.
 
@@ -61,7 +61,7 @@ def stages(
 
     def whole() -> None:
         with torch.no_grad():
-            for one in split.batches(batch):
+            for one in split.unpadded(batch):
                 model(*one.inputs)
 
     name, blocks = _blocks(model, layers)
@@ -140,7 +140,7 @@ def _calls(model: nn.Module, blocks: list[nn.Module], split: Split, batch: int) 
     batches = 0
     try:
         with torch.no_grad():
-            for one in split.batches(batch):
+            for one in split.unpadded(batch):
                 model(*one.inputs)
                 batches += 1
     finally:

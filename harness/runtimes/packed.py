@@ -15,6 +15,7 @@ from harness.artifacts.encoded import Encoded
 from harness.artifacts.packed_bytes import tensor_of, words_of
 from harness.artifacts.packed_graph import checked, graph_of, module_of
 from harness.errors import ArtifactError
+from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.runtimes.base import RUNTIMES, Runner, Runtime
 from harness.runtimes.torch import TorchRunner, check, traced
@@ -71,13 +72,22 @@ class Packed(Runtime):
         import torch
 
         torch.set_num_threads(threads)
-        return TorchRunner(folder / FILE, program)
+        return PackedRunner(folder / FILE, program)
 
     def kernels(self) -> str:
         """As under `runtime: torch`, whose kernels run it."""
         from harness.runtimes.torch import Torch
 
         return Torch().kernels()
+
+
+class PackedRunner(TorchRunner):
+    """The program of a packed file, which can tell how that keeps its tensors."""
+
+    def evidence(self) -> Evidence:
+        """Counts over the file, decoded once more."""
+        kept = packed_file.encodings(self._path.read_bytes())
+        return super().evidence().model_copy(update={"encodings": kept})
 
 
 def program(path: Path) -> torch.jit.ScriptModule:

@@ -106,7 +106,9 @@ class Task(Options):
                 labels refuses it.
         """
 
-    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+    def divergence(
+        self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False, batch: Batch | None = None
+    ) -> torch.Tensor:
         """How far a student's outputs on a batch are from its teacher's: the scalar that distillation lowers.
 
         Args:
@@ -114,6 +116,7 @@ class Task(Options):
             teacher: what the model to learn from returned for the same inputs.
             temperature: what logits are divided by; gradients keep their scale.
             reverse: from the student's distribution to the teacher's, which seeks its modes, and not the other way.
+            batch: what both were given, and its targets: a task that scores a part of the outputs compares that part.
 
         Raises:
             MethodError: the task has no such measure.

@@ -129,8 +129,17 @@ class CausalLM(Task):
             logits.flatten(0, 1), targets.flatten(), ignore_index=UNSCORED, label_smoothing=label_smoothing
         )
 
-    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
-        """Mean Kullback-Leibler divergence of the softened next tokens, times the square of the temperature."""
+    def divergence(
+        self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False, batch: Batch | None = None
+    ) -> torch.Tensor:
+        """Mean Kullback-Leibler divergence of the softened next tokens, times the square of the temperature.
+
+        Given the batch, over the tokens that are scored: what fills a window up is no text, and answers there teach
+        nothing.
+        """
+        if batch is not None:
+            scored = batch.targets[:, : student.shape[1]] != UNSCORED
+            student, teacher = student[scored], teacher[scored]
         return divergence_of_logits(student, teacher, temperature, reverse=reverse)
 
 

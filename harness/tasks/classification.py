@@ -86,6 +86,8 @@ class Classification(Task):
         """Share of samples whose best class is the target."""
         return float((answers["ranked"][:, 0] == targets).mean())
 
-    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+    def divergence(
+        self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False, batch: Batch | None = None
+    ) -> torch.Tensor:
         """Mean Kullback-Leibler divergence of the softened classes, times the square of the temperature."""
         return divergence_of_logits(student, teacher, temperature, reverse=reverse)

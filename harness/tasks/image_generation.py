@@ -60,7 +60,9 @@ class ImageGeneration(Task):
             raise MethodError("image-generation has no labels to smooth: leave `label_smoothing` out")
         return mse_loss(model(*batch.inputs), batch.targets)
 
-    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+    def divergence(
+        self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False, batch: Batch | None = None
+    ) -> torch.Tensor:
         """Mean squared difference of the outputs; they have no temperature and no direction."""
         from torch.nn.functional import mse_loss
 

@@ -96,7 +96,9 @@ class ObjectDetection(Task):
         loss: torch.Tensor = own(batch.inputs[0], batch.targets)
         return loss
 
-    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+    def divergence(
+        self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False, batch: Batch | None = None
+    ) -> torch.Tensor:
         """How far two detectors' candidates are from each other, each counted as surely as the teacher sees an object.
 
         Every score is a class's chance of its own: the Kullback-Leibler divergences of the softened ones, times the

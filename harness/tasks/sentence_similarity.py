@@ -52,7 +52,9 @@ class SentenceSimilarity(Task):
         """
         raise MethodError("sentence-similarity has no loss to train with: give a step that needs no training")
 
-    def divergence(self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False) -> torch.Tensor:
+    def divergence(
+        self, student: Any, teacher: Any, temperature: float, *, reverse: bool = False, batch: Batch | None = None
+    ) -> torch.Tensor:
         """Mean squared difference of the embeddings; they have no temperature and no direction.
 
         N. Reimers, I. Gurevych, "Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -265,7 +266,7 @@ def test_options_are_closed_and_strict(options: dict[str, object]) -> None:
 @pytest.mark.parametrize(("most", "expected"), [(None, 12), (5, 5), (1, 1), (99, 12)])
 def test_training_ends_after_so_many_steps(most: int | None, expected: int) -> None:
     training = Training(epochs=3, batch=16, most_steps=most)
-    assert training.steps(64) == expected
+    assert training.steps(64, TASK) == expected
     seen: list[int] = []
 
     def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -285,3 +286,27 @@ def test_batches_of_one_are_all_trained_on() -> None:
 
     train(linear(), blobs(9), TASK, Training(batch=1), seed=0, progress=quiet, loss=loss)
     assert sorted(seen) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize(("batch", "takes", "expected"), [(None, 64, 64), (None, 1, 1), (16, 1, 16)])
+def test_a_step_takes_as_many_samples_as_the_task_unless_told(batch: int | None, takes: int, expected: int) -> None:
+    """64 windows of 512 tokens are 34 GB of logits where a vocabulary has 262,144 words."""
+    task = TASK.model_copy(update={"batch": takes})
+    seen: list[int] = []
+
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        seen.append(len(batch.targets))
+        return TASK.loss(model, batch)
+
+    training = Training(batch=batch)
+    train(linear(), blobs(64), task, training, seed=0, progress=quiet, loss=loss)
+    assert set(seen) == {expected}
+    assert len(seen) == training.steps(64, task) == 64 // expected
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_training_that_moves_no_weight_is_told(optimizer: Literal["sgd", "adamw"]) -> None:
+    """At a rate that float32 takes for zero; an artifact could not tell."""
+    training = Training(epochs=2, batch=16, optimizer=optimizer, learning_rate=1e-60)
+    with pytest.raises(MethodError, match="left every weight as it was in 8 steps: raise `learning_rate`"):
+        train(linear(), blobs(64), TASK, training, seed=0, progress=quiet)

@@ -95,7 +95,7 @@ class Distillation(Method):
             seed=workshop.seed, progress=workshop.progress,
         )  # fmt: skip
         if self.student is None:
-            reestimate(student, split, batch=self.train.batch, seed=workshop.seed)
+            reestimate(student, split, batch=self.train.batch_for(workshop.task), seed=workshop.seed)
         return replace(subject, form=Form.TORCH, model=student.eval())
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
@@ -156,7 +156,8 @@ def distil(
             hard = _hard(pupil, batch, task, options)
             with torch.no_grad():
                 answers = teacher(*batch.inputs)
-            soft = task.divergence(pupil.outputs, answers, options.temperature, reverse=options.divergence == "reverse")
+            reverse = options.divergence == "reverse"
+            soft = task.divergence(pupil.outputs, answers, options.temperature, reverse=reverse, batch=batch)
             total = (1 - options.mix) * hard + options.mix * soft
             if theirs is None:
                 return total

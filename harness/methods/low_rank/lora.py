@@ -121,7 +121,7 @@ class Lora(Method):
         else:
             for layer, _ in plain:
                 model = replace_layer(model, layer, beside(layer, scale))  # type: ignore[arg-type]
-        reestimate(model, split, batch=self.train.batch, seed=workshop.seed)
+        reestimate(model, split, batch=self.train.batch_for(workshop.task), seed=workshop.seed)
         return replace(subject, model=model.eval())
 
     def _layers(self, model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
@@ -145,7 +145,7 @@ class Lora(Method):
         def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
             with torch.no_grad():
                 answers = teacher(*batch.inputs)
-            return workshop.task.divergence(model(*batch.inputs), answers, 1.0)
+            return workshop.task.divergence(model(*batch.inputs), answers, 1.0, batch=batch)
 
         return loss
 

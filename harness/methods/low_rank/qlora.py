@@ -70,7 +70,7 @@ class Qlora(Method):
         if self.train is not None and self.rank:
             split = workshop.training("qlora trains", ", or `train: null`")
             train(model, split, workshop.task, self.train, seed=workshop.seed, progress=workshop.progress)
-            reestimate(model, split, batch=self.train.batch, seed=workshop.seed)
+            reestimate(model, split, batch=self.train.batch_for(workshop.task), seed=workshop.seed)
         return replace(subject, form=Form.TORCH_INT8, model=model.eval())
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:

@@ -207,7 +207,7 @@ def watch_inputs(
     ]
     try:
         with torch.no_grad():
-            for batch in split.batches(BATCH):
+            for batch in split.unpadded(BATCH):
                 model(*batch.inputs)
     finally:
         for hook in hooks:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from harness.data.base import Batch, Split
@@ -24,8 +24,11 @@ BATCH = 64
 MOST_OUTPUTS = 1000
 
 
-def samples(workshop: Workshop, count: int, size: int = BATCH) -> Iterator[Batch]:
-    """Batches of the first samples of the training split, in its order; of the calibration split where there is none.
+def samples(workshop: Workshop, count: int) -> Iterator[Batch]:
+    """The first `count` samples of the training split, in its order; of the calibration split where there is none.
+
+    They come in batches of at most 64, as even as can be: where squares of means over batches are averaged, a small
+    last batch would count for its noise.
 
     Raises:
         MethodError: the spec has no data.
@@ -33,7 +36,13 @@ def samples(workshop: Workshop, count: int, size: int = BATCH) -> Iterator[Batch
     if workshop.data is None:
         raise MethodError("the derivatives of the loss are taken on data, and there is none")
     split: Split = workshop.data.calibration if workshop.data.train is None else workshop.data.train
-    return islice(split.batches(min(size, count)), max(1, count // size))
+    left = min(count, len(split))
+    size = math.ceil(left / math.ceil(left / BATCH)) if left else 1
+    for batch in split.batches(size):
+        if left <= 0:
+            return
+        yield Batch(tuple(part[:left] for part in batch.inputs), batch.targets[:left])
+        left -= size
 
 
 def squared_effects(model: nn.Module, weights: Weights, workshop: Workshop, count: int) -> dict[str, torch.Tensor]:
@@ -102,16 +111,17 @@ def hutchinson(model: nn.Module, weights: Weights, workshop: Workshop, count: in
 
     generator = torch.Generator().manual_seed(workshop.seed)
     chosen = list(weights.values())
-    total, batches = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
+    total, seen = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
     with differentiable(chosen), torch.enable_grad():
         for batch in samples(workshop, count):
-            batches += 1
+            seen += len(batch.targets)
             slopes = torch.autograd.grad(workshop.task.loss(model, batch), chosen, create_graph=True)
             signs = [torch.randint(0, 2, one.shape, generator=generator).to(one.dtype) * 2 - 1 for one in chosen]
             products = torch.autograd.grad(slopes, chosen, signs)
             for name, sign, product in zip(weights, signs, products, strict=True):
-                total[name] += sign * product
-    return {name: one.detach() / batches for name, one in total.items()}
+                # The loss is a mean over the batch, and batches may differ by a sample.
+                total[name] += sign * product * len(batch.targets)
+    return {name: one.detach() / seen for name, one in total.items()}
 
 
 @contextmanager

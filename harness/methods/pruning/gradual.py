@@ -63,7 +63,7 @@ class GradualPruning(Method):
             hold = kept_zero(trained)
 
         after_step = stepwise(
-            update, steps=self.train.steps(len(split)), begin=self.begin, end=self.end, every=self.every,
+            update, steps=self.train.steps(len(split), workshop.task), begin=self.begin, end=self.end, every=self.every,
             after=lambda trained: hold(trained),
         )  # fmt: skip
         finetune(model, self.train, workshop, asked=self.method, after_step=after_step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -13,6 +13,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names
+from harness.methods.pruning.depth import close_up
 from harness.methods.pruning.structural import hold_shapes, missing_removal, shapes
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
@@ -20,6 +21,8 @@ from harness.training import Training
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+BATCH = 64
 
 
 @METHODS.register
@@ -30,6 +33,10 @@ class LayerDropping(Method):
     after each removal. A. Fan, E. Grave, A. Joulin, "Reducing Transformer Depth on Demand with Structured Dropout",
     2020; X. Men et al., "ShortGPT: Layers in Large Language Models are More Redundant Than You Expect", 2024, eq. 1
     (block influence).
+
+    Of a model of transformers the list itself gets shorter, and its configuration with it, so that what is saved loads
+    as any such model does: the blocks after one that went have new numbers in their names. Elsewhere something that
+    gives back what it is given takes the block's place.
     """
 
     method: Literal["layer-dropping"] = "layer-dropping"
@@ -57,14 +64,15 @@ class LayerDropping(Method):
                 raise MethodError(
                     f"blocks: {name!r} is no block that can be removed; these can: {', '.join(influence) or 'none'}"
                 )
-            _remove(model, name)
+            _remove(model, name, subject.example)
         for _ in range(self.count or 0):
             influence = self._influences(subject, workshop)
             if not influence:
                 raise MethodError(f"{self.method}: no block is left that gives back the shape that it takes")
             name = min(influence, key=lambda one: influence[one])
             workshop.progress(f"removing {name}, of influence {influence[name]:.3g}")
-            _remove(model, name)
+            _remove(model, name, subject.example)
+        close_up(model)
         hold_shapes(model, subject.example, before, self.method)
         if self.finetune is not None:
             finetune(model, self.finetune, workshop)
@@ -81,15 +89,16 @@ class LayerDropping(Method):
     def _influences(self, subject: Subject, workshop: Workshop) -> dict[str, float]:
         """How much each removable block changes what passes through it."""
         calibration = workshop.calibration(f"{self.method} calibrates")
-        found = influences(subject.model, [batch.inputs for batch in calibration.batches(64)])
+        found = influences(subject.model, (batch.inputs for batch in calibration.unpadded(BATCH)))
         return {name: one for name, one in found.items() if name not in self.keep}
 
 
-def influences(model: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
+def influences(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> dict[str, float]:
     """``1 - mean cos(x, block(x))`` of every removable block, each sample one vector.
 
     Removable are members of `nn.Sequential` or `nn.ModuleList` that consist of layers themselves, have weight matrices,
-    and map one tensor to one of the same shape. Of blocks within blocks, the outer ones.
+    and give the first tensor that they are given another of its shape for, alone or as the first of a tuple without
+    other tensors. Masks, positions and caches may come beside it. Of blocks within blocks, the outer ones.
     """
     import torch
     from torch import nn
@@ -99,14 +108,17 @@ def influences(model: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> dic
     seen: dict[str, int] = {}
     unfit: set[str] = set()
 
-    def note(name: str, given: tuple[Any, ...], answer: Any) -> None:
-        tensors = [one for one in given if isinstance(one, torch.Tensor)]
-        if len(tensors) != 1 or not isinstance(answer, torch.Tensor) or answer.shape != tensors[0].shape:
+    def note(name: str, given: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
+        x, *others = answer if isinstance(answer, tuple) and answer else (answer,)
+        start = _first(given, options)
+        if start is None or not isinstance(x, torch.Tensor) or x.shape != start.shape or any(
+            isinstance(one, torch.Tensor) for one in others
+        ):  # fmt: skip
             unfit.add(name)
             return
-        cosine = cosine_similarity(tensors[0].flatten(1).double(), answer.flatten(1).double(), dim=1)
+        cosine = cosine_similarity(start.flatten(1).double(), x.flatten(1).double(), dim=1)
         sums[name] = sums.get(name, 0.0) + float((1 - cosine).sum())
-        seen[name] = seen.get(name, 0) + len(answer)
+        seen[name] = seen.get(name, 0) + len(x)
 
     candidates = {
         f"{place}.{key}" if place else key: part
@@ -118,7 +130,9 @@ def influences(model: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> dic
         and not isinstance(part, nn.Sequential | nn.ModuleList)
     }
     hooks = [
-        part.register_forward_hook(lambda _, given, answer, name=name: note(name, given, answer))
+        part.register_forward_hook(
+            lambda _, given, options, answer, name=name: note(name, given, options, answer), with_kwargs=True
+        )
         for name, part in candidates.items()
     ]
     try:
@@ -133,8 +147,32 @@ def influences(model: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> dic
     return {name: sums[name] / seen[name] for name in outer}
 
 
-def _remove(model: nn.Module, name: str) -> None:
+def _first(given: tuple[Any, ...], options: Mapping[str, Any]) -> torch.Tensor | None:
+    """The first tensor of a call: what a block is to change. What else it is given says how."""
+    import torch
+
+    return next((one for one in (*given, *options.values()) if isinstance(one, torch.Tensor)), None)
+
+
+def _remove(model: nn.Module, name: str, example: tuple[torch.Tensor, ...]) -> None:
+    """Put something that gives back what it is given in the place of a block, as a tuple where the block gives one."""
+    import torch
     from torch import nn
 
     place, _, key = name.rpartition(".")
-    model.get_submodule(place)._modules[key] = nn.Identity()
+    block = model.get_submodule(name)
+    answers: list[Any] = []
+    hook = block.register_forward_hook(lambda _, __, answer: answers.append(answer))
+    try:
+        with torch.no_grad():
+            model(*example)
+    finally:
+        hook.remove()
+    beside = tuple(answers[0][1:]) if isinstance(answers[0], tuple) else None
+
+    class PassThrough(nn.Identity):
+        def forward(self, *given: Any, **options: Any) -> Any:
+            x = _first(given, options)
+            return x if beside is None else (x, *beside)
+
+    model.get_submodule(place)._modules[key] = PassThrough()

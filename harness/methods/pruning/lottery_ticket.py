@@ -70,6 +70,7 @@ class LotteryTicket(Method):
         """Find the ticket, and train it."""
         model: nn.Module = subject.model
         weights = prunable(model, self.keep, self.method)
+        self._require_step(self.train.steps(len(workshop.training(f"{self.method} trains")), workshop.task))
         reinitialise(model, workshop.seed)
         early = _Early(model, self.rewind)
         shares = rounds(self.sparsity, self.rounds, "geometric")
@@ -84,7 +85,18 @@ class LotteryTicket(Method):
                 _clear(weights, gone)
             workshop.progress(f"training {index + 1} of {self.rounds + 1}: {sparsity:.1%} zeros")
             finetune(model, self.train, workshop, asked=self.method, after_step=None if index else early)
+            if not index:
+                # A training that skips a lone last sample takes a few steps fewer than foreseen; at its end it calls
+                # once more.
+                self._require_step(early.taken - 1)
         return replace(subject, model=model.eval())
+
+    def _require_step(self, steps: int) -> None:
+        if self.rewind > steps:
+            raise MethodError(
+                f"{self.method}: `rewind: {self.rewind}` is no step of the training, which takes {steps:,}, and "
+                "nothing but the initialisation could be returned to: `rewind: 0` says so"
+            )
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """Fewer zeros than were asked for, over all layers or in one of them."""
@@ -116,12 +128,12 @@ class _Early:
     """The whole state after a step of the first training: weights and running statistics."""
 
     def __init__(self, model: nn.Module, step: int) -> None:
-        self.left = step
+        self.step, self.taken = step, 0
         self.state: State = copy.deepcopy(model.state_dict())
 
     def __call__(self, model: nn.Module) -> None:
-        self.left -= 1
-        if self.left == 0:
+        self.taken += 1
+        if self.taken == self.step:
             self.state = copy.deepcopy(model.state_dict())
 
 

@@ -65,7 +65,7 @@ class MovementPruning(Method):
                 masks[name].gone = gone
 
         after_step = stepwise(
-            update, steps=self.train.steps(len(split)), begin=self.begin, end=self.end, every=self.every,
+            update, steps=self.train.steps(len(split), workshop.task), begin=self.begin, end=self.end, every=self.every,
             after=lambda _: None,
         )  # fmt: skip
         try:

@@ -63,7 +63,7 @@ class Wanda(Method):
         left = {name: layer for name, layer in layers.items() if name not in kept}
         if not left:
             raise MethodError(f"{self.method}: no linear layer is left to prune")
-        # Texts of a language model are of different lengths, and what fills them up is no text.
+        # Logits of a language model's windows are large: no more at once than its task takes.
         batch = min(self.batch, workshop.task.batch)
         with torch.no_grad():
             for name, moments in moments_in_turn(model, left, calibration, batch, workshop.progress):

@@ -61,4 +61,4 @@ def finetune(
         after_step=after_step or kept_zero(model), loss=loss,
     )  # fmt: skip
     workshop.progress("averaging the statistics of batch normalization")
-    reestimate(model, split, batch=training.batch, seed=workshop.seed)
+    reestimate(model, split, batch=training.batch_for(workshop.task), seed=workshop.seed)

@@ -118,8 +118,8 @@ class EmbeddingQuantization(Method):
         def run() -> None:
             done = 0
             with torch.no_grad():
-                # Texts of a language model are of different lengths, and what fills them up is no text.
-                for batch in calibration.batches(min(BATCH, workshop.task.batch)):
+                # Logits of a language model's windows are large: no more at once than its task takes.
+                for batch in calibration.unpadded(min(BATCH, workshop.task.batch)):
                     workshop.progress(f"{done} of {len(calibration)} calibration samples")
                     model(*batch.inputs)
                     done += len(batch.targets)

@@ -72,7 +72,7 @@ class Gptq(Method):
         chosen_layers = {name: layer for name, layer in layers.items() if name in wanted}
         if not chosen_layers:
             raise MethodError(f"{self.method}: no linear layer is left to quantize")
-        # Texts of a language model are of different lengths, and what fills them up is no text.
+        # Logits of a language model's windows are large: no more at once than its task takes.
         batch = min(self.batch, workshop.task.batch)
         with torch.no_grad():
             stored: dict[str, nn.Module] = {}

@@ -212,6 +212,8 @@ def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: S
         for one in after.matrices
         if one.used_by
         and multiplies(one.used_by)
+        # A convolution is no linear layer: none of these methods takes one.
+        and len(one.shape) == 2
         and not any("embedding" in user for user in one.used_by)
         and one.dtype in ("float32", "float16", "bfloat16")
         and (not wanted or below(one.name, wanted))

@@ -127,7 +127,7 @@ class Int8Static(Method):
                     f"int8-static cannot follow this model's control flow ({error}); `runtime: openvino` quantizes "
                     "the traced graph instead"
                 ) from error
-            for batch in calibration.batches(BATCH):
+            for batch in calibration.unpadded(BATCH):
                 prepared(*batch.inputs)
             return marked(convert_fx(prepared), self.engine)
 

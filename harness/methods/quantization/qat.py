@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -89,7 +88,7 @@ class Qat(Method):
             workshop.progress(f"calibrating on {len(calibration)} samples")
             _calibrate(prepared, calibration)
             if self.train is not None and split is not None:
-                steps = self.train.epochs * math.ceil(len(split) / self.train.batch)
+                steps = self.train.steps(len(split), workshop.task)
                 train(
                     prepared, split, workshop.task, self.train, seed=workshop.seed, progress=workshop.progress,
                     after_step=_settling(prepared, round(self.fixed_from * steps)),
@@ -159,7 +158,7 @@ def _calibrate(prepared: nn.Module, split: Split) -> None:
     observers = [(one, one.averaging_constant) for one in _observers(prepared)]
     prepared.eval().apply(disable_fake_quant)
     with torch.no_grad():
-        for index, batch in enumerate(split.batches(BATCH)):
+        for index, batch in enumerate(split.unpadded(BATCH)):
             for observer, _ in observers:
                 observer.averaging_constant = 1 / (index + 1)
             prepared(*batch.inputs)

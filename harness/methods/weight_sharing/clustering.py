@@ -13,6 +13,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Initialisation = Literal["linear", "density", "random"]
 MOST_STEPS = 300
+# Values by centroids that are looked at together: 8 MB.
+MOST_PAIRS = 2**20
 
 
 def start(values: Array, clusters: int, how: Initialisation, seed: int) -> Array:
@@ -61,6 +63,19 @@ def nearest(values: Array, centroids: Array) -> Array:
     return np.searchsorted((centroids[:-1] + centroids[1:]) / 2, values, side="right")
 
 
+def _cheapest(values: Array, book: Array, costs: Array) -> Array:
+    """For each value the index of the centroid of least squared error and cost; of equal ones the first.
+
+    A few values at a time: all of a layer's by all centroids are gigabytes where it has millions of weights.
+    """
+    found = np.empty(len(values), np.int64)
+    rows = max(1, MOST_PAIRS // len(book))
+    for first in range(0, len(values), rows):
+        some = slice(first, first + rows)
+        found[some] = np.argmin(np.square(values[some, None] - book) + costs, axis=1)
+    return found
+
+
 def priced(values: Array, centroids: Array, price: float, zeros: int) -> tuple[Array, Array]:
     """Clusters that trade squared error for the length of their names: entropy-constrained scalar quantization.
 
@@ -86,7 +101,7 @@ def priced(values: Array, centroids: Array, price: float, zeros: int) -> tuple[A
         # Zero may have no member yet and still be chosen: it is then as rare as one.
         bits = -np.log2(np.maximum(counts[used], 1) / (len(values) + zeros))
         book = book[used]
-        now = np.argmin(np.square(values[:, None] - book) + price * bits, axis=1)
+        now = _cheapest(values, book, price * bits)
         if len(now) == len(index) and np.array_equal(now, index):
             break
         index = now

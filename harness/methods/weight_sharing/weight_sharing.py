@@ -147,7 +147,7 @@ class WeightSharing(Method):
                 seed=workshop.seed, progress=workshop.progress, after_step=tie,
             )  # fmt: skip
         workshop.progress("averaging the statistics of batch normalization")
-        reestimate(model, split, batch=training.batch, seed=workshop.seed)
+        reestimate(model, split, batch=training.batch_for(workshop.task), seed=workshop.seed)
 
     def _finish(self, model: nn.Module, shared: list[tuple[torch.Tensor, Shared]], seed: int) -> None:
         """Round codebooks and vectors; the running statistics of normalization are vectors that nothing trains."""

@@ -41,6 +41,32 @@ def test_without_a_token_before_a_text_its_first_one_has_nothing_that_predicts_i
     assert scored(batch) == list(b"bc")
 
 
+EOS = 2
+
+
+@pytest.mark.parametrize(
+    ("around", "first"),
+    [(lambda text: [*text, EOS], 1), (lambda text: [BOS, *text, EOS], 0), (lambda text: [EOS, *text, EOS], 0)],
+    ids=["EOS", "BOS and EOS", "one token for both"],
+)
+def test_what_a_tokenizer_puts_behind_every_text_takes_no_token_of_it(around, first):
+    """GPT-NeoX and T5 end every text: what an empty text gives is then no beginning."""
+    split = windows(["abc", "de", "fghijklmn"], Cut(8), uncut(lambda text: around(list(text.encode()))))
+    batches = list(split.batches(1))
+    # Without a token before a text the first of a window has nothing that predicts it.
+    assert b"".join(bytes(scored(batch)) for batch in batches[:1]) == b"abc\n\nde"[first:]
+    assert b"".join(bytes(scored(batch)) for batch in batches[1:]).startswith(b"fghijklmn"[first:6])
+    assert all(EOS not in row.tokens[1:] for row in split.rows)
+
+
+def test_a_tokenizer_whose_frame_cannot_be_told_is_refused():
+    with pytest.raises(DataError, match=r"the tokens \[7\] of no text and \[97\] of 'a'"):
+        windows(["abc"], Cut(8), uncut(lambda text: list(text.encode()) or [7]))
+    odd = uncut(lambda text: list(text.encode()) if text == "abc" else [BOS, *text.encode()])
+    with pytest.raises(DataError, match=r"puts \[1\] before and \[\] behind a text, and not around text 0"):
+        windows(["abc"], Cut(8), odd)
+
+
 def test_short_documents_share_a_window_whole_and_count_as_one_unit():
     split = windows(["abc", "def", "ghij"], Cut(9))
     assert [bytes(row.tokens[1:]).decode() for row in split.rows] == ["abc\n\ndef", "ghij"]

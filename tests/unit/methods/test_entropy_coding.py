@@ -52,3 +52,23 @@ def test_the_model_answers_as_before(coder: Any, subject: Any, workshop: Any) ->
     assert (coded.form, coded.model.coder) == (Form.ENCODED, coder)
     with torch.no_grad():
         assert torch.equal(coded.model(inputs), before.model(inputs))
+
+
+@pytest.mark.parametrize("coder", ["huffman", "range"])
+def test_a_step_that_coded_nothing_is_contradicted(coder: Any, subject: Any, workshop: Any, tmp_path: Path) -> None:
+    method = EntropyCoding(coder=coder)
+    shared = WeightSharing(bits=4).apply(subject(), workshop)
+    found = {}
+    for name, model in {"dense": subject(), "shared": shared, "float": subject()}.items():
+        (tmp_path / name).mkdir()
+        Packed().save(model if name == "float" else method.apply(model, workshop), tmp_path / name)
+        found[name] = Packed().load(tmp_path / name, 1).evidence()
+    # LeNet-5: 61,470 weights in its matrices, each of which has a codebook of its own.
+    assert found["shared"].encodings == {coder: 61_470}
+    assert found["dense"].encodings == found["float"].encodings == {"raw": 61_470}
+    assert method.contradictions(found["float"], found["shared"]) == []
+    (sentence,) = method.contradictions(found["float"], found["dense"])
+    assert f"no weight matrix is coded ({coder})" in sentence
+    assert sentence.endswith("the file keeps their elements 61,470 raw")
+    assert f"of weight matrices the file keeps 61,470 {coder}" in found["shared"].summary()
+    assert "the file keeps" not in found["float"].summary()

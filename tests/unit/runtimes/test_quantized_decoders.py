@@ -184,3 +184,21 @@ def test_a_pruned_model_learns_from_the_float_models_next_tokens(divergence, wor
     assert apart(taught.model) < 0.7 * lost
     layer = taught.model.language_model.model.layers[0].mlp.up_proj
     assert bool(((layer.weight == 0).sum(dim=1) == 16).all())
+
+
+@pytest.mark.parametrize(
+    "method",
+    [Lora(rank=2, learn_from="float-model", train=Training(most_steps=2)), Distillation(train=Training(most_steps=2))],
+    ids=lambda method: method.method,
+)
+def test_what_is_learnt_from_the_float_model_are_tokens_that_are_scored(method, workshop) -> None:
+    seen = []
+
+    class Noting(CausalLM):
+        def divergence(self, student, teacher, temperature, *, reverse=False, batch=None):
+            seen.append((batch.inputs[0].shape, int((batch.targets != -100).sum())))
+            return super().divergence(student, teacher, temperature, reverse=reverse, batch=batch)
+
+    method.apply(gemma(), replace(workshop, task=Noting()))
+    # One window a step, as the task takes them, and 23 of its 24 positions.
+    assert seen == [((1, 24), 23)] * 2

@@ -151,3 +151,25 @@ def test_an_interval_of_perplexities_is_that_of_the_mean_difference():
     assert ratio.upper > math.exp(mean + 1.645 * change.std(ddof=1) / math.sqrt(20))
     drop = measured.drop(0.95)
     assert -drop.estimate == pytest.approx(measured.value - measured.reference)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_divergence_is_the_mean_over_scored_tokens_whatever_fills_windows_up(windows, reverse):
+    """Against scipy, over two windows of which the shorter is filled up and its first tokens are context."""
+    ours, theirs = model(1), model(2)
+    batch = next(windows.batches(8))
+    student, teacher = ours(batch.inputs[0]), theirs(batch.inputs[0])
+    expected = []
+    for row, targets in enumerate(batch.targets.tolist()):
+        for place, target in enumerate(targets):
+            if target != UNSCORED:
+                first, second = (log_softmax(one[row, place].double().numpy() / 2) for one in (teacher, student))
+                pair = (second, first) if reverse else (first, second)
+                expected.append(4 * entropy(*np.exp(pair)))
+    assert 0 < len(expected) < student[..., 0].numel()
+    found = TASK.divergence(student, teacher, 2.0, reverse=reverse, batch=batch)
+    assert found.item() == pytest.approx(np.mean(expected), rel=1e-5)
+    # What both answer where nothing is scored changes nothing.
+    student[batch.targets[:, : student.shape[1]] == UNSCORED] += torch.arange(VOCABULARY)
+    again = TASK.divergence(student, teacher, 2.0, reverse=reverse, batch=batch)
+    assert again.item() == found.item()

@@ -114,6 +114,17 @@ def test_first_order_effects_are_squared_gradients_times_weights(some: Workshop)
         torch.testing.assert_close(found[name], (gradient * weight.detach()) ** 2)
 
 
+@pytest.mark.parametrize(
+    ("count", "expected"), [(100, [50, 50]), (64, [64]), (65, [33, 32]), (130, [44, 44, 42]), (5, [5]), (999, [64] * 5)]
+)
+def test_as_many_samples_are_taken_as_were_asked_for(some: Workshop, count: int, expected: list[int]) -> None:
+    inputs = torch.arange(320.0)
+    split = TensorSplit(inputs, torch.zeros(320, dtype=torch.int64))
+    batches = list(curvature.samples(replace(some, data=Dataset(split, None, split)), count))
+    assert [len(batch.targets) for batch in batches] == [len(batch.inputs[0]) for batch in batches] == expected
+    assert torch.equal(torch.cat([batch.inputs[0] for batch in batches]), inputs[: sum(expected)])
+
+
 class Detection(Task):
     """A task whose loss is no cross-entropy."""
 

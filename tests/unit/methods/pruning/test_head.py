@@ -26,8 +26,8 @@ def test_sensitivity_is_the_slope_of_a_gate_on_each_head(workshop: Any) -> None:
     layers = attentions(model)
     assert list(layers) == ["blocks.0.attn", "blocks.1.attn"]
     expected = {}
-    images = torch.cat([batch.inputs[0] for batch in samples(workshop, 8, size=8)])
-    labels = torch.cat([batch.targets for batch in samples(workshop, 8, size=8)])
+    images = torch.cat([batch.inputs[0] for batch in samples(workshop, 8)])
+    labels = torch.cat([batch.targets for batch in samples(workshop, 8)])
     for name, layer in layers.items():
         total = torch.zeros(4)
         for image, label in zip(images, labels, strict=True):

@@ -67,6 +67,15 @@ def test_rewinding_returns_to_an_early_step(subject: Any, workshop: Any) -> None
     assert float(moved.max()) <= 7 * 2e-3 * 1.1
 
 
+def test_a_step_that_the_training_does_not_take_is_no_place_to_return_to(subject: Any, workshop: Any) -> None:
+    # 1,000 digits in batches of 64 are 16 steps; in batches of 37 they are 28, and the last has one digit.
+    with pytest.raises(MethodError, match=r"`rewind: 17` is no step of the training, which takes 16"):
+        LotteryTicket(sparsity=0.5, rewind=17, train=Training(batch=64)).apply(subject(), workshop)
+    with pytest.raises(MethodError, match=r"`rewind: 28` is no step of the training, which takes 27"):
+        LotteryTicket(sparsity=0.5, rewind=28, train=Training(batch=37)).apply(subject(), workshop)
+    LotteryTicket(sparsity=0.5, rounds=1, rewind=16, train=Training(batch=64)).apply(subject(), workshop)
+
+
 def test_the_control_has_the_same_mask_and_other_weights(subject: Any, workshop: Any) -> None:
     ticket = watched(LotteryTicket(sparsity=0.8, rounds=1, train=SHORT), subject, workshop).starts
     control = watched(LotteryTicket(sparsity=0.8, rounds=1, start="random", train=SHORT), subject, workshop).starts

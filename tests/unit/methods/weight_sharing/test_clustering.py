@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
+from harness.methods.weight_sharing import clustering
 from harness.methods.weight_sharing.clustering import kmeans, nearest, priced, start
 
 weights = st.integers(0, 10_000).map(lambda seed: np.sort(np.random.default_rng(seed).laplace(size=400)))
@@ -82,3 +85,24 @@ def test_zeros_draw_small_weights_to_them() -> None:
     # A weight of 0.1 saves an error of 0.01 and costs log2(10,200 / 100) = 6.7 bits, against 0.03 bits for a zero.
     assert book.tolist() == [1.0]
     assert index.tolist() == [-1] * 100 + [0] * 100
+
+
+def test_values_that_are_priced_in_parts_get_the_same_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).laplace(size=5000)
+    book = kmeans(np.sort(values), start(np.sort(values), 16, "linear", 0))
+    whole = priced(values, book, 0.05, zeros=700)
+    monkeypatch.setattr(clustering, "MOST_PAIRS", 1000)
+    parts = priced(values, book, 0.05, zeros=700)
+    assert all(np.array_equal(one, other) for one, other in zip(whole, parts, strict=True))
+
+
+def test_a_large_layer_is_priced_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200,000 values by 256 centroids in float64 are 410 MB, twice with their squares."""
+    monkeypatch.setattr(clustering, "MOST_STEPS", 2)
+    values = np.random.default_rng(0).laplace(size=200_000)
+    book = start(np.sort(values), 256, "density", 0)
+    tracemalloc.start()
+    priced(values, book, 1e-4, zeros=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
