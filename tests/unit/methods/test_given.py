@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from harness.artifacts import packed_file
 from harness.errors import MethodError, SourceError
 from harness.forms import Form, Stop, route
 from harness.methods.entropy_coding import EntropyCoding
@@ -196,6 +197,12 @@ def test_a_packed_file_is_gated_byte_for_byte_and_a_damaged_one_is_refused(
     (tmp_path / "ours").mkdir()
     Packed().save(found, tmp_path / "ours")
     assert (tmp_path / "ours" / FILE).read_bytes() == path.read_bytes()
+    # A good checksum over a graph that names a tensor of another shape: whoever makes a file can make both.
+    graph, stored = packed_file.unpack(path.read_bytes())
+    graph["nodes"][0][1].reverse()
+    (tmp_path / "odd.packed").write_bytes(packed_file.pack(graph, stored, None))
+    with pytest.raises(MethodError, match="given: the graph of the packed file does not run: "):
+        Given(path="odd.packed").apply(source, there)
     content = bytearray(path.read_bytes())
     content[-1000] ^= 1
     path.write_bytes(content)
