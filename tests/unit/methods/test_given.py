@@ -150,13 +150,17 @@ def test_an_exported_folder_is_gated_by_its_manifest(subject: Any, workshop: Any
 def test_a_folder_fits_the_runtime_or_is_refused(subject: Any, workshop: Any, tmp_path: Path) -> None:
     folder, openvino = Given(path="out"), Stop("the runtime openvino", {Form.OPENVINO: Form.OPENVINO})
     torch_runtime = Stop("the runtime torch", {form: form for form in (Form.TORCH, Form.TORCHSCRIPT)})
+    packed = Stop("the runtime packed", {form: form for form in (Form.TORCH, Form.PACKED)})
     stop = Stop("step 1 (given)", folder.transitions)
     assert route(Form.TORCH, [stop, torch_runtime]) == (Form.TORCH, Form.TORCHSCRIPT)
+    assert route(Form.TORCH, [stop, packed]) == (Form.TORCH, Form.PACKED)
     assert route(Form.TORCH, [stop, openvino]) == (Form.OPENVINO, Form.OPENVINO)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.xml").write_text("<net/>")
     exported(tmp_path / "out", "model.xml")
-    with pytest.raises(MethodError, match=r"holds model\.xml, where the spec's runtime takes one TorchScript program"):
+    with pytest.raises(
+        MethodError, match=r"holds model\.xml, where the spec's runtime takes one TorchScript program or packed"
+    ):
         folder.apply(subject(), replace(workshop, root=tmp_path))
 
 
