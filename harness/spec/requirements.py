@@ -33,7 +33,7 @@ EXTRAS: dict[str, str] = {
     "ultralytics": "detection", "faster_coco_eval": "detection", "cv2": "detection",
     "openvino": "openvino", "nncf": "openvino",
     "bitarray": "packed", "constriction": "packed",
-    "bitsandbytes": "bitsandbytes", "peft": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
+    "bitsandbytes": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
 }  # fmt: skip
 
 
