@@ -16,7 +16,7 @@ EXTRAS: dict[str, str] = {
     "ultralytics": "detection", "faster_coco_eval": "detection", "cv2": "detection",
     "openvino": "openvino", "nncf": "openvino",
     "bitarray": "packed", "constriction": "packed",
-    "bitsandbytes": "bitsandbytes", "peft": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
+    "bitsandbytes": "bitsandbytes", "diffusers": "diffusion", "jinja2": "report",
 }  # fmt: skip
 # Distribution → its module, where the two differ by more than a hyphen.
 _MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "scikit-image": "skimage"}

@@ -75,17 +75,26 @@ def tensors(outputs: object) -> tuple[torch.Tensor, ...]:
     raise ArtifactError(f"the model gives a {type(outputs).__name__}, where tensors were expected")
 
 
+# What a stop returns for a form: one form, or one of several, of which the route takes the one that fits.
+Returned = Form | tuple[Form, ...]
+
+
+def choices(returned: Returned) -> tuple[Form, ...]:
+    """The forms that a stop may return."""
+    return returned if isinstance(returned, tuple) else (returned,)
+
+
 @dataclass(frozen=True)
 class Stop:
     """One place that a model passes through: a step of the spec, or the runtime at the end.
 
     Attributes:
         name: how sentences name it, for example ``step 2 (int8-static)``.
-        forms: accepted form → returned form.
+        forms: accepted form → returned form, or the forms of which it may be any.
     """
 
     name: str
-    forms: Mapping[Form, Form]
+    forms: Mapping[Form, Returned]
 
 
 def route(start: Form, stops: Sequence[Stop]) -> tuple[Form, ...]:
@@ -106,9 +115,10 @@ def route(start: Form, stops: Sequence[Stop]) -> tuple[Form, ...]:
             for extra, entry in enumerate((form, *LOWERINGS.get(form, ()))):
                 if entry not in stop.forms:
                     continue
-                leaving, total = stop.forms[entry], cost + (COSTS.get(form, 1) if extra else 0)
-                if leaving not in onward or total < onward[leaving][0]:
-                    onward[leaving] = (total, (*history, entry))
+                total = cost + (COSTS.get(form, 1) if extra else 0)
+                for leaving in choices(stop.forms[entry]):
+                    if leaving not in onward or total < onward[leaving][0]:
+                        onward[leaving] = (total, (*history, entry))
         if not onward:
             left = " or ".join(sorted(f"a{'n' if form[0] in 'eO' else ''} {form}" for form in reached))
             takes = ", ".join(sorted(stop.forms)) or "nothing"

@@ -30,6 +30,8 @@ LARGEST_LEVEL = 8
 MASK_PRIOR, VALUE_PRIOR = 0.8, 4.0
 # A plan is tried on so many elements from the middle, and a stride may be so long.
 TRIED, FARTHEST = 2**18, 64
+# Elements whose odds are worked out at once: a long line takes no more memory for it, and gives the same bits.
+AT_ONCE = 2**14
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def walk(palette: Palette, ones: int, plan: Plan, coder: Coder) -> Array:
             continue
         if tall > 1:
             context = _signs(near, places, plan)
-            found = coder.values(line, places, values.weights(context))
+            parts = [slice(start, start + AT_ONCE) for start in range(0, len(places), AT_ONCE)]
+            found = np.concatenate([coder.values(line, places[part], values.weights(context[part])) for part in parts])
             values.learn(context, found)
         else:
             found = np.zeros(len(places), np.int64)

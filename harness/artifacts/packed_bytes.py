@@ -17,8 +17,11 @@ Array = np.ndarray[Any, Any]
 # The order is the code in a file.
 DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "int32": 4, "int16": 2, "int8": 1}
-# What a decoder makes room for at most: a header of a few bytes must not ask for all memory.
-MOST_ELEMENTS = 2**31
+# What a reader makes room for at most, whatever the length of the file, and of a short one: a header of a few bytes
+# must not ask for all memory. The sparsest models that are of any use have some dozen elements a byte.
+MOST_ELEMENTS, LEAST_ROOM, ELEMENTS_A_BYTE = 2**31, 2**22, 2**10
+# As many as torch's own kernels take.
+MOST_AXES = 64
 
 
 def width(dtype: str) -> int:
@@ -161,9 +164,16 @@ def elements(shape: tuple[int, ...]) -> int:
     """How many elements a shape has.
 
     Raises:
-        ValueError: more than a reader makes room for.
+        ValueError: more than a reader makes room for, or too many axes.
     """
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"{len(shape)} axes are more than the {MOST_AXES} that the format allows")
     count = math.prod(shape)
     if count > MOST_ELEMENTS:
         raise ValueError(f"{count:,} elements are more than the format allows")
     return count
+
+
+def room(size: int) -> int:
+    """Elements that a reader makes room for in all tensors of a file of so many bytes."""
+    return min(MOST_ELEMENTS, max(LEAST_ROOM, ELEMENTS_A_BYTE * size))

@@ -6,6 +6,7 @@ docs/packed-format.md describes it byte by byte. Reading gives numbers and texts
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from harness.artifacts import huffman, range_coding
-from harness.artifacts.packed_bytes import DTYPES, Cursor, Tensor, elements, narrowed, number, raw, widened, width
+from harness.artifacts.packed_bytes import DTYPES, Cursor, Tensor, elements, narrowed, number, raw, room, widened, width
 from harness.artifacts.palette import palettes, shaped
 from harness.errors import ArtifactError
 
@@ -26,7 +27,8 @@ Coding = Literal["huffman", "range"]
 ENCODINGS = ("raw", "float16", "huffman", "range")
 CODERS: Mapping[str, ModuleType] = {"huffman": huffman, "range": range_coding}
 CHECKSUM = 4
-LARGEST_HEAD = 2**26
+# Of the text with the graph, decompressed; that of a language model with 24 layers takes some 200 kB.
+LARGEST_HEAD = 2**22
 # What a decoder may meet where the checksums hold and the content is nonsense all the same.
 NONSENSE = (
     EOFError,
@@ -66,8 +68,14 @@ def unpack(content: bytes) -> tuple[Any, dict[str, Tensor]]:
     """
     cursor = Cursor(content)
     graph, sections = _sections(cursor)
-    tensors = {}
+    tensors, left = {}, room(len(content))
     for name, part, section in sections:
+        left -= math.prod(section.shape)
+        if left < 0:
+            raise ArtifactError(
+                f"{part} cannot be decoded: with it the tensors of the packed file have more elements than the "
+                f"{room(len(content)):,} that a file of {len(content):,} bytes may have"
+            )
         try:
             tensors[name] = _tensor(section)
         except NONSENSE as error:
@@ -189,6 +197,7 @@ def _section_of(cursor: Cursor) -> _Section:
     if dtype >= len(DTYPES) or encoding >= len(ENCODINGS):
         raise ValueError(f"its type has the code {dtype} and its encoding {encoding}, which mean nothing")
     shape = tuple(cursor.number() for _ in range(cursor.number()))
+    elements(shape)
     payload = cursor.take(cursor.number())
     return _Section(DTYPES[dtype], shape, ENCODINGS[encoding], payload, cursor.at - start + CHECKSUM)
 

@@ -6,12 +6,14 @@ runs nothing that the file brought.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness.artifacts.packed_bytes import DTYPES, MOST_AXES
 from harness.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ STRUCTURE: Mapping[str, str] = {
     "aten::Int": "same",
 }  # fmt: skip
 REFERENCE = re.compile(r"([xt])(\d+)|n(\d+)(?:\.(\d+))?")
+# A reader makes inputs of the shapes that a file names, to trace its graph; this is an image of 2,364 by 2,364 pixels.
+MOST_INPUT = 2**24
 TENSOR_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 # A number, nothing, a list of these; or a text: a reference to an input (x0), a tensor (t3), what a node gave (n7), or
@@ -136,6 +140,13 @@ def checked(document: object, tensors: Sequence[str]) -> Graph:
         graph = Graph.model_validate(document, strict=False)
     except ValidationError as error:
         raise ArtifactError(f"the graph of the packed file means nothing: {error}") from error
+    for shape, dtype in graph.inputs:
+        if dtype not in DTYPES:
+            raise ArtifactError(f"the packed file takes an input of the type {dtype!r}, which the format does not have")
+        if min(shape, default=1) < 1 or len(shape) > MOST_AXES:
+            raise ArtifactError(f"the packed file takes an input of the shape {shape[:MOST_AXES]}, which is none")
+    if sum(math.prod(shape) for shape, _ in graph.inputs) > MOST_INPUT:
+        raise ArtifactError(f"the packed file takes inputs of more than {MOST_INPUT:,} elements a sample")
     for name in (*tensors, *graph.buffers):
         if not TENSOR_NAME.fullmatch(name):
             raise ArtifactError(f"the packed file names a tensor {name!r}, which is no name")

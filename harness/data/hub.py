@@ -1,26 +1,29 @@
-"""Data `datasets`: texts of a dataset on the Hugging Face hub, for a language model."""
+"""Data `datasets`: texts on the Hugging Face hub, with a label, in pairs with a score, or by themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.data.base import DATA, Data, Dataset
-from harness.data.windows import Cut, Window, split
+from harness.data.base import DATA, Dataset
+from harness.data.records import Record, Records
 from harness.errors import DataError, SourceError
 
-# Where the texts of a column add up to far more than windows are cut of, the rest is not read.
+# Where documents add up to far more than windows are cut of, the rest is not read.
 CHARACTERS_A_TOKEN = 16
+INSTEAD = "Give the texts as a file instead: `source: text`, `jsonl` or `csv`"
 
 
 @DATA.register
-class Datasets(Data):
-    """Texts of a dataset on the Hugging Face hub, at one commit of it.
+class Datasets(Records):
+    """Texts of a dataset on the Hugging Face hub, at one commit of it: from the cache of `datasets`, else fetched.
 
-    Without a network, save the texts as a file for `source: text`, `jsonl` or `csv`.
+    With `label`, texts to classify; with `other` and `score`, pairs and how alike they are; with neither, documents
+    for a language model. Without a network, save the texts as a file for `source: text`, `jsonl` or `csv`.
     """
 
     source: Literal["datasets"] = "datasets"
@@ -30,61 +33,85 @@ class Datasets(Data):
         pattern=r"^[0-9a-f]{40}$", description="the commit, 40 digits: what a branch holds may change under a baseline"
     )
     config: str | None = Field(default=None, description="the dataset's configuration, where it has several")
-    text: str = Field(default="text", min_length=1, description="the column of the text")
     evaluation: str = Field(default="test", min_length=1, description="the split to evaluate on")
     training: str = Field(default="train", min_length=1, description="the split to calibrate and train on")
-    calibration: int = Field(default=32, ge=1, description="windows to calibrate on, of the training split")
-    window: Window = Field(default=512, description="tokens that the model reads at once")
-    stride: int | None = Field(
-        default=None, ge=1, description="tokens from one window to the next of a long text; no overlap if left out"
+    calibration: int = Field(
+        default=32, ge=1, description="windows, texts or pairs to calibrate on, of the training split"
     )
-    windows: int = Field(default=128, ge=2, description="windows to evaluate on, the first")
-    tasks: ClassVar[frozenset[str]] = frozenset({"causal-lm"})
-    texts: ClassVar[bool] = True
+    windows: int | None = Field(
+        default=128, ge=2, description="windows to evaluate a language model on, the first; `null` for all"
+    )
 
     def load(self, root: Path) -> Dataset:
         """The splits."""
         wanted = CHARACTERS_A_TOKEN * self.window
-        evaluated = self._documents(self.evaluation, wanted * self.windows)
-        trained = self._documents(self.training, wanted * self.calibration * 4)
-        return split(evaluated, trained, self.calibration, Cut(self.window, self.stride, self.windows))
+        evaluated, known = self._read(self.evaluation, wanted * self.windows if self.windows else math.inf)
+        trained, _ = self._read(self.training, wanted * self.calibration * 4)
+        return self.dataset(evaluated, trained, known)
 
     def fingerprint(self, root: Path) -> str:
         """Nothing outside the options: the commit is one of them."""
         return self.revision
 
-    def _documents(self, part: str, characters: int) -> list[tuple[str, str]]:
-        """Texts of a split until there are so many characters, each named by its row."""
-        found: list[tuple[str, str]] = []
-        for row, text in enumerate(self._column(part)):
-            if not isinstance(text, str):
-                raise DataError(f"{self.name}: row {row} of {part} holds a {type(text).__name__} under {self.text!r}")
-            if text.strip():
-                found.append((f"{part} row {row}", text))
-                characters -= len(text)
-            if characters <= 0:
+    def _read(self, part: str, characters: float) -> tuple[list[Record], list[str]]:
+        """The rows of a split, of documents until there are so many characters; and the names of the classes."""
+        table = self._table(part)
+        for key in self.wanted:
+            if key not in table.column_names:
+                raise DataError(f"{self.name} has no column {key!r}; it has {', '.join(table.column_names)}")
+        names: list[str] = list(getattr(table.features[self.label], "names", ())) if self.label else []
+        documents = self.label is None and self.score is None
+        found: list[Record] = []
+        for row, values in enumerate(zip(*(table[key] for key in self.wanted), strict=True)):
+            place, fields = f"{part} row {row}", dict(zip(self.wanted, values, strict=True))
+            for key in self.wanted:
+                if key in (self.text, self.other) and not isinstance(fields[key], str):
+                    raise DataError(f"{self.name}: {place} holds a {type(fields[key]).__name__} under {key!r}")
+            if documents and not fields[self.text].strip():
+                continue
+            if self.label and names:
+                # A split without labels has -1 in their place.
+                number = fields[self.label]
+                fields[self.label] = names[number] if number is not None and number >= 0 else None
+            found.append(Record(place, {key: "" if value is None else str(value) for key, value in fields.items()}))
+            self.demand(found[-1], self.name)
+            characters -= len(fields[self.text])
+            if documents and characters <= 0:
                 break
-        return found
+        return found, names
 
-    def _column(self, part: str) -> Sequence[Any]:
-        from datasets import load_dataset
-        from huggingface_hub import constants
+    def _table(self, part: str) -> Any:
+        """The split, from the cache where this commit is there."""
+        from datasets import load_dataset_builder
 
-        from harness.sources.download import demand_network, no_stall
+        from harness.sources.hub import fetched
+
+        def fetch() -> Any:
+            found = load_dataset_builder(self.name, self.config, revision=self.revision)
+            # Where the hub does not have the commit, the library takes the last one that it prepared.
+            if found.hash != self.revision:
+                raise DataError(f"it is not there at the commit {self.revision}")
+            found.download_and_prepare()
+            return found
 
         try:
-            demand_network(
-                constants.ENDPOINT, f"the dataset {self.name}",
-                "Give the texts as a file instead: `source: text`, `jsonl` or `csv`",
-            )  # fmt: skip
+            prepared = self._cached() or fetched(fetch, f"the dataset {self.name}", INSTEAD)
+            return prepared.as_dataset(split=part)
         except SourceError as error:
             raise DataError(str(error)) from error
-        try:
-            with no_stall():
-                table = load_dataset(self.name, self.config, split=part, revision=self.revision)
-        except Exception as error:
-            raise DataError(f"{self.name} could not be read from {constants.ENDPOINT}: {error}") from error
-        if self.text not in table.column_names:
-            raise DataError(f"{self.name} has no column {self.text!r}; it has {', '.join(table.column_names)}")
-        column: Sequence[Any] = table[self.text]
-        return column
+        except (ValueError, OSError) as error:
+            raise DataError(f"{self.name} cannot be read: {error}") from error
+
+    def _cached(self) -> Any:
+        """The dataset as an earlier run prepared it; None where none did, or several configurations could be meant."""
+        from datasets import config
+        from datasets.naming import camelcase_to_snakecase
+        from datasets.packaged_modules.cache.cache import Cache
+
+        *owner, name = self.name.split("/")
+        folder = Path(config.HF_DATASETS_CACHE).expanduser() / "___".join([*owner, camelcase_to_snakecase(name)])
+        found = [path.parent for path in folder.glob(f"{self.config or '*'}/*/{self.revision}/dataset_info.json")]
+        if len(found) != 1:
+            return None
+        configuration, version, commit = found[0].parts[-3:]
+        return Cache(dataset_name=name, repo_id=self.name, config_name=configuration, version=version, hash=commit)

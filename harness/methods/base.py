@@ -12,7 +12,7 @@ from typing import ClassVar
 from harness.data.base import Dataset, Split
 from harness.errors import MethodError
 from harness.evidence import Evidence
-from harness.forms import Form, Subject
+from harness.forms import Form, Returned, Subject
 from harness.registry import Options, Registry
 from harness.tasks.base import Task
 from harness.training import Training
@@ -81,8 +81,8 @@ class Method(Options):
     only: ClassVar[Mapping[Form, tuple[str, ...]]] = {}
 
     @property
-    def transitions(self) -> Mapping[Form, Form]:
-        """Accepted form → returned form under these options; decided before anything is loaded."""
+    def transitions(self) -> Mapping[Form, Returned]:
+        """Accepted form → returned form, or those that it may be, under these options; known before anything loads."""
         return self.forms
 
     def foreign(self, form: Form) -> Mapping[str, Form]:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from harness.artifacts.exported import exported_files
 from harness.artifacts.torchscript_archive import read
 from harness.errors import ArtifactError, MethodError, SourceError
-from harness.forms import Form, Subject
+from harness.forms import Form, Returned, Subject, choices
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.sources.base import digest_of
 from harness.sources.file import File
@@ -63,14 +63,14 @@ class Given(Method):
         return self.path.endswith("/") or not Path(self.path).suffix
 
     @property
-    def transitions(self) -> Mapping[Form, Form]:
+    def transitions(self) -> Mapping[Form, Returned]:
         """Whatever the float model is, what comes out is what the file holds.
 
         What lies in a folder is not looked at before it is needed: it is taken for what the runtime can save, which is
-        a TorchScript program, or an OpenVINO graph where the float model has become one.
+        a TorchScript program or a packed file, or an OpenVINO graph where the float model has become one.
         """
         if self._folder:
-            return {form: Form.OPENVINO if form is Form.OPENVINO else Form.TORCHSCRIPT for form in Form}
+            return {form: Form.OPENVINO if form is Form.OPENVINO else (Form.TORCHSCRIPT, Form.PACKED) for form in Form}
         return dict.fromkeys(Form, FORMS[Path(self.path).suffix])
 
     @property
@@ -82,7 +82,7 @@ class Given(Method):
         """Read the file."""
         path = workshop.root / self.path
         if self._folder:
-            path = self._exported(path, self.transitions[subject.form])
+            path = self._exported(path, choices(self.transitions[subject.form]))
         form = FORMS[path.suffix]
         if not path.is_file():
             raise MethodError(f"given: no file at {path}")
@@ -97,17 +97,17 @@ class Given(Method):
         except (ArtifactError, SourceError, RuntimeError) as error:
             raise MethodError(f"given: {error}") from error
 
-    def _exported(self, folder: Path, form: Form) -> Path:
-        """The one file of the folder that a model of this form is read from."""
+    def _exported(self, folder: Path, forms: tuple[Form, ...]) -> Path:
+        """The one file of the folder that a model of one of these forms is read from."""
         try:
             files = exported_files(folder)
         except ArtifactError as error:
             raise MethodError(f"given: {error}") from error
-        found = [path for path in files if FORMS.get(path.suffix) is form]
+        found = [path for path in files if FORMS.get(path.suffix) in forms]
         if len(found) != 1:
             names = ", ".join(path.name for path in files)
             raise MethodError(
-                f"given: {folder} holds {names}, where the spec's runtime takes one {form}: see `deploy:`"
+                f"given: {folder} holds {names}, where the spec's runtime takes one {' or '.join(forms)}: see `deploy:`"
             )
         return found[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from harness.judge.verdict import State, Verdict, number, ratio_text
 from harness.metrics.base import METRICS
@@ -56,37 +57,62 @@ def tables(reports: Sequence[Report]) -> dict[str, str]:
 
 
 def _line(record: CaseRecord, rows: Sequence[Verdict]) -> str:
-    name = record.spec.partition("/")[2] + (f" [{record.case}]" if record.case else "")
     shown = {(row.metric, row.value): row for row in rows if row.label != EVIDENCE and row.value is not None}.values()
-    sizes = [row for row in shown if row.metric == _SIZE]
-    times = [row for row in shown if METRICS[row.metric].machine]
-    answers = [row for row in shown if METRICS[row.metric].needs_data and row not in times]
-    costs = [row for row in shown if row not in (*sizes, *times, *answers)]
-    cells = (
-        f"`{name}`", " → ".join(record.steps), *(_joined(_ratio(row, named=row not in sizes) for row in group)
-        for group in (sizes, costs, times)), _joined(map(_change, answers)), _states(rows),
-    )  # fmt: skip
+    figures = [Figure(row.label, row.metric, row.value, row.reference) for row in shown if row.value is not None]
+    cells = (f"`{called(record.spec, record.case)}`", " → ".join(record.steps), *columns(figures), _states(rows))
     return f"| {' | '.join(cells)} |"
+
+
+def called(spec: str, case: str) -> str:
+    """What a table calls a case: its task is said above it."""
+    return spec.partition("/")[2] + (f" [{case}]" if case else "")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a case.
+
+    Attributes:
+        label: of its budget.
+        metric: name of what was measured.
+        value: the compressed model's.
+        reference: the float model's; None or 0 where a ratio to it means nothing.
+    """
+
+    label: str
+    metric: str
+    value: float
+    reference: float | None
+
+
+def columns(figures: Sequence[Figure]) -> tuple[str, str, str, str]:
+    """Size, other costs, time and memory, and what the models answer."""
+    sizes = [one for one in figures if one.metric == _SIZE]
+    times = [one for one in figures if METRICS[one.metric].machine]
+    answers = [one for one in figures if METRICS[one.metric].needs_data and one not in times]
+    costs = [one for one in figures if one not in (*sizes, *times, *answers)]
+    size, cost, time = (
+        _joined(_ratio(one, named=one not in sizes) for one in group) for group in (sizes, costs, times)
+    )
+    return size, cost, time, _joined(map(_change, answers))
 
 
 def _joined(clauses: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(clauses))
 
 
-def _ratio(row: Verdict, *, named: bool) -> str:
-    assert row.value is not None
-    metric, label = METRICS[row.metric], f"{row.label} " if named else ""
+def _ratio(figure: Figure, *, named: bool) -> str:
+    metric, label = METRICS[figure.metric], f"{figure.label} " if named else ""
     # Of what a float model has none, such as zeros, a ratio tells nothing.
-    if not row.reference or (metric.better == "higher" and not metric.machine):
-        return f"{label}{number(row.value)}"
-    return f"{label}× {ratio_text(row.value / row.reference)}"
+    if not figure.reference or (metric.better == "higher" and not metric.machine):
+        return f"{label}{number(figure.value)}"
+    return f"{label}× {ratio_text(figure.value / figure.reference)}"
 
 
-def _change(row: Verdict) -> str:
-    assert row.value is not None
-    if METRICS[row.metric].relative or row.reference is None:
-        return f"{row.metric} {number(row.value)}"
-    return f"{row.metric} {number(row.reference)} → {number(row.value)}"
+def _change(figure: Figure) -> str:
+    if METRICS[figure.metric].relative or figure.reference is None:
+        return f"{figure.metric} {number(figure.value)}"
+    return f"{figure.metric} {number(figure.reference)} → {number(figure.value)}"
 
 
 def _states(rows: Sequence[Verdict]) -> str:

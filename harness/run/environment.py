@@ -32,7 +32,7 @@ LIBRARIES = (
     "scikit-image",
 )
 # Whose version decides bytes or answers all the same: what writes and reads files, tokens and codes.
-WRITERS = ("scipy", "safetensors", "tokenizers", "sentencepiece", "peft", "gguf", "optimum", "constriction", "bitarray")
+WRITERS = ("scipy", "safetensors", "tokenizers", "sentencepiece", "gguf", "optimum", "constriction", "bitarray")
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 
 

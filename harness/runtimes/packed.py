@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -13,7 +14,7 @@ import numpy as np
 from harness.artifacts import packed_file
 from harness.artifacts.encoded import Encoded
 from harness.artifacts.packed_bytes import tensor_of, words_of
-from harness.artifacts.packed_graph import checked, graph_of, module_of
+from harness.artifacts.packed_graph import Graph, checked, graph_of, module_of
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
@@ -94,15 +95,28 @@ def program(path: Path) -> torch.jit.ScriptModule:
     """The program of a file, decoded and traced; remembers where it comes from.
 
     Raises:
-        ArtifactError: no packed file lies there, or it is damaged.
+        ArtifactError: no packed file lies there, it is damaged, or its graph does not run.
     """
-    import torch
-
     if not path.is_file():
         raise ArtifactError(f"no packed file at {path}")
     document, stored = packed_file.unpack(path.read_bytes())
-    graph = checked(document, list(stored))
-    module = module_of(graph, {name: tensor_of(tensor) for name, tensor in stored.items()})
+    # What torch raises on a graph that makes no sense has no common name.
+    try:
+        graph = checked(document, list(stored))
+        found = _program(graph, {name: tensor_of(tensor) for name, tensor in stored.items()})
+    except ArtifactError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise ArtifactError(f"the graph of the packed file does not run: {first}") from error
+    found.weighin_origin = path
+    return found.eval()
+
+
+def _program(graph: Graph, stored: Mapping[str, torch.Tensor]) -> torch.jit.ScriptModule:
+    import torch
+
+    module = module_of(graph, stored)
     example = tuple(torch.zeros(shape, dtype=getattr(torch, dtype)) for shape, dtype in graph.inputs)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
@@ -111,5 +125,4 @@ def program(path: Path) -> torch.jit.ScriptModule:
         torch.jit.save(traced(module, example), buffer)
         buffer.seek(0)
         found: torch.jit.ScriptModule = torch.jit.load(buffer)  # type: ignore[no-untyped-call]
-    found.weighin_origin = path
-    return found.eval()
+    return found

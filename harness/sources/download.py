@@ -13,8 +13,9 @@ from urllib.parse import urlparse
 
 from harness.errors import SourceError
 
-PROBE_SECONDS = 10.0
-STALL_SECONDS = 30.0
+# Together less than the 15 seconds within which a name that cannot be reached has its answer.
+PROBE_SECONDS = 5.0
+STALL_SECONDS = 6.0
 
 
 OWN_WEIGHTS = "Give `weights:` the path of a local file instead (safetensors, or torch.save of a state dict)"
@@ -73,7 +74,7 @@ def checkpoint(url: str, what: str) -> Path:
         with no_stall():
             torch.hub.download_url_to_file(url, str(path), found.group(1) if found else None, progress=False)
     except (OSError, RuntimeError) as error:
-        raise SourceError(f"{what} could not be downloaded from {url}: {error}") from error
+        raise SourceError(f"{what} could not be downloaded from {url}: {error}. {OWN_WEIGHTS}") from error
     return path
 
 

@@ -12,7 +12,8 @@ from harness.errors import SourceError
 from harness.extras import installed
 from harness.sources.architecture import Listed, build, unknown_architecture
 from harness.sources.base import SOURCES, digest_of, fit_weights, read_weights
-from harness.sources.download import checkpoint, demand_network, no_stall
+from harness.sources.download import OWN_WEIGHTS, checkpoint
+from harness.sources.hub import fetched
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ def _fetched(name: str, config: Any) -> Path:
         path = checkpoint(config.url, what)
         read_weights(path)
         return path
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository, _, revision = config.hf_hub_id.partition("@")
@@ -88,9 +89,4 @@ def _fetched(name: str, config: Any) -> Path:
     try:
         return Path(fetch(local_files_only=True))
     except LocalEntryNotFoundError:
-        demand_network(constants.ENDPOINT, what)
-    try:
-        with no_stall():
-            return Path(fetch())
-    except Exception as error:
-        raise SourceError(f"{what} could not be downloaded from {constants.ENDPOINT}: {error}") from error
+        return Path(fetched(fetch, what, OWN_WEIGHTS))

@@ -14,7 +14,7 @@ from harness.extras import installed
 from harness.packaged import packaged
 from harness.sources import gguf_file
 from harness.sources.base import SOURCES, Source, digest_of, read_weights, uncut
-from harness.sources.download import demand_network, no_stall
+from harness.sources.hub import fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,18 +183,12 @@ class Transformers(Source):
 
 def _fetched(name: str) -> Path:
     """The hub's folder, from its cache where it is there."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     fetch = partial(snapshot_download, name, allow_patterns=list(FILES))
     try:
         return Path(fetch(local_files_only=True))
     except LocalEntryNotFoundError:
-        demand_network(
-            constants.ENDPOINT, name, "Give `name:` the path of a local folder instead, as save_pretrained writes it"
-        )
-    try:
-        with no_stall():
-            return Path(fetch())
-    except Exception as error:
-        raise SourceError(f"{name} could not be downloaded from {constants.ENDPOINT}: {error}") from error
+        instead = "Give `name:` the path of a local folder instead, as save_pretrained writes it"
+        return Path(fetched(fetch, name, instead))

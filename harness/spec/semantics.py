@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from harness.forms import Form, Stop, route
+from harness.forms import Form, Returned, Stop, choices, route
 from harness.methods.base import Method, Trait
 from harness.metrics.base import METRICS, Metric
 from harness.runtimes.base import RUNTIMES
@@ -89,7 +89,7 @@ def planned(spec: Spec) -> tuple[Form, ...]:
     return _route(spec.model.gives, (*_steps(spec), _end(spec)))
 
 
-Stopping = tuple[str, tuple[tuple[Form, Form], ...]]
+Stopping = tuple[str, tuple[tuple[Form, Returned], ...]]
 
 
 def _steps(spec: Spec) -> tuple[Stopping, ...]:
@@ -162,9 +162,10 @@ def _astray(spec: Spec, reason: str) -> Fault:
     useful: list[Stopping] = []
     for index, (name, forms) in enumerate(steps):
         at: Location = ("compress", index, "method")
-        useful.append((name, tuple((taken, given) for taken, given in forms if _passes(given, (end,)))))
+        fitting = [(taken, tuple(one for one in choices(given) if _passes(one, (end,)))) for taken, given in forms]
+        useful.append((name, tuple((taken, given) for taken, given in fitting if given)))
         if not useful[-1][1]:
-            given = ", ".join(sorted({given for _, given in forms}))
+            given = ", ".join(sorted({one for _, given in forms for one in choices(given)}))
             return Fault(at, f"the steps do not compose: {name} gives {given}, but {end[0]} takes {saved}")
         try:
             _route(start, tuple(useful))

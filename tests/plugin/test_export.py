@@ -81,3 +81,17 @@ def test_a_part_of_the_budgets_exports_nothing(shipped: Project) -> None:
     assert left(shipped) == []
     assert f"not exported: vision/mine, for only size_mb ran{GONE}" in run.out
     assert run.code == 0
+
+
+def test_an_exported_packed_file_is_gated_as_it_lies_there(tmp_path: Path, cache: Path) -> None:
+    project = Project(tmp_path / "project", cache)
+    steps = "compress: [{method: magnitude-pruning, sparsity: 0.5}, {method: entropy-coding}]\n"
+    rest = "deploy: {runtime: packed}\nbudgets:\n  size_mb: {max_ratio: 0.8}\n"
+    project.spec("vision/mine", steps + rest)
+    first = project.run("--export", "out", *ACCEPT)
+    assert first.code == 0, first.out
+    (made,) = (project.root / "out").rglob("*.packed")
+    project.spec("vision/mine", "compress: [{method: given, path: out/vision/mine}]\n" + rest)
+    again = project.run("--export", "again", *ACCEPT)
+    assert again.code == 0, again.out
+    assert (project.root / "again" / "vision" / "mine" / made.name).read_bytes() == made.read_bytes()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.artifacts import packed_file
-from harness.artifacts.packed_bytes import DTYPES, Cursor, Tensor, number, tensor_of, words_of
+from harness.artifacts.context_model import Plan
+from harness.artifacts.packed_bytes import DTYPES, Cursor, Tensor, number, room, tensor_of, words_of
 from harness.errors import ArtifactError
 
 CODINGS = (None, "huffman", "range")
@@ -183,7 +187,73 @@ def test_numbers_come_back(value: int) -> None:
     assert len(number(value)) == max(1, -(-value.bit_length() // 7))
 
 
+def coded(shape: tuple[int, ...], count: int, coding: int = 3, book: tuple[float, ...] = (1.0,)) -> bytes:
+    """A section that says that a range code without a mask, of no words, holds so many elements of one codebook."""
+    rows = shape[0] if len(shape) > 1 else count // math.gcd(count, 16)
+    values = np.array(book, "<f4").tobytes()
+    held = number(rows) + bytes([0]) + number(len(book)) + values + bytes([0]) + number(0) + number(count)
+    axes = number(len(shape)) + b"".join(number(axis) for axis in shape)
+    return packed_file._sealed(bytes([0, coding]) + axes + number(len(held)) + held)
+
+
 def test_a_header_cannot_ask_for_all_memory() -> None:
     section = bytes([0, 3]) + number(2) + number(2**40) + number(2**40) + number(0)
-    with pytest.raises(ArtifactError, match=r"the tensor 'w' \(1 of 1\) cannot be decoded: .* the format allows"):
+    with pytest.raises(
+        ArtifactError, match=r"in the tensor 'w' \(1 of 1\), .* elements are more than the format allows"
+    ):
         packed_file.unpack(head("w") + packed_file._sealed(section))
+    section = bytes([0, 3]) + number(2**20) + number(1) * 2**20 + number(0)
+    with pytest.raises(ArtifactError, match="1048576 axes are more than the 64 that the format allows"):
+        packed_file.unpack(head("w") + packed_file._sealed(section))
+
+
+def test_a_short_file_has_little_room_and_all_its_tensors_share_it() -> None:
+    small = head("w") + coded((2**11, 2**11), 2**22)
+    assert len(small) < 100
+    assert (packed_file.unpack(small)[1]["w"].words.view("<f4") == 1).all()
+    # 64 million elements are 268 MB.
+    large = head("w") + coded((2**13, 2**13), 2**26)
+    assert len(large) < 100
+    # Each of two would have room by itself.
+    both = head("a", "w") + coded((2**11, 2**11), 2**22) * 2
+    # numpy tells what it allocates.
+    tracemalloc.start()
+    for content in (large, both):
+        with pytest.raises(
+            ArtifactError, match=r"'w' .* more elements than the 4,194,304 that a file of \d+ bytes may"
+        ):
+            packed_file.unpack(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**28
+
+
+def test_a_long_file_has_room_by_its_length_and_none_more_than_the_format_allows() -> None:
+    assert room(0) == room(4096) == 2**22
+    assert room(10**6) == 1_024_000_000
+    assert room(2**40) == 2**31
+
+
+def test_a_graph_cannot_be_larger_than_any_models_is() -> None:
+    text = json.dumps({"tensors": [], "graph": "a" * 2**22}).encode()
+    squeeze = zlib.compressobj(9, wbits=-15)
+    squeezed = squeeze.compress(text) + squeeze.flush()
+    assert len(squeezed) < 10_000
+    content = packed_file._sealed(packed_file.MAGIC + bytes([1]) + number(len(squeezed)) + squeezed)
+    with pytest.raises(ArtifactError, match="the graph does not end where it should"):
+        packed_file.unpack(content)
+
+
+def test_the_odds_of_a_long_line_take_little_memory_and_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor = sparse(3, 40_000, 1.0, 200)
+    plan = Plan(flipped=False, stride=0, places=False)
+    monkeypatch.setattr("harness.artifacts.range_coding.best_plan", lambda palette: plan)
+    tracemalloc.start()
+    content = packed_file.pack({}, {"w": tensor}, "range")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # 40,000 places of 200 odds in float64 are 64 MB, and there are several such arrays.
+    assert peak < 150 * 2**20
+    monkeypatch.setattr("harness.artifacts.context_model.AT_ONCE", 2**20)
+    assert packed_file.pack({}, {"w": tensor}, "range") == content
+    assert np.array_equal(packed_file.unpack(content)[1]["w"].words, tensor.words)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from harness.artifacts import packed_file
 from harness.errors import MethodError, SourceError
 from harness.forms import Form, Stop, route
 from harness.methods.entropy_coding import EntropyCoding
@@ -149,13 +150,17 @@ def test_an_exported_folder_is_gated_by_its_manifest(subject: Any, workshop: Any
 def test_a_folder_fits_the_runtime_or_is_refused(subject: Any, workshop: Any, tmp_path: Path) -> None:
     folder, openvino = Given(path="out"), Stop("the runtime openvino", {Form.OPENVINO: Form.OPENVINO})
     torch_runtime = Stop("the runtime torch", {form: form for form in (Form.TORCH, Form.TORCHSCRIPT)})
+    packed = Stop("the runtime packed", {form: form for form in (Form.TORCH, Form.PACKED)})
     stop = Stop("step 1 (given)", folder.transitions)
     assert route(Form.TORCH, [stop, torch_runtime]) == (Form.TORCH, Form.TORCHSCRIPT)
+    assert route(Form.TORCH, [stop, packed]) == (Form.TORCH, Form.PACKED)
     assert route(Form.TORCH, [stop, openvino]) == (Form.OPENVINO, Form.OPENVINO)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.xml").write_text("<net/>")
     exported(tmp_path / "out", "model.xml")
-    with pytest.raises(MethodError, match=r"holds model\.xml, where the spec's runtime takes one TorchScript program"):
+    with pytest.raises(
+        MethodError, match=r"holds model\.xml, where the spec's runtime takes one TorchScript program or packed"
+    ):
         folder.apply(subject(), replace(workshop, root=tmp_path))
 
 
@@ -196,6 +201,12 @@ def test_a_packed_file_is_gated_byte_for_byte_and_a_damaged_one_is_refused(
     (tmp_path / "ours").mkdir()
     Packed().save(found, tmp_path / "ours")
     assert (tmp_path / "ours" / FILE).read_bytes() == path.read_bytes()
+    # A good checksum over a graph that names a tensor of another shape: whoever makes a file can make both.
+    graph, stored = packed_file.unpack(path.read_bytes())
+    graph["nodes"][0][1].reverse()
+    (tmp_path / "odd.packed").write_bytes(packed_file.pack(graph, stored, None))
+    with pytest.raises(MethodError, match="given: the graph of the packed file does not run: "):
+        Given(path="odd.packed").apply(source, there)
     content = bytearray(path.read_bytes())
     content[-1000] ^= 1
     path.write_bytes(content)

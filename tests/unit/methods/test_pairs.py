@@ -12,7 +12,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from harness.data.digits import Digits
-from harness.forms import LOWERINGS, Form
+from harness.forms import LOWERINGS, Form, Returned, choices
 from harness.methods.base import METHODS, Method, Trait
 from harness.metrics.base import METRICS
 from harness.runtimes.base import RUNTIMES
@@ -22,7 +22,7 @@ from harness.spec.semantics import faults
 
 # What no type tells: paths, and methods of which one of several options has to be given.
 GIVEN: dict[str, list[dict[str, Any]]] = {
-    "given": [{"path": "x.pt"}, {"path": "x.xml"}, {"path": "x.pt2", "trust": True}],
+    "given": [{"path": "x.pt"}, {"path": "folder"}, {"path": "x.xml"}, {"path": "x.pt2", "trust": True}],
     "svd": [{"energy": 0.9}],
     "tucker": [{"energy": 0.9}],
     "cp": [{"energy": 0.9}],
@@ -105,9 +105,10 @@ def test_a_pair_composes_or_is_refused_with_the_reason(first: Method) -> None:
             assert (not messages) == bool(road and onward({Form.TORCH}, saved) and not lost)
 
 
-def onward(forms: set[Form], stop: Mapping[Form, Form]) -> set[Form]:
+def onward(forms: set[Form], stop: Mapping[Form, Returned]) -> set[Form]:
     """The forms that a stop gives of these, each as it is or lowered once."""
-    return {stop[entry] for form in forms for entry in (form, *LOWERINGS.get(form, ())) if entry in stop}
+    entries = {entry for form in forms for entry in (form, *LOWERINGS.get(form, ())) if entry in stop}
+    return {leaving for entry in entries for leaving in choices(stop[entry])}
 
 
 def verdict(first: str, second: str, *runtimes: str) -> str:

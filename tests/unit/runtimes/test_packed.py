@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from harness.artifacts import packed_file
 from harness.artifacts.encoded import Encoded
+from harness.artifacts.packed_bytes import words_of
 from harness.artifacts.packed_graph import OPERATORS, checked
 from harness.errors import ArtifactError
 from harness.forms import Form, Subject
 from harness.runtimes.base import Runner
-from harness.runtimes.packed import FILE, Packed
+from harness.runtimes.packed import FILE, Packed, program
 from harness.runtimes.torch import Torch
 from harness.zoo.lenet import lenet5
 from harness.zoo.mobilenet import mobilenetv2
@@ -164,12 +169,57 @@ GRAPH = {"inputs": [[[1, 4], "float32"]], "buffers": [], "nodes": [["relu", ["x0
         ({"outputs": []}, "gives nothing out"),
         ({"more": 1}, "means nothing"),
         ({"buffers": ["__dict__.x()"]}, "which is no name"),
+        ({"inputs": [[[2**20, 2**20], "float32"]]}, "inputs of more than 16,777,216 elements a sample"),
+        ({"inputs": [[[2**23], "int8"], [[2**23 + 1], "int8"]]}, "inputs of more than 16,777,216 elements a sample"),
+        ({"inputs": [[[1, -4], "float32"]]}, r"an input of the shape \[1, -4\], which is none"),
+        ({"inputs": [[[1, 4], "load"]]}, "an input of the type 'load'"),
     ],
 )
 def test_a_graph_that_asks_for_what_is_not_there_is_refused(change: dict[str, object], sentence: str) -> None:
     assert checked(json.loads(json.dumps(GRAPH)), []).outputs == ["n0"]
     with pytest.raises(ArtifactError, match=sentence):
         checked(json.loads(json.dumps({**GRAPH, **change})), [])
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "sentence"),
+    [
+        ({"inputs": [[[2**40], "float32"]]}, ["w"], "inputs of more than"),
+        ({"nodes": [["linear", ["x0", "t0"], {}]]}, ["w"], "does not run: .*shapes cannot be multiplied"),
+        ({"nodes": [["relu", ["x0", 1, 2], {}]]}, ["w"], "does not run: "),
+        ({"nodes": [["relu", [], {"other": 1}]]}, ["w"], "does not run: "),
+        ({"nodes": [["add", [1, 2], {}]]}, ["w"], "does not run: .*no attribute 'add'"),
+        ({"nodes": [["chunk", ["x0", 2], {}], ["relu", ["n0.7"], {}]], "outputs": ["n1"]}, ["w"], "does not run: "),
+        ({}, ["a", "a.b"], "does not run: "),
+        ({}, ["training"], "does not run: .*attribute 'training' already exists"),
+        ({"nodes": [["cat", [json.loads("[" * 900 + "]" * 900)], {}]]}, ["w"], "does not run: "),
+    ],
+)
+def test_a_graph_that_does_not_run_is_refused_in_one_way(
+    change: dict[str, object], names: list[str], sentence: str, tmp_path: Path
+) -> None:
+    tensors = {name: words_of(torch.zeros(3, 5)) for name in names}
+    (tmp_path / FILE).write_bytes(packed_file.pack({**GRAPH, **change}, tensors, None))
+    with pytest.raises(ArtifactError, match=sentence):
+        program(tmp_path / FILE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_graph_of_nonsense_is_refused_or_runs(data: st.DataObject) -> None:
+    """Known operators on any arguments, under good checksums: the worst that comes of it is a sentence."""
+    argument = st.one_of(
+        st.sampled_from(["x0", "t0", "n0", "'mean", None, True]), st.integers(-3, 9), st.floats(-2, 2),
+        st.lists(st.integers(-1, 4), max_size=3),
+    )  # fmt: skip
+    first = data.draw(st.lists(argument.filter(lambda one: one != "n0"), max_size=4))
+    operators = st.sampled_from(sorted(OPERATORS))
+    nodes = [[data.draw(operators), first, {}], [data.draw(operators), data.draw(st.lists(argument, max_size=4)), {}]]
+    content = packed_file.pack({**GRAPH, "nodes": nodes, "outputs": ["n1"]}, {"w": words_of(torch.ones(4))}, None)
+    with TemporaryDirectory() as folder:
+        (Path(folder) / FILE).write_bytes(content)
+        with contextlib.suppress(ArtifactError):
+            program(Path(folder) / FILE)
 
 
 def test_the_operators_are_torchs_own_and_none_touches_files_or_chance() -> None:

@@ -25,7 +25,7 @@ def test_a_package_that_is_not_there_is_missing():
 
 
 def test_a_name_is_still_a_closed_choice(project, spec):
-    assert "Did you mean 'peft'" in project.problem(f"{spec}requires: [pefft]\n").message
+    assert "Did you mean 'diffusers'" in project.problem(f"{spec}requires: [difusers]\n").message
 
 
 @pytest.mark.parametrize(("module", "left"), [("json", "[]"), ("kernels_of_nobody", "['fast_kernels']")])
