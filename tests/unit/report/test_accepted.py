@@ -10,7 +10,7 @@ import pytest
 from harness import baselines
 from harness.__main__ import main
 from harness.errors import UnknownName
-from harness.judge.baseline import Accepted, Baseline, CaseBaseline, Machine
+from harness.judge import baseline as kept
 from harness.report.accepted import Accepted, filled, shipped, told_once
 from harness.report.results import Figure
 
@@ -101,11 +101,11 @@ def test_rounds_are_told_once(steps: str, told: str) -> None:
 
 
 def test_a_time_is_its_ratio_on_the_machine_accepted_on_last(tmp_path: Path) -> None:
-    def machine(day: str, ratio: float) -> Machine:
-        one = Accepted(
+    def machine(day: str, ratio: float) -> kept.Machine:
+        one = kept.Accepted(
             metric="latency_ms", metric_version=1, value=4.0, reference=None, kernels="", ratio=(0.1, ratio, 0.9)
         )
-        return Machine(environment={}, threads=1, accepted=day, labels={"latency_ms": one})
+        return kept.Machine(environment={}, threads=1, accepted=day, labels={"latency_ms": one})
 
     (tmp_path / "specs" / "vision").mkdir(parents=True)
     (tmp_path / "specs" / "vision" / "net.yaml").write_text(
@@ -115,7 +115,7 @@ def test_a_time_is_its_ratio_on_the_machine_accepted_on_last(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="nothing was accepted of vision/net yet"):
         shipped(tmp_path)
     machines = {"a": machine("2026-02-01", 0.25), "b": machine("2026-01-01", 0.75)}
-    held = Baseline(spec="vision/net", cases={"": CaseBaseline(machines=machines)})
+    held = kept.Baseline(spec="vision/net", cases={"": kept.CaseBaseline(machines=machines)})
     baselines.write_all(tmp_path, {"vision/net": held})
     (found,) = shipped(tmp_path)
     assert found.figures == (Figure("latency_ms", "latency_ms", 0.25, 1.0),)
