@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.swing import of_ranking
 from harness.statistics import FloatArray, Interval, statistic_difference
 
 # Recalls at which COCO reads the precision.
@@ -99,9 +100,8 @@ class AveragePrecision(Sampled):
             spread = weights[:, owner]
             return self._mean(self.ranking_reference, spread), self._mean(self.ranking, spread)
 
-        return statistic_difference(
-            both, np.ones(self.n, dtype=np.int64), confidence, swing=swing(self.positives, owner), resamples=RESAMPLES
-        )
+        swing = of_ranking(self.positives[:, self.positives.any(axis=0)], owner)
+        return statistic_difference(both, np.ones(self.n, dtype=np.int64), confidence, swing=swing, resamples=RESAMPLES)
 
     @property
     def _ones(self) -> FloatArray:
@@ -128,22 +128,6 @@ class AveragePrecision(Sampled):
             )  # fmt: skip
         mean: FloatArray = total / (max(len(present), 1) * self.overlaps)
         return mean
-
-
-def swing(positives: np.ndarray[Any, Any], owner: np.ndarray[Any, Any]) -> float:
-    """How far one unit moves a mean over classes, as a multiple of its share of all units.
-
-    A unit that holds a share of a class's objects moves the class's figure by that share when a model misses them all.
-    This is the unit with the largest mean share over classes.
-
-    Args:
-        positives: shape (images, classes), objects.
-        owner: shape (images,), the number of each image's unit.
-    """
-    present = positives[:, positives.any(axis=0)].astype(np.float64)
-    shares = np.zeros((int(owner.max()) + 1, present.shape[1]))
-    np.add.at(shares, owner, present / present.sum(axis=0))
-    return float(len(shares) * shares.mean(axis=1).max())
 
 
 def _areas(

@@ -14,8 +14,9 @@ import numpy as np
 
 from harness.errors import DataError, TableError, closest
 from harness.measurement.base import COMPRESSED, FLOAT, TARGET, UNIT, Base
-from harness.measurement.labels import Labels, Statistic
+from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
+from harness.measurement.swing import Statistic
 
 # Beside the columns of what was measured, where a table names its columns.
 ID = "id"

@@ -144,6 +144,8 @@ class Metric(Options):
     span: ClassVar[tuple[float, float] | None] = None
     # Relative by nature: even `min` and `max` are claims about the interval and not about the point.
     relative: ClassVar[bool] = False
+    # An average over classes: how far a sample moves it depends on how many its class has (`swing`).
+    averaged: ClassVar[bool] = False
     # Belongs to one machine: kept in a baseline's machine section, and absolute bounds hold only there.
     machine: ClassVar[bool] = False
     # Needs one fresh process a side.
@@ -167,6 +169,18 @@ class Metric(Options):
         Raises:
             Unmeasurable: there is nothing to measure, and why.
         """
+
+    def swing(self, targets: np.ndarray[Any, Any], units: np.ndarray[Any, Any]) -> float:
+        """How far one unit can move the figure of models without fault, as a multiple of its share of all units.
+
+        Args:
+            targets: of the evaluation split, shape (samples, …).
+            units: shape (samples,), the sampling unit of each sample.
+
+        Returns:
+            1 of a share of samples; more of an average over classes that are of unequal size.
+        """
+        return 1.0
 
     def bounds(self) -> dict[str, float]:
         """The bounds that this budget sets, by name."""

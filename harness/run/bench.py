@@ -145,7 +145,7 @@ class LocalBench(Bench):
             self.waited += waited
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         require_paired(reference, compressed, split)
-        require_resolution(spec, self._dataset)
+        require_resolution(spec, self._dataset, reference[TARGETS])
         self.evaluated = Evaluation(
             answered(reference), answered(compressed), reference[TARGETS],
             distinct(split.units, reference[SAMPLES]), split.names, data,
