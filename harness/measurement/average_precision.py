@@ -81,6 +81,14 @@ class AveragePrecision(Sampled):
         """Indices of images on which the compressed model finds more objects, at the least overlap."""
         return np.flatnonzero(self._found(self.ranking_reference) < self._found(self.ranking))
 
+    @property
+    def alike(self) -> bool:
+        """Whether both rankings are the same."""
+        return all(
+            np.array_equal(getattr(self.ranking_reference, name), getattr(self.ranking, name))
+            for name in Ranking.model_fields
+        )
+
     def _found(self, ranking: Ranking) -> np.ndarray[Any, Any]:
         return np.bincount(ranking.images[ranking.hits & 1 == 1], minlength=len(self.positives))
 

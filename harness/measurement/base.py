@@ -174,6 +174,16 @@ class Sampled(Base):
         return "samples" if len(self.units) == self.n else "units"
 
     @property
+    def alike(self) -> bool:
+        """Whether the two models made the same of every sample."""
+        return self.lost.size == 0 and self.won.size == 0
+
+    def needed(self, interval: Interval, limit: float, *, drop: bool) -> float:
+        """How many units it takes: where the models differ on none, widths shrink with their number, not its root."""
+        needed = super().needed(interval, limit, drop=drop)
+        return (self.n * needed) ** 0.5 if self.alike else needed
+
+    @property
     @abstractmethod
     def lost(self) -> np.ndarray[Any, Any]:
         """Indices of samples on which the compressed model does worse, for the report to name."""

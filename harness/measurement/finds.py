@@ -55,6 +55,11 @@ class Finds(Sampled):
         """Indices of images on which the compressed model finds more objects than the float one."""
         return np.flatnonzero(self.hits_reference.sum(axis=1) < self.hits.sum(axis=1))
 
+    @property
+    def alike(self) -> bool:
+        """Whether both models found, and made up, as much on every image."""
+        return bool(np.array_equal(self.hits_reference, self.hits) and np.array_equal(self.made_reference, self.made))
+
     def against(self, earlier: Base) -> Finds | None:
         """Both runs' counts on the same images."""
         if not isinstance(earlier, Finds) or earlier.data != self.data or earlier.hits.shape != self.hits.shape:

@@ -57,6 +57,11 @@ class Labels(Sampled):
         return np.flatnonzero((self.labels_reference != self.targets) & (self.labels == self.targets))
 
     @property
+    def alike(self) -> bool:
+        """Whether every label is the same; another wrong one is neither lost nor won."""
+        return bool(np.array_equal(self.labels_reference, self.labels))
+
+    @property
     def columns(self) -> dict[str, np.ndarray[Any, Any]]:
         """Labels beside their target."""
         return {UNIT: self.units, TARGET: self.targets, FLOAT: self.labels_reference, COMPRESSED: self.labels}
