@@ -184,15 +184,14 @@ def _absolute(claim: Claim) -> Finding:
     if metric.machine and not claim.place.absolute:
         unit = f" {metric.unit}" if metric.unit else ""
         return Finding(State.NOT_RUN, f"{name} {number(limit)}{unit} is not enforced here ({claim.place.why_not})")
-    if metric.relative:
-        return _relative(claim)
+    if metric.relative or measured.timed:
+        return _proven(claim)
     state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
-    held = claim.withheld(value, value, value, limit, state)
     if claim.place.match is not None:
         text += f" ({claim.place.match} match)"
     if state is State.FAIL:
         text = f"{'below' if claim.floor else 'above'} {text}{apart(value, limit)}"
-    return _kept_back(held, state, text) if held else Finding(state, text)
+    return Finding(state, text)
 
 
 def _kept_back(doubt: Doubt, state: State, text: str, interval: Range | None = None) -> Finding:
@@ -201,8 +200,12 @@ def _kept_back(doubt: Doubt, state: State, text: str, interval: Range | None = N
     return Finding(State.INCONCLUSIVE, f"{text} ({doubt.because})", interval, disturbed=disturbed)
 
 
-def _relative(claim: Claim) -> Finding:
-    """Agreement, divergence: a contrast with the float model, whose own figure is known, so the interval is bounded."""
+def _proven(claim: Claim) -> Finding:
+    """A figure held to `min` or `max` by its interval.
+
+    Agreement, divergence: a contrast with the float model, whose own figure is known. A time or a rate: its ratio to
+    the float model's, whose median of this run is taken to be known.
+    """
     held = claim.contrast(claim.confidence)
     state = claim.decide(held.lower, held.upper)
     # The side that proves the verdict; an undecided one is shown from the side that had to be proven.
@@ -210,6 +213,10 @@ def _relative(claim: Claim) -> Finding:
     edge = held.lower if lower else held.upper
     text = f"{percent(claim.confidence)} {'lower' if lower else 'upper'} bound {number(edge)}"
     text += f" over {claim.measured.extent}, {claim.name} {number(claim.limit)}{apart(edge, claim.limit)}"
+    if claim.place.match is not None:
+        text += f" ({claim.place.match} match)"
+    if kept := claim.withheld(held.lower, held.estimate, held.upper, claim.limit, state):
+        return _kept_back(kept, state, text, Range.over("value", held))
     if state is State.INCONCLUSIVE:
         text += settling(claim.measured, held, claim.limit)
     doubt = claim.doubt() if state is State.FAIL else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -23,6 +23,8 @@ Better = Literal["higher", "lower"]
 Given = TypeVar("Given")
 # Of generating text: the prompt is read, then token after token is made.
 Phase = Literal["prefill", "decode"]
+# The limits on compressed ÷ float of a figure, where the float model's is that: milliseconds are a share of it.
+Limits = Callable[[float], Sequence[float]]
 
 # Bounds on the compressed model's own value, on the ratio to float, on the difference to float, and on float itself.
 BOUNDS = ("min", "max", "min_ratio", "max_ratio", "max_drop", "max_rise", "reference_min", "reference_max")
@@ -78,26 +80,24 @@ class Bench(ABC):
         """
 
     @abstractmethod
-    def timings(
-        self, batch: int | None, limits: Sequence[float], *, rate: bool = False, whole: bool = False
-    ) -> Timings:
+    def timings(self, batch: int | None, limits: Limits, *, rate: bool = False, whole: bool = False) -> Timings:
         """Interleaved timings of both models, sampled until every limit on the ratio is decided or the cap is met.
 
         Args:
             batch: samples a call; None for the spec's `measure.batch`.
-            limits: limits on compressed ÷ float of the figure.
+            limits: from the float model's figure to limits on compressed ÷ float of the figure.
             rate: whether the figure is samples a second and not milliseconds a call.
             whole: with all that makes an answer: what the task does before and after the model, or the data's chain of
                 calls of it.
         """
 
-    def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:
+    def generation(self, phase: Phase, prompt: int, limits: Limits, *, rate: bool = False) -> Timings:
         """Interleaved timings of both language models at work, each with its cache of keys and values.
 
         Args:
             phase: ``prefill``: a prompt is read into an empty cache; ``decode``: one token more is generated.
             prompt: tokens of the prompt.
-            limits: limits on compressed ÷ float of the figure.
+            limits: from the float model's figure to limits on compressed ÷ float of the figure.
             rate: whether the figure is tokens a second and not milliseconds a call.
 
         Raises:
@@ -191,9 +191,22 @@ class Metric(Options):
         """How far from the stored baseline is no regression, where a budget says so much, or nothing, of it."""
         return cls.tolerance if regress is None else regress
 
-    def ratio_limits(self) -> tuple[float, ...]:
-        """The limits on compressed ÷ float."""
-        return tuple(limit for limit in (self.min_ratio, self.max_ratio) if limit is not None)
+    def ratio_limits(self, reference: float) -> tuple[float, ...]:
+        """The limits on compressed ÷ float, those on the figure itself and on its change among them.
+
+        Args:
+            reference: the float model's figure, which makes ratios of those.
+        """
+        bounds = self.bounds()
+        ratios = [bounds[name] for name in ("min_ratio", "max_ratio") if name in bounds]
+        if reference > 0:
+            ratios += [bounds[name] / reference for name in ("min", "max") if name in bounds]
+            ratios += [
+                1 + sign * bounds[name] / reference
+                for name, sign in (("max_rise", 1), ("max_drop", -1))
+                if name in bounds
+            ]
+        return tuple(limit for limit in ratios if limit > 0)
 
 
 class Counted(Metric):
@@ -224,6 +237,6 @@ class Counted(Metric):
 METRICS: Registry[Metric] = Registry("metrics", "metric")
 
 __all__ = [
-    "BOUNDS", "METRICS", "Bench", "Better", "Comparison", "Counted", "Interval", "Measurement", "Metric", "Phase",
-    "Side",
+    "BOUNDS", "METRICS", "Bench", "Better", "Comparison", "Counted", "Interval", "Limits", "Measurement", "Metric",
+    "Phase", "Side",
 ]  # fmt: skip

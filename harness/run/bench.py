@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.artifacts import grids
 from harness.data.base import Dataset, Split
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
-from harness.metrics.base import Bench, Comparison, Phase, Side
+from harness.metrics.base import Bench, Comparison, Limits, Phase, Side
 from harness.run import probe
 from harness.run.answering import Ask, answered, called, evaluate, require_finite
 from harness.run.cache import Cache, key_of, sealed_digest
@@ -208,9 +208,7 @@ class LocalBench(Bench):
         chain = self._dataset.chain
         return runner if chain is None else partial(chain.run, runner)
 
-    def timings(
-        self, batch: int | None, limits: Sequence[float], *, rate: bool = False, whole: bool = False
-    ) -> Timings:
+    def timings(self, batch: int | None, limits: Limits, *, rate: bool = False, whole: bool = False) -> Timings:
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
         if whole and self._dataset.chain is not None:
@@ -224,7 +222,7 @@ class LocalBench(Bench):
         }  # fmt: skip
         return self._sampled(calls[whole], size, limits, rate)
 
-    def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:
+    def generation(self, phase: Phase, prompt: int, limits: Limits, *, rate: bool = False) -> Timings:
         """Alternating blocks of both runners on the first tokens of the first text that is long enough."""
         split = self._dataset.evaluation
         batches = split.batches(1) if split is not None else iter(())
@@ -266,7 +264,7 @@ class LocalBench(Bench):
         return Comparison(answered(rows), units, data)
 
     def _sampled(
-        self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Sequence[float], rate: bool
+        self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Limits, rate: bool
     ) -> Timings:
         # The control is the float model prepared once more: where its buffers lie is part of the noise of a run.
         reference, compressed, control = (
@@ -277,8 +275,8 @@ class LocalBench(Bench):
         ) as waited:
             self.waited += waited
             return sample(
-                reference, self._fault.call(compressed), _time_limits(limits, rate), self._spec.measure,
-                batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
+                reference, self._fault.call(compressed), lambda figure: _time_limits(limits(figure), rate),
+                self._spec.measure, batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
                 control=control,
             )  # fmt: skip
 

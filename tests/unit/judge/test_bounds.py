@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from harness.judge.verdict import Finding, Place, State, overall
+from harness.judge.figures import number
+from harness.judge.verdict import Finding, Match, Place, State, overall
 from harness.measurement import Exact, Pairs, Timings
 from harness.statistics import proportion_difference, smallest_limit
 
@@ -153,8 +154,11 @@ def test_macro_scores_are_bounded_over_their_samples(judged, labels):
     [
         ("latency_ms", {"max_ratio": 0.6}, PASS),
         ("latency_ms", {"max_ratio": 0.4}, FAIL),
-        ("latency_ms", {"max": 10.0}, PASS),
-        ("latency_ms", {"max": 9.99}, FAIL),
+        # 10 ms, known to half a percent: what lies nearer is not proven.
+        ("latency_ms", {"max": 10.1}, PASS),
+        ("latency_ms", {"max": 10.01}, INCONCLUSIVE),
+        ("latency_ms", {"max": 9.99}, INCONCLUSIVE),
+        ("latency_ms", {"max": 9.9}, FAIL),
         ("latency_ms", {"max_rise": 0.0}, PASS),
         ("latency_ms", {"max_ratio": 0.6, "min_ratio": 0.45}, PASS),
         ("latency_ms", {"max_ratio": 0.6, "reference_max": 20.0}, PASS),
@@ -177,7 +181,9 @@ def test_a_rate_is_better_when_it_is_higher(judged, timings):
     rate = timings(20.0, 10.0, rate=True, batch=32)
     verdict = judged("throughput_fps", rate, min_ratio=1.9, min=3000)
     assert verdict.state is PASS
-    assert verdict.sentence.startswith("3,200 vs float 1,600, min 3,000; ratio 2.000 [")
+    assert verdict.sentence.startswith(
+        "3,200 vs float 1,600, 95 % lower bound 3,196 over 20 blocks, min 3,000; ratio 2.000 ["
+    )
     assert judged("throughput_fps", rate, min_ratio=2.1).state is FAIL
 
 
@@ -286,6 +292,17 @@ def test_absolute_times_count_only_where_they_mean_something(judged, timings):
     assert judged("latency_ms", timings(20.0, 10.0), place=elsewhere, max=50.0, max_ratio=0.4).state is FAIL
     # A count is the same on every machine.
     assert judged("size_mb", count(5, 10), place=elsewhere, max=4).state is FAIL
+
+
+def test_milliseconds_are_held_by_the_interval_of_the_ratio_at_the_float_median(judged, timings):
+    noisy = timings(20.0, 10.0, spread=0.4)
+    ratio = noisy.ratio(0.95)
+    undecided = judged("latency_ms", noisy, max=10.05, place=Place(match=Match.EXACT))
+    assert undecided.state is INCONCLUSIVE
+    assert f"95 % upper bound {number(20 * ratio.upper)} over 20 blocks, max 10.05 (exact match)" in undecided.text
+    assert "and 20 were timed: raise `measure.latency_s`" in undecided.text
+    held = undecided.findings[0].interval
+    assert (held.lower, held.upper) == pytest.approx((20 * ratio.lower, 20 * ratio.upper))
 
 
 def test_the_worst_finding_decides():
