@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -51,11 +52,17 @@ class LocalBench(Bench):
 
     def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
         self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
-        self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
         self.root = Path(job.root)
-        self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
+        # To load, compile and probe a model is work as heavy as to evaluate it.
+        with self.working():
+            self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
+            self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
         self.evaluated: Evaluation | None = None
         self.waited = 0.0
+
+    def working(self) -> AbstractContextManager[object]:
+        """The machine, shared with compressions and evaluations."""
+        return machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end"))
 
     @property
     def _spec(self) -> Spec:
@@ -245,7 +252,7 @@ class LocalBench(Bench):
             raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split)}")
         parts: list[Answers] = []
         done = 0
-        with machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")):
+        with self.working():
             for batch in split.batches(task.batch):
                 self._progress(f"comparing both models, {done} of {samples}")
                 sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]
