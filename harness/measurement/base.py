@@ -47,6 +47,9 @@ Figure = Annotated[float, PlainSerializer(_plain, return_type=float | str, when_
 
 # What a baseline holds a later run to: the figure itself, its ratio to float, or the outcomes that both are paired by.
 Kept = Literal["value", "ratio", "outcomes"]
+# No compression makes a sound model so much better: a share of samples, a correlation; and a share of a distance or a
+# perplexity, which no training on the way halves.
+SHARE_GAIN, COST_GAIN = 0.10, 0.50
 # The columns of a table with a line a sample.
 UNIT, TARGET, FLOAT, COMPRESSED = "unit", "target", "float", "compressed"
 
@@ -81,6 +84,14 @@ class Base(Part):
     def share(self) -> bool:
         """Whether the figure is a share of samples, or an average of shares: nothing above 1, nothing below 0."""
         return False
+
+    @property
+    def plausible(self) -> float | None:
+        """By how much the compressed model's figure may be better than the float one's; None where nothing is known.
+
+        More points to a float model that was not loaded, or fed, as it was trained.
+        """
+        return SHARE_GAIN if self.share else None
 
     @property
     def extent(self) -> str:
