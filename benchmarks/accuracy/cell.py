@@ -21,11 +21,12 @@ class Cell:
     """What was assumed, and how often the verdict was wrong or right. None: does not apply.
 
     Attributes:
-        kind: proportion, ratio, mean, set, kid or family.
+        kind: one of `KINDS`.
         figure: which figure, and how the models differ.
         n, discordance, limit: sampling units, share of units on which the models differ, and the bound.
         refused: the gate refuses such a spec; nothing is measured.
         exact: summed over the sample space, so without simulation error.
+        beyond: known to be more than the method can do, and shown for that; it claims nothing there.
         asked: for how many sets the run was asked; None where nothing is simulated.
         sets, power_sets, peer_sets: simulated sets behind the rates at the limit, at no drop, and of the peers.
         false_pass_rate: share of sets that pass while the true drop is at the limit.
@@ -44,6 +45,7 @@ class Cell:
     limit: float
     refused: bool = False
     exact: bool = False
+    beyond: bool = False
     asked: int | None = None
     sets: int | None = None
     power_sets: int | None = None

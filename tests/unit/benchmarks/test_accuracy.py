@@ -137,3 +137,35 @@ def test_cells_of_a_quick_run_are_not_taken_for_those_of_a_full_one(part, monkey
     ]
     (tmp_path / "cells.json").write_text(json.dumps([vars(one) for one in cells]))
     assert {key[1] for key in gate.known(tmp_path / "cells.json", 10_000)} == {"recall", "share"}
+
+
+@pytest.mark.parametrize("kind", ["cluster", "token", "correlation", "detection"])
+def test_the_true_drop_of_units_is_the_mean_over_sets(part, kind):
+    """And where there is to be none, there is none."""
+    units = part("units")
+    for drawn in units.DRAWN[kind][:2]:
+        for level, truth in ((False, units.true_limit(drawn)), (True, 0.0)):
+            random, drops = np.random.default_rng(1), []
+            for _ in range(40):
+                _, drop = drawn.draw(100, level=level, random=random)
+                drops.append(drop(np.ones((1, 100)))[0])
+            assert np.mean(drops) == pytest.approx(truth, abs=4.5 * np.std(drops) / 40**0.5), drawn.figure
+
+
+@pytest.mark.parametrize("kind", ["cluster", "token", "correlation", "detection"])
+def test_the_drop_of_the_bootstrap_is_the_gate_s_own(part, kind):
+    units = part("units")
+    for drawn in units.DRAWN[kind]:
+        measured, drop = drawn.draw(60, level=False, random=np.random.default_rng(2))
+        ours = drop(np.ones((1, 60)))[0]
+        if kind == "token":
+            assert np.exp(ours * -1) == pytest.approx(measured.reference / measured.value)
+        else:
+            assert ours == pytest.approx(measured.reference - measured.value, abs=1e-6)
+
+
+def test_a_cell_beyond_the_method_claims_nothing(part, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    gate, cell = importlib.import_module("accuracy_gate"), part("cell").Cell
+    far = cell("token", "perplexity", 100, 0.01, 0.01, beyond=True, sets=10_000, false_pass_rate=0.34)
+    assert not list(gate.missed(far))
