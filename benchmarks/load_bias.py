@@ -64,8 +64,8 @@ class Run:
 def measured(work: Work) -> Timings:
     """One run of the sampler to its first look."""
     return sample(
-        work[0], work[1], (), MEASURE, batch=1, rate=False, progress=lambda text: None, clock=time.perf_counter_ns,
-        control=work[2],
+        work[0], work[1], lambda reference: (), MEASURE, batch=1, rate=False, progress=lambda text: None,
+        clock=time.perf_counter_ns, control=work[2],
     )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ SIZES = (20, 100, 400, 5000)
 ALPHA = 0.05
 # What a method that is not exact may reach, stated beside it.
 ALLOWED = {True: 0.050, False: 0.058}
+# By how much power may fall short of the best exact test's.
+POWER_GAP = 0.03
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,13 @@ class Cell:
     """What was assumed, and how often the verdict was wrong or right. None: does not apply.
 
     Attributes:
-        kind: proportion, ratio, mean, set, kid or family.
+        kind: one of `KINDS`.
         figure: which figure, and how the models differ.
         n, discordance, limit: sampling units, share of units on which the models differ, and the bound.
         refused: the gate refuses such a spec; nothing is measured.
         exact: summed over the sample space, so without simulation error.
+        beyond: known to be more than the method can do, and shown for that; it claims nothing there.
+        asked: for how many sets the run was asked; None where nothing is simulated.
         sets, power_sets, peer_sets: simulated sets behind the rates at the limit, at no drop, and of the peers.
         false_pass_rate: share of sets that pass while the true drop is at the limit.
         worst: the same at the worst of 25 discordances from the limit up.
@@ -41,6 +45,8 @@ class Cell:
     limit: float
     refused: bool = False
     exact: bool = False
+    beyond: bool = False
+    asked: int | None = None
     sets: int | None = None
     power_sets: int | None = None
     peer_sets: int | None = None

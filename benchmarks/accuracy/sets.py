@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from accuracy.cell import ALPHA, Cell, Plan, Plans, generator
 from harness.measurement import Labels
-from harness.measurement.labels import Statistic
-from harness.statistics import macro_swing, smallest_limit
+from harness.measurement.swing import Statistic, of_labels
+from harness.statistics import smallest_limit
 
 NO_DROP = 0.05  # the limit where the models do not differ
 DRAWS = 400
@@ -28,6 +29,8 @@ class Classes:
         discordance: share of samples on which exactly one model is wrong.
         drop: how many more the compressed model gets wrong, as a share.
         wrong: share that both models get wrong.
+        only: the one class in which the models differ; None where they differ in all alike. The classes are of fixed
+            size then: what is averaged over is the classes that the split has.
     """
 
     statistic: Statistic
@@ -36,11 +39,28 @@ class Classes:
     discordance: float
     drop: float
     wrong: float = 0.03
+    only: int | None = None
 
-    def fates(self, drop: float) -> tuple[float, float, float, float]:
-        """Chances of a sample to be lost, won, wrong for both, right for both."""
-        lost, won = (self.discordance + drop) / 2, (self.discordance - drop) / 2
-        return lost, won, self.wrong, 1 - lost - won - self.wrong
+    def fates(self, drop: float) -> np.ndarray:
+        """Chances of a sample of each class to be lost, won, wrong for both, right for both: shape [classes, 4]."""
+        lost, won = (np.full(len(self.shares), (self.discordance + sign * drop) / 2) for sign in (1, -1))
+        if self.only is not None:
+            here = np.arange(len(self.shares)) == self.only
+            lost, won = (np.where(here, rate / self.shares[self.only], 0.0) for rate in (lost, won))
+        both = np.full(len(self.shares), self.wrong)
+        return np.stack([lost, won, both, 1 - lost - won - both], axis=1)
+
+    def sizes(self, n: int) -> np.ndarray:
+        """How many samples of each class there are where their number is fixed: shape [classes]."""
+        least = np.floor(np.array(self.shares) * n + 1e-9).astype(int)
+        return least + (np.arange(len(least)) < n - least.sum())
+
+    def finest(self, n: int) -> float:
+        """The smallest limit that so many samples can prove: the gate refuses a finer one."""
+        if self.sizes(n).min() == 0:
+            return math.inf
+        target = np.repeat(np.arange(len(self.shares)), self.sizes(n))
+        return smallest_limit(n) * of_labels(self.statistic, target, target, np.arange(n))
 
     def columns(self, target: np.ndarray, fate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Labels of the float and of the compressed model; fate counts as `fates` lists."""
@@ -53,7 +73,7 @@ class Classes:
         if not self.drop:
             return NO_DROP
         target, fate = (grid.ravel() for grid in np.meshgrid(np.arange(len(self.shares)), np.arange(4)))
-        weights = np.array(self.shares)[target] * np.array(self.fates(self.drop))[fate]
+        weights = np.array(self.shares)[target] * self.fates(self.drop)[target, fate]
         both = self.measured(target, *self.columns(target, fate))
         sides = (both._macro(side, weights[None])[0] for side in (both.labels_reference, both.labels))
         return float(np.subtract(*sides))
@@ -67,13 +87,30 @@ class Classes:
 
     def draw(self, n: int, drop: float, random: np.random.Generator) -> Labels:
         """One set."""
-        target = random.choice(len(self.shares), n, p=self.shares)
-        fate = random.choice(4, n, p=self.fates(drop))
+        if self.only is None:
+            target = random.choice(len(self.shares), n, p=self.shares)
+        else:
+            target = np.repeat(np.arange(len(self.shares)), self.sizes(n))
+        fate = (random.random(n)[:, None] > self.fates(drop)[target].cumsum(axis=1)[:, :3]).sum(axis=1)
         return self.measured(target, *self.columns(target, fate))
 
 
 TEN, UNEVEN = ("10 classes", (0.1,) * 10), ("3 uneven classes", (0.7, 0.2, 0.1))
+RARE = ("10 classes, 1 rare", (*(0.98 / 9,) * 9, 0.02))
+TWO_RARE = ("3 classes, 2 rare", (0.96, 0.02, 0.02))
 CLASSES = (
+    # A compressed model that fails in one class: in the rare one, or by naming a common one as it.
+    Classes("f1", *RARE, 0.01, 0.01, only=9),
+    Classes("f1", *RARE, 0.002, 0.002, only=9),
+    Classes("recall", *RARE, 0.01, 0.01, only=9),
+    Classes("recall", *RARE, 0.002, 0.002, only=9),
+    Classes("precision", *RARE, 0.02, 0.02, only=8),
+    Classes("precision", *RARE, 0.002, 0.002, only=8),
+    Classes("f1", *RARE, 0.01, 0.01, only=8),
+    Classes("f1", *TWO_RARE, 0.01, 0.01, only=2),
+    Classes("recall", *TWO_RARE, 0.01, 0.01, only=2),
+    Classes("precision", *TWO_RARE, 0.01, 0.01, only=0),
+    # Errors that fall evenly on all classes.
     Classes("f1", *TEN, 0.0, 0.0),
     Classes("f1", *TEN, 0.01, 0.01),
     Classes("f1", *TEN, 0.1, 0.1),
@@ -93,7 +130,9 @@ def set_statistics(sizes: tuple[int, ...], sets: int) -> Plans:
         for classes in CLASSES:
             limit = classes.limit
             figure = f"macro {classes.statistic}, {classes.name}"
-            refused = limit < smallest_limit(n)
+            if classes.only is not None:
+                figure += f", losses in a class of {classes.shares[classes.only]:.0%}"
+            refused = limit < classes.finest(n)
             blank = Cell("set", figure, n, classes.discordance, round(limit, 6), refused=refused)
             yield Plan(blank, partial(set_statistic, blank, classes, sets))
 
@@ -138,7 +177,7 @@ def decide(cell: Cell, measured: Labels, random: np.random.Generator, *, check: 
         return few._macro(few.labels_reference, weights) - few._macro(few.labels, weights)
 
     weights, extra = random.standard_gamma(counts, size=(DRAWS, len(counts))), random.standard_exponential(DRAWS)
-    share, swing = extra / (extra + weights.sum(axis=1)), macro_swing(np.bincount(measured.targets))
+    share, swing = extra / (extra + weights.sum(axis=1)), measured.swing[0]
     above = ((1 - share) * drops(weights) + share * swing > cell.limit).mean()
     plain = above <= 0.005 if above <= 0.005 or above > 0.12 else None
     gate = plain if plain is not None and not check else measured.drop(1 - ALPHA).upper < cell.limit

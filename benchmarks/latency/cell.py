@@ -79,7 +79,7 @@ def gate(work: Work, limit: float) -> tuple[State, float, float]:
     metric, start = LatencyMs(max_ratio=limit), time.perf_counter()
     try:
         timings = sample(
-            work[0], work[1], metric.ratio_limits(), MEASURE, batch=1, rate=False, progress=lambda text: None,
+            work[0], work[1], metric.ratio_limits, MEASURE, batch=1, rate=False, progress=lambda text: None,
             clock=time.perf_counter_ns, control=work[2],
         )  # fmt: skip
     except Unmeasurable:

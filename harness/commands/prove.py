@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Run the gate on mutants of specs that are green: artifacts, measurements and baselines that are "
         "wrong on purpose. Prints which were caught and by which budget. Exits 0 where every mutant that a spec claims "
         "was caught, 1 where one survived, 2 where a spec is not green, cannot be read or does not exist, or FILE "
-        "cannot be written, and 11 where it could not be told.",
+        "cannot be written, and 11 where it could not be told, or no claimed mutant was tried.",
     )
     parser.add_argument(
         "paths", metavar="SPEC", nargs="*", type=Path, default=[Path("specs")],

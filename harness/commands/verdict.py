@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help="a CSV file: the columns `float` and `compressed`, or else its first two",
+        help="a CSV file: the columns `float` and `compressed`, or else the two that it has",
     )
     bounds = parser.add_argument_group("bounds, one or more")
     for name, text in BOUNDS.items():
@@ -98,7 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     measured = found if isinstance(found, str) else found.measured
     row = verdict(metric, measured, arguments.confidence, arguments.label)
     changed = {} if isinstance(found, str) else found.changed(higher_is_better=metric.better == "higher")
-    _print(row, changed, as_json=arguments.json)
+    columns_taken = {} if isinstance(found, str) else found.columns
+    _print(row, changed, columns_taken, as_json=arguments.json)
     return exit_status({row.verdict}, strict=False) or 0
 
 
@@ -109,10 +110,10 @@ def _confidence(text: str) -> float:
     return value
 
 
-def _print(row: Verdict, changed: dict[str, list[str]], *, as_json: bool) -> None:
+def _print(row: Verdict, changed: dict[str, list[str]], columns: dict[str, str], *, as_json: bool) -> None:
     if as_json:
         # Through JSON, which has no infinity: a bound that the data did not set is null.
-        document = json.loads(row.model_dump_json(exclude={"spec", "case"})) | changed
+        document = json.loads(row.model_dump_json(exclude={"spec", "case"})) | changed | {"columns": columns}
         print(json.dumps(document, indent=1, ensure_ascii=False))
         return
     print(row.sentence)
@@ -120,3 +121,5 @@ def _print(row: Verdict, changed: dict[str, list[str]], *, as_json: bool) -> Non
         if names:
             rest = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
             print(f"{what}: {', '.join(names[:SHOWN])}{rest}")
+    if columns:
+        print(f"columns: {', '.join(f'{role} {name}' for role, name in columns.items())}")

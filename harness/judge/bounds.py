@@ -17,8 +17,7 @@ from harness.measurement.doubts import Doubt
 from harness.metrics.base import Metric
 from harness.statistics import Interval
 
-# No compression makes a sound model so much more accurate or so many times faster.
-ACCURACY_GAIN = 0.10
+# No compression makes a sound model so many times faster.
 SPEED_GAIN = 100.0
 
 
@@ -82,10 +81,10 @@ def _implausible(metric: Metric, measured: Measurement, confidence: float) -> li
     if reference is None:
         return []
     better = measured.value - reference if metric.better == "higher" else reference - measured.value
-    if measured.share and better > ACCURACY_GAIN:
+    if (most := measured.plausible) is not None and better > most:
         drop = measured.drop(confidence)
-        if (drop.upper if metric.better == "higher" else -drop.lower) < -ACCURACY_GAIN:
-            text = f"proven better than its float model by more than {number(ACCURACY_GAIN)}"
+        if (drop.upper if metric.better == "higher" else -drop.lower) < -most:
+            text = f"proven better than its float model by more than {number(most)}"
             return [Finding(State.INVALID, f"{text}: was the float model loaded, and fed, as it was trained?")]
     if measured.timed and better > 0 and min(measured.value, reference) > 0:
         times = max(measured.value, reference) / min(measured.value, reference)
@@ -184,15 +183,14 @@ def _absolute(claim: Claim) -> Finding:
     if metric.machine and not claim.place.absolute:
         unit = f" {metric.unit}" if metric.unit else ""
         return Finding(State.NOT_RUN, f"{name} {number(limit)}{unit} is not enforced here ({claim.place.why_not})")
-    if metric.relative:
-        return _relative(claim)
+    if metric.relative or measured.timed:
+        return _proven(claim)
     state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
-    held = claim.withheld(value, value, value, limit, state)
     if claim.place.match is not None:
         text += f" ({claim.place.match} match)"
     if state is State.FAIL:
         text = f"{'below' if claim.floor else 'above'} {text}{apart(value, limit)}"
-    return _kept_back(held, state, text) if held else Finding(state, text)
+    return Finding(state, text)
 
 
 def _kept_back(doubt: Doubt, state: State, text: str, interval: Range | None = None) -> Finding:
@@ -203,8 +201,12 @@ def _kept_back(doubt: Doubt, state: State, text: str, interval: Range | None = N
     )
 
 
-def _relative(claim: Claim) -> Finding:
-    """Agreement, divergence: a contrast with the float model, whose own figure is known, so the interval is bounded."""
+def _proven(claim: Claim) -> Finding:
+    """A figure held to `min` or `max` by its interval.
+
+    Agreement, divergence: a contrast with the float model, whose own figure is known. A time or a rate: its ratio to
+    the float model's, whose median of this run is taken to be known.
+    """
     held = claim.contrast(claim.confidence)
     state = claim.decide(held.lower, held.upper)
     # The side that proves the verdict; an undecided one is shown from the side that had to be proven.
@@ -212,6 +214,10 @@ def _relative(claim: Claim) -> Finding:
     edge = held.lower if lower else held.upper
     text = f"{percent(claim.confidence)} {'lower' if lower else 'upper'} bound {number(edge)}"
     text += f" over {claim.measured.extent}, {claim.name} {number(claim.limit)}{apart(edge, claim.limit)}"
+    if claim.place.match is not None:
+        text += f" ({claim.place.match} match)"
+    if kept := claim.withheld(held.lower, held.estimate, held.upper, claim.limit, state):
+        return _kept_back(kept, state, text, Range.over("value", held))
     if state is State.INCONCLUSIVE:
         text += settling(claim.measured, held, claim.limit)
     doubt = claim.doubt() if state is State.FAIL else ""

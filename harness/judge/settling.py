@@ -11,7 +11,7 @@ FAR = 1e9
 
 
 def settling(measured: Measurement, interval: Interval, limit: float, *, drop: bool = False) -> str:
-    """A clause that says what would decide an undecided claim; empty where the figure lies on its limit.
+    """A clause that says what would decide an undecided claim; empty where that cannot be said.
 
     Args:
         measured: raw values of both sides.
@@ -22,6 +22,10 @@ def settling(measured: Measurement, interval: Interval, limit: float, *, drop: b
     n = measured.n
     if n is None:
         return ""
+    if n < 2:
+        return f"; it takes at least two {measured.counted_in}: one says nothing of others"
+    if interval.estimate == limit:
+        return "; no number of samples proves it while the figure lies on its limit"
     needed = measured.needed(interval, limit, drop=drop)
     if not n < needed < FAR:
         return ""

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.swing import of_ranking
 from harness.statistics import FloatArray, Interval, statistic_difference
 
 # Recalls at which COCO reads the precision.
@@ -80,6 +81,14 @@ class AveragePrecision(Sampled):
         """Indices of images on which the compressed model finds more objects, at the least overlap."""
         return np.flatnonzero(self._found(self.ranking_reference) < self._found(self.ranking))
 
+    @property
+    def alike(self) -> bool:
+        """Whether both rankings are the same."""
+        return all(
+            np.array_equal(getattr(self.ranking_reference, name), getattr(self.ranking, name))
+            for name in Ranking.model_fields
+        )
+
     def _found(self, ranking: Ranking) -> np.ndarray[Any, Any]:
         return np.bincount(ranking.images[ranking.hits & 1 == 1], minlength=len(self.positives))
 
@@ -99,9 +108,8 @@ class AveragePrecision(Sampled):
             spread = weights[:, owner]
             return self._mean(self.ranking_reference, spread), self._mean(self.ranking, spread)
 
-        return statistic_difference(
-            both, np.ones(self.n, dtype=np.int64), confidence, swing=swing(self.positives, owner), resamples=RESAMPLES
-        )
+        swing = of_ranking(self.positives[:, self.positives.any(axis=0)], owner)
+        return statistic_difference(both, np.ones(self.n, dtype=np.int64), confidence, swing=swing, resamples=RESAMPLES)
 
     @property
     def _ones(self) -> FloatArray:
@@ -128,22 +136,6 @@ class AveragePrecision(Sampled):
             )  # fmt: skip
         mean: FloatArray = total / (max(len(present), 1) * self.overlaps)
         return mean
-
-
-def swing(positives: np.ndarray[Any, Any], owner: np.ndarray[Any, Any]) -> float:
-    """How far one unit moves a mean over classes, as a multiple of its share of all units.
-
-    A unit that holds a share of a class's objects moves the class's figure by that share when a model misses them all.
-    This is the unit with the largest mean share over classes.
-
-    Args:
-        positives: shape (images, classes), objects.
-        owner: shape (images,), the number of each image's unit.
-    """
-    present = positives[:, positives.any(axis=0)].astype(np.float64)
-    shares = np.zeros((int(owner.max()) + 1, present.shape[1]))
-    np.add.at(shares, owner, present / present.sum(axis=0))
-    return float(len(shares) * shares.mean(axis=1).max())
 
 
 def _areas(

@@ -48,6 +48,9 @@ Figure = Annotated[float, PlainSerializer(_plain, return_type=float | str, when_
 
 # What a baseline holds a later run to: the figure itself, its ratio to float, or the outcomes that both are paired by.
 Kept = Literal["value", "ratio", "outcomes"]
+# No compression makes a sound model so much better: a share of samples, a correlation; and a share of a distance or a
+# perplexity, which no training on the way halves.
+SHARE_GAIN, COST_GAIN = 0.10, 0.50
 # The columns of a table with a line a sample.
 UNIT, TARGET, FLOAT, COMPRESSED = "unit", "target", "float", "compressed"
 
@@ -82,6 +85,14 @@ class Base(Part):
     def share(self) -> bool:
         """Whether the figure is a share of samples, or an average of shares: nothing above 1, nothing below 0."""
         return False
+
+    @property
+    def plausible(self) -> float | None:
+        """By how much the compressed model's figure may be better than the float one's; None where nothing is known.
+
+        More points to a float model that was not loaded, or fed, as it was trained.
+        """
+        return SHARE_GAIN if self.share else None
 
     @property
     def extent(self) -> str:
@@ -189,6 +200,16 @@ class Sampled(Base):
     def counted_in(self) -> str:
         """Samples, or their units where those are fewer."""
         return "samples" if len(self.units) == self.n else "units"
+
+    @property
+    def alike(self) -> bool:
+        """Whether the two models made the same of every sample."""
+        return self.lost.size == 0 and self.won.size == 0
+
+    def needed(self, interval: Interval, limit: float, *, drop: bool) -> float:
+        """How many units it takes: where the models differ on none, widths shrink with their number, not its root."""
+        needed = super().needed(interval, limit, drop=drop)
+        return (self.n * needed) ** 0.5 if self.alike else needed
 
     @property
     @abstractmethod

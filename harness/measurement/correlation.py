@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import MEASUREMENTS, Array, Base
+from harness.measurement.base import MEASUREMENTS, SHARE_GAIN, Array, Base
 from harness.statistics import FloatArray, Interval, mean_difference
 
 Coefficient = Literal["pearson", "spearman"]
@@ -52,6 +52,11 @@ class Correlation(Base):
     def n(self) -> int:
         """Sampling units."""
         return int(np.union1d(self.first, self.second).size)
+
+    @property
+    def plausible(self) -> float:
+        """A coefficient reaches no farther than a share does."""
+        return SHARE_GAIN
 
     def against(self, earlier: Base) -> Correlation | None:
         """Both runs' similarities of the same pairs."""

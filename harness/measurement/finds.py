@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.average_precision import swing
 from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
-from harness.measurement.labels import Statistic
+from harness.measurement.swing import Statistic, divided, of_counts
 from harness.statistics import FloatArray, Interval, statistic_difference
 
 
@@ -56,6 +55,11 @@ class Finds(Sampled):
         """Indices of images on which the compressed model finds more objects than the float one."""
         return np.flatnonzero(self.hits_reference.sum(axis=1) < self.hits.sum(axis=1))
 
+    @property
+    def alike(self) -> bool:
+        """Whether both models found, and made up, as much on every image."""
+        return bool(np.array_equal(self.hits_reference, self.hits) and np.array_equal(self.made_reference, self.made))
+
     def against(self, earlier: Base) -> Finds | None:
         """Both runs' counts on the same images."""
         if not isinstance(earlier, Finds) or earlier.data != self.data or earlier.hits.shape != self.hits.shape:
@@ -74,7 +78,19 @@ class Finds(Sampled):
             )
 
         multiplicity = np.ones(self.n, dtype=np.int64)
-        return statistic_difference(both, multiplicity, confidence, swing=swing(self.positives, owner))
+        return statistic_difference(both, multiplicity, confidence, swing=self.swing)
+
+    @property
+    def swing(self) -> tuple[float, float]:
+        """How far a unit that the compressed model loses moves the figure, and one that it wins."""
+        _, owner = np.unique(self.units, return_inverse=True)
+        present = self.positives.any(axis=0)
+        objects = self.positives[:, present].astype(np.float64)
+        lost, won = (
+            of_counts({"precision": made, "recall": objects, "f1": made + objects}[self.statistic], owner)
+            for made in (self.made_reference[:, present], self.made[:, present])
+        )
+        return max(1.0, lost), max(1.0, won)
 
     def _macro(self, hits: np.ndarray[Any, Any], made: np.ndarray[Any, Any], weights: FloatArray) -> FloatArray:
         """The macro average for each row of image weights, shape (rows,)."""
@@ -83,6 +99,6 @@ class Finds(Sampled):
         part, whole = {"precision": (hit, named), "recall": (hit, objects), "f1": (2 * hit, named + objects)}[
             self.statistic
         ]
-        shares: FloatArray = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+        shares: FloatArray = divided(part, whole)
         average: FloatArray = shares.mean(axis=1)
         return average

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.base import COST_GAIN, MEASUREMENTS, Array, Base, Sampled
 from harness.statistics import ImageSet, Interval, distance_rise, kernel
 from harness.statistics.kernel_distance import distance
 
@@ -44,6 +44,11 @@ class Generated(Sampled):
     def reference(self) -> float:
         """The float model's distance."""
         return self._distances[0]
+
+    @property
+    def plausible(self) -> float | None:
+        """Half of the float model's distance, where that is one: unbiased, it may be below zero."""
+        return COST_GAIN * self.reference if self.reference > 0 else None
 
     @property
     def lost(self) -> np.ndarray[Any, Any]:

@@ -7,9 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.measurement.base import COMPRESSED, FLOAT, MEASUREMENTS, TARGET, UNIT, Array, Base, Sampled
-from harness.statistics import FloatArray, Interval, macro_swing, statistic_difference
-
-Statistic = Literal["precision", "recall", "f1"]
+from harness.measurement.swing import Statistic, divided, of_labels
+from harness.statistics import FloatArray, Interval, statistic_difference
 
 
 @MEASUREMENTS.register
@@ -58,6 +57,11 @@ class Labels(Sampled):
         return np.flatnonzero((self.labels_reference != self.targets) & (self.labels == self.targets))
 
     @property
+    def alike(self) -> bool:
+        """Whether every label is the same; another wrong one is neither lost nor won."""
+        return bool(np.array_equal(self.labels_reference, self.labels))
+
+    @property
     def columns(self) -> dict[str, np.ndarray[Any, Any]]:
         """Labels beside their target."""
         return {UNIT: self.units, TARGET: self.targets, FLOAT: self.labels_reference, COMPRESSED: self.labels}
@@ -84,8 +88,16 @@ class Labels(Sampled):
             spread = weights[:, owner]
             return shared._macro(shared.labels_reference, spread), shared._macro(shared.labels, spread)
 
-        swing = macro_swing(np.bincount(self.targets))
-        return statistic_difference(both, multiplicity, confidence, swing=swing)
+        return statistic_difference(both, multiplicity, confidence, swing=self.swing)
+
+    @property
+    def swing(self) -> tuple[float, float]:
+        """How far a unit that the compressed model loses moves the figure, and one that it wins."""
+        _, owner = np.unique(self.units, return_inverse=True)
+        lost, won = (
+            of_labels(self.statistic, self.targets, one, owner) for one in (self.labels_reference, self.labels)
+        )
+        return lost, won
 
     def _macro(self, labels: np.ndarray[Any, Any], weights: FloatArray) -> FloatArray:
         """The macro average for each row of sample weights.
@@ -100,12 +112,7 @@ class Labels(Sampled):
         classes = np.union1d(self.targets, labels)
         truth, named = (column[:, None] == classes for column in (self.targets, labels))
         hit, support, predicted = (weights @ mask.astype(np.float64) for mask in (truth & named, truth, named))
-        precision, recall = (_divided(hit, total) for total in (predicted, support))
-        figures = {"precision": precision, "recall": recall, "f1": _divided(2 * hit, predicted + support)}
+        precision, recall = (divided(hit, total) for total in (predicted, support))
+        figures = {"precision": precision, "recall": recall, "f1": divided(2 * hit, predicted + support)}
         average: FloatArray = figures[self.statistic].mean(axis=1)
         return average
-
-
-def _divided(part: FloatArray, total: FloatArray) -> FloatArray:
-    """Their quotient, 0 where there is nothing to divide by."""
-    return np.divide(part, total, out=np.zeros_like(part), where=total > 0)

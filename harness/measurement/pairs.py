@@ -69,11 +69,13 @@ class Pairs(Sampled):
 
     def needed(self, interval: Interval, limit: float, *, drop: bool) -> float:
         """Of a difference of proportions more is known than that widths shrink: how many samples disagree."""
-        needed = super().needed(interval, limit, drop=drop)
         if drop and self.independent and 0 < limit < 1 and interval.estimate < limit:
             discordance = (self.lost.size + self.won.size) / self.n
-            needed = max(needed, needed_n(limit, interval.confidence, discordance, interval.estimate))
-        return needed
+            needed = needed_n(limit, interval.confidence, discordance, interval.estimate)
+            # It is an approximation where some disagree, and must not say that these samples are enough.
+            if needed > self.n:
+                return needed
+        return super().needed(interval, limit, drop=drop)
 
     @property
     def columns(self) -> dict[str, np.ndarray[Any, Any]]:

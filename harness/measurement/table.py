@@ -8,46 +8,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from harness.errors import DataError, TableError, closest
-from harness.measurement.base import COMPRESSED, FLOAT, TARGET, UNIT, Base
-from harness.measurement.labels import Labels, Statistic
+from harness.errors import DataError, TableError
+from harness.measurement.base import Base
+from harness.measurement.columns import ID, ROLES, Columns, missing, number, placed, title, titles
+from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
+from harness.measurement.swing import Statistic
 
-# Beside the columns of what was measured, where a table names its columns.
-ID = "id"
-_WORDS = {"true": 1.0, "false": 0.0}
-_SEPARATORS = ",;\t"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns to read, by name or by number from 1; None takes what the table itself makes plain.
-
-    Attributes:
-        reference, compressed: outcomes; the columns ``float`` and ``compressed``, or else the first two that are not
-            taken otherwise.
-        unit: the sampling unit of each line; ``unit`` where there is such a column, or else each line is its own.
-        id: what the sample is called; ``id`` where there is such a column, or else its line.
-        target: of labels, the right one; ``target`` where there is such a column.
-    """
-
-    reference: str | None = None
-    compressed: str | None = None
-    unit: str | None = None
-    id: str | None = None
-    target: str | None = None
+SEPARATORS = ",;\t"
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a table holds: paired outcomes, and the name of each sample."""
+    """What a table holds: paired outcomes, the name of each sample, and which column was taken for what."""
 
     measured: Pairs | Labels
     names: tuple[str, ...]
+    columns: dict[str, str]
 
     def changed(self, *, higher_is_better: bool = True) -> dict[str, list[str]]:
         """The samples on which the compressed model is worse than the float one (lost) and better (won), by name."""
@@ -56,41 +36,52 @@ class Table:
 
 
 def read(path: Path, columns: Columns | None = None, statistic: Statistic | None = None) -> Table:
-    """Read a table. Its first line names the columns where none of its cells is a number.
+    """Read a table. Its first line names the columns where none of its cells is a number and not all are missing.
 
-    Outcomes are right or wrong (bool) where both columns hold nothing but 0, 1, true and false, and scores (float64)
-    otherwise. With a statistic they are labels, which are compared with a third column.
+    Every line is a sample but for empty ones at the end. Outcomes are right or wrong (bool) where both columns hold
+    nothing but 0, 1, true and false, and scores (float64) otherwise. With a statistic they are labels, which are
+    compared with a third column.
 
     Raises:
-        TableError: it is no table of outcomes: no such file or column, a line that is too short, text for a number.
-        DataError: it is one and means nothing: without a sample, with NaN or infinity, or with two samples of one id.
+        TableError: it is no table of outcomes: no such file or column, a line that is too short or too long, text for a
+            number, more columns that could be outcomes than two.
+        DataError: it is one and means nothing: without a sample, with an outcome that is missing, NaN or infinite, or
+            with two samples of one id.
     """
     with _told(path), path.open(newline="", encoding="utf-8-sig") as stream:
         separator = _separator(stream.readline())
         stream.seek(0)
         reader = csv.reader(stream, delimiter=separator, strict=True)
         # `line_num` counts lines of the file, which a quoted line break makes more than rows.
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    while rows and not "".join(rows[-1][1]) and len(rows[-1][1]) < 2:
+        rows.pop()
     if not rows:
         raise DataError(f"{path} is empty: nothing was measured")
-    header = None if any(_number(cell) is not None for cell in rows[0][1]) else rows[0][1]
-    places = _places(path, header, len(rows[0][1]), columns or Columns(), labels=statistic is not None)
+    width = len(rows[0][1])
+    header = titles(rows[0][1])
+    places = placed(path, header, width, columns or Columns(), labels=statistic is not None)
     samples = rows[1:] if header is not None else rows
     if not samples:
         raise DataError(f"{path} names its columns and holds no sample: nothing was measured")
     widest = max(place for place in places if place is not None)
     for line, row in samples:
-        if len(row) <= widest:
-            raise TableError(f"{path}:{line}: has {len(row)} of the {widest + 1} columns that are needed")
+        _require_row(path, line, row, widest, width)
     reference_at, compressed_at, unit_at, id_at, target_at = places
     units = np.arange(len(samples))
     if unit_at is not None:
         # Numbered as they come up.
         numbers: dict[str, int] = {}
+        for line, row in samples:
+            _require_given(path, line, row[unit_at], title(header, unit_at))
         units = np.array([numbers.setdefault(row[unit_at], len(numbers)) for _, row in samples])
     names = tuple(row[id_at] if id_at is not None else f"line {line}" for line, row in samples)
     _require_single(path, [line for line, _ in samples], names)
+    taken = {role: title(header, place) for role, place in zip(ROLES, places, strict=True) if place is not None}
     if statistic is not None:
+        for line, row in samples:
+            for place in (target_at, reference_at, compressed_at):
+                _require_given(path, line, row[place or 0], title(header, place or 0))
         cells = np.array(
             [[row[place or 0] for place in (target_at, reference_at, compressed_at)] for _, row in samples]
         )
@@ -101,14 +92,15 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
                 statistic=statistic, targets=target, labels_reference=before, labels=after, units=units, data=str(path)
             ),
             names,
+            taken,
         )
     outcomes = [
-        np.array([_outcome(path, line, row[place], _title(header, place)) for line, row in samples])
+        np.array([_outcome(path, line, row[place], title(header, place)) for line, row in samples])
         for place in (reference_at, compressed_at)
     ]
     if np.isin(np.concatenate(outcomes), (0.0, 1.0)).all():
         outcomes = [column.astype(bool) for column in outcomes]
-    return Table(Pairs(outcomes_reference=outcomes[0], outcomes=outcomes[1], units=units, data=str(path)), names)
+    return Table(Pairs(outcomes_reference=outcomes[0], outcomes=outcomes[1], units=units, data=str(path)), names, taken)
 
 
 def write(path: Path, measured: Base, names: Sequence[str]) -> None:
@@ -136,30 +128,31 @@ def _told(path: Path) -> Iterator[None]:
 
 def _separator(line: str) -> str:
     """The one that the first line has most of; a comma where it has none."""
-    return max(_SEPARATORS, key=line.count)
+    return max(SEPARATORS, key=line.count)
 
 
-def _number(cell: str) -> float | None:
-    if cell.lower() in _WORDS:
-        return _WORDS[cell.lower()]
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def _require_row(path: Path, line: int, row: Sequence[str], widest: int, width: int) -> None:
+    if len(row) < 2 and not "".join(row):
+        raise DataError(f"{path}:{line}: the line is empty, and others follow: was a sample left out?")
+    if len(row) <= widest:
+        raise TableError(f"{path}:{line}: has {len(row)} of the {widest + 1} columns that are needed")
+    if any(row[width:]):
+        raise TableError(f"{path}:{line}: has {len(row)} columns, and the first line {width}: which is which?")
 
 
-def _title(header: Sequence[str] | None, place: int) -> str:
-    return repr(header[place]) if header is not None else str(place + 1)
+def _require_given(path: Path, line: int, cell: str, column: str) -> None:
+    if missing(cell):
+        raise DataError(f"{path}:{line}: column {column} holds {cell or 'nothing'}: it is missing")
 
 
 def _outcome(path: Path, line: int, cell: str, column: str) -> float:
-    number = _number(cell)
-    if number is None:
-        found = repr(cell) if cell else "nothing"
-        raise TableError(f"{path}:{line}: column {column} holds {found}, where a number is needed")
-    if not math.isfinite(number):
+    found = number(cell)
+    if found is None:
+        _require_given(path, line, cell, column)
+        raise TableError(f"{path}:{line}: column {column} holds {cell!r}, where a number is needed")
+    if not math.isfinite(found):
         raise DataError(f"{path}:{line}: column {column} holds {cell}: not an outcome that means anything")
-    return number
+    return found
 
 
 def _require_single(path: Path, lines: Iterable[int], names: Sequence[str]) -> None:
@@ -167,44 +160,6 @@ def _require_single(path: Path, lines: Iterable[int], names: Sequence[str]) -> N
     for line, name in zip(lines, names, strict=True):
         if first.setdefault(name, line) != line:
             raise DataError(f"{path}:{line}: the sample {name!r} was counted before, on line {first[name]}")
-
-
-def _places(
-    path: Path, header: list[str] | None, width: int, asked: Columns, *, labels: bool
-) -> tuple[int, int, int | None, int | None, int | None]:
-    """Indices of the two outcomes, the unit, the id and the target."""
-    if width < 2:
-        raise TableError(f"{path}:1: has one column, and two are needed: an outcome of each model")
-
-    def place(name: str | None, usual: str) -> int | None:
-        if name is None:
-            return header.index(usual) if header is not None and usual in header else None
-        if header is not None and name in header:
-            return header.index(name)
-        if name.isdecimal() and 1 <= int(name) <= width:
-            return int(name) - 1
-        if header is None:
-            raise TableError(
-                f"{path} has no column {name!r}: its first line names none, so number them from 1 to {width}"
-            )
-        near = closest(name, header)
-        hint = f" Did you mean {near!r}?" if near else ""
-        raise TableError(f"{path} has no column {name!r}; it has {', '.join(map(repr, header))}.{hint}")
-
-    unit, identity, target = place(asked.unit, UNIT), place(asked.id, ID), place(asked.target, TARGET)
-    if labels and target is None:
-        raise TableError(f"{path} has no column `target`, which labels are compared with: name it with --target-column")
-    if target is not None and not labels:
-        raise TableError(f"{path} holds labels beside their target: say with --statistic what is made of them")
-    reference, compressed = place(asked.reference, FLOAT), place(asked.compressed, COMPRESSED)
-    left = [one for one in range(width) if one not in (unit, identity, target, reference, compressed)]
-    sides = [side if side is not None else (left.pop(0) if left else None) for side in (reference, compressed)]
-    if sides[0] is None or sides[1] is None:
-        raise TableError(f"{path} has one column of outcomes, and two are needed: float and compressed")
-    taken: list[Any] = [one for one in (*sides, unit, identity, target) if one is not None]
-    if sides[0] == sides[1] or len(set(taken)) < len(taken):
-        raise TableError(f"{path}: one column cannot serve for two: {', '.join(_title(header, one) for one in taken)}")
-    return sides[0], sides[1], unit, identity, target
 
 
 __all__ = ["Columns", "Table", "read", "write"]

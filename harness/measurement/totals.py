@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.base import COST_GAIN, MEASUREMENTS, Array, Base, Sampled
 from harness.statistics import Interval, total_difference
 
 
@@ -47,6 +47,11 @@ class Totals(Sampled):
     def share(self) -> bool:
         """Whether the figure is a share of tokens."""
         return self.counted
+
+    @property
+    def plausible(self) -> float | None:
+        """Of a perplexity, half of the float model's."""
+        return COST_GAIN * self.reference if self.exponential else super().plausible
 
     @property
     def extent(self) -> str:

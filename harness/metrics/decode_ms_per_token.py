@@ -20,4 +20,4 @@ class DecodeMsPerToken(OfGeneration):
 
     def measure(self, bench: Bench) -> Timings:
         """Interleaved timings of both sides."""
-        return bench.generation("decode", self.prompt, self.ratio_limits())
+        return bench.generation("decode", self.prompt, self.ratio_limits)

@@ -50,9 +50,11 @@ class Compared(Metric):
         evaluation = bench.evaluation()
         made, real = evaluation.reference["image"], evaluation.targets.reshape(-1, *evaluation.targets.shape[2:])
         require_alike(evaluation)
-        reference, compressed, held, worst = (
-            self.features.of(each, bench.root) for each in (made, evaluation.compressed["image"], real, broken(real))
-        )
+        with bench.working():
+            reference, compressed, held, worst = (
+                self.features.of(each, bench.root)
+                for each in (made, evaluation.compressed["image"], real, broken(real))
+            )
         for each in (reference, compressed, held):
             if not np.isfinite(each).all():
                 raise Unmeasurable("the classifier of `features:` gives features that are not finite")

@@ -32,7 +32,7 @@ class LatencyMs(Metric):
 
     def measure(self, bench: Bench) -> Timings:
         """Interleaved timings of both sides."""
-        timings = bench.timings(self.batch, self.ratio_limits(), whole=self.stages == "whole")
+        timings = bench.timings(self.batch, self.ratio_limits, whole=self.stages == "whole")
         # A reading over several calls tells of their mean, and nothing of the slowest among them.
         sides = {"": (timings.blocks, timings.calls[1]), "_reference": (timings.floats, timings.calls[0])}
         percentiles = {

@@ -20,4 +20,4 @@ class PrefillMs(OfGeneration):
 
     def measure(self, bench: Bench) -> Timings:
         """Interleaved timings of both sides."""
-        return bench.generation("prefill", self.prompt, self.ratio_limits())
+        return bench.generation("prefill", self.prompt, self.ratio_limits)

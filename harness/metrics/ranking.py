@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import Unmeasurable
 from harness.measurement import Labels, Pairs
-from harness.measurement.labels import Statistic
+from harness.measurement.swing import Statistic
 from harness.metrics.base import SHARE, Better, Metric, Span
 from harness.metrics.chance import require_above_classes, require_informed
 from harness.tasks.base import Evaluation

@@ -26,4 +26,4 @@ class ThroughputFps(Metric):
 
     def measure(self, bench: Bench) -> Timings:
         """Interleaved timings of both sides, read as a rate."""
-        return bench.timings(self.batch, self.ratio_limits(), rate=True)
+        return bench.timings(self.batch, self.ratio_limits, rate=True)

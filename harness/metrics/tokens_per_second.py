@@ -19,4 +19,4 @@ class TokensPerSecond(OfGeneration):
 
     def measure(self, bench: Bench) -> Timings:
         """Interleaved timings of both sides, read as a rate."""
-        return bench.generation("decode", self.prompt, self.ratio_limits(), rate=True)
+        return bench.generation("decode", self.prompt, self.ratio_limits, rate=True)

@@ -33,8 +33,9 @@ def summary(proofs: Sequence[Proof]) -> Iterator[str]:
     if rows:
         yield "in all"
         yield from _columns([("mutant", "caught of claimed", "not claimed", ""), *rows])
-        cases = sum(bool(proof.trials) for proof in proofs)
-        yield f"  {_score(proofs)}; {cases} {'case' if cases == 1 else 'cases'}"
+    cases = sum(bool(proof.trials) for proof in proofs)
+    nothing = ": nothing was proven" if score(proofs)[1] == 0 else ""
+    yield f"  {_score(proofs)}; {cases} {'case' if cases == 1 else 'cases'}{nothing}"
     for proof in proofs:
         for trial in proof.trials:
             if trial.claimed and trial.fate is not Fate.CAUGHT:

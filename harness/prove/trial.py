@@ -70,13 +70,17 @@ def score(proofs: Sequence[Proof]) -> tuple[int, int]:
 
 
 def exit_code(proofs: Sequence[Proof]) -> int:
-    """1 where a claimed mutant survived, 2 where a case was not green, 11 where that could not be told, else 0."""
+    """1 where a claimed mutant survived, 2 where a case was not green, 11 where that could not be told, else 0.
+
+    Where no claimed mutant was tried, nothing was told.
+    """
     fates = {trial.fate for proof in proofs for trial in proof.trials if trial.claimed}
     if Fate.SURVIVED in fates:
         return EXIT_SURVIVED
     if any(proof.refused and not proof.untold for proof in proofs):
         return EXIT_NOT_GREEN
-    return EXIT_UNTOLD if Fate.UNTOLD in fates or any(proof.untold for proof in proofs) else EXIT_CAUGHT
+    untold = Fate.UNTOLD in fates or any(proof.untold for proof in proofs)
+    return EXIT_UNTOLD if untold or score(proofs)[1] == 0 else EXIT_CAUGHT
 
 
 class Document(_Model):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.code import code_digest
 from harness.data.base import Dataset, Split
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
-from harness.metrics.base import Bench, Comparison, Phase, Side
+from harness.metrics.base import Bench, Comparison, Limits, Phase, Side
 from harness.run import probe
 from harness.run.answering import Ask, answered, called, evaluate, require_finite
 from harness.run.cache import Cache, key_of, sealed_digest
@@ -51,10 +52,16 @@ class LocalBench(Bench):
 
     def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
         self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
-        self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
         self.root = Path(job.root)
-        self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
+        # To load, compile and probe a model is work as heavy as to evaluate it.
+        with self.working():
+            self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
+            self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
         self.evaluated: Evaluation | None = None
+
+    def working(self) -> AbstractContextManager[object]:
+        """The machine, shared with compressions and evaluations."""
+        return machine(alone=False, progress=self._progress)
 
     @property
     def _spec(self) -> Spec:
@@ -138,10 +145,10 @@ class LocalBench(Bench):
         if self.evaluated is not None:
             return self.evaluated
         spec, (split, data) = self._spec, self._asked()
-        with machine(alone=False, progress=self._progress):
+        with self.working():
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         require_paired(reference, compressed, split)
-        require_resolution(spec, self._dataset)
+        require_resolution(spec, self._dataset, reference[TARGETS])
         self.evaluated = Evaluation(
             answered(reference), answered(compressed), reference[TARGETS],
             distinct(split.units, reference[SAMPLES]), split.names, data,
@@ -204,9 +211,7 @@ class LocalBench(Bench):
         chain = self._dataset.chain
         return runner if chain is None else partial(chain.run, runner)
 
-    def timings(
-        self, batch: int | None, limits: Sequence[float], *, rate: bool = False, whole: bool = False
-    ) -> Timings:
+    def timings(self, batch: int | None, limits: Limits, *, rate: bool = False, whole: bool = False) -> Timings:
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
         if whole and self._dataset.chain is not None:
@@ -220,7 +225,7 @@ class LocalBench(Bench):
         }  # fmt: skip
         return self._sampled(calls[whole], size, limits, rate)
 
-    def generation(self, phase: Phase, prompt: int, limits: Sequence[float], *, rate: bool = False) -> Timings:
+    def generation(self, phase: Phase, prompt: int, limits: Limits, *, rate: bool = False) -> Timings:
         """Alternating blocks of both runners on the first tokens of the first text that is long enough."""
         split = self._dataset.evaluation
         batches = split.batches(1) if split is not None else iter(())
@@ -243,7 +248,7 @@ class LocalBench(Bench):
             raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split)}")
         parts: list[Answers] = []
         done = 0
-        with machine(alone=False, progress=self._progress):
+        with self.working():
             for batch in split.batches(task.batch):
                 self._progress(f"comparing both models, {done} of {samples}")
                 sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]
@@ -262,7 +267,7 @@ class LocalBench(Bench):
         return Comparison(answered(rows), units, data)
 
     def _sampled(
-        self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Sequence[float], rate: bool
+        self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Limits, rate: bool
     ) -> Timings:
         # The control is the float model prepared once more: where its buffers lie is part of the noise of a run.
         reference, compressed, control = (
@@ -270,8 +275,8 @@ class LocalBench(Bench):
         )
         with machine(alone=True, progress=self._progress):
             return sample(
-                reference, self._fault.call(compressed), _time_limits(limits, rate), self._spec.measure,
-                batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
+                reference, self._fault.call(compressed), lambda figure: _time_limits(limits(figure), rate),
+                self._spec.measure, batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
                 control=control,
             )  # fmt: skip
 

@@ -38,7 +38,7 @@ LEAST_WORK, EMPTY_CALLS = 2.0, 1000
 
 
 def sample(
-    reference: Call, compressed: Call, limits: Sequence[float], measure: Measure, *,
+    reference: Call, compressed: Call, limits: Callable[[float], Sequence[float]], measure: Measure, *,
     batch: int, rate: bool, progress: Callable[[str], None], clock: Clock,
     control: Call | None = None, host: Host | None = None,
 ) -> Timings:  # fmt: skip
@@ -50,7 +50,8 @@ def sample(
     Args:
         reference: one inference of the float model.
         compressed: one inference of the compressed model.
-        limits: limits on compressed ÷ reference; sampling stops when all are decided, or at the cap.
+        limits: from the reference's figure to limits on compressed ÷ reference of times; sampling stops when all are
+            decided, or at the cap.
         measure: the seconds that may be spent, and the confidence.
         batch: samples a call; passed on to the result.
         rate: whether the figure is a rate; passed on to the result.
@@ -95,7 +96,7 @@ def sample(
                 overhead=empty + step / min(side.repeats for side in plan), level=level, details=details,
             )  # fmt: skip
             _require_work(timings, empty)
-            open_for = doubts.undecided(timings, limits, measure.confidence)
+            open_for = doubts.undecided(timings, limits(timings.reference), measure.confidence)
             # A burst of load is soon outweighed; what is still there after some looks will not be gone after more.
             given_up = open_for == "outside" and planned >= PATIENCE * FIRST_BLOCKS
             # Beside others a look takes longer than was planned.

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from harness.metrics.base import SHARE, Metric
 from harness.statistics import needed_n, smallest_limit
 
+# Classes of nearly one size need no word.
+WEIGHTY = 1.05
 _CLAIMS = {"max_drop": "a drop below", "max_rise": "a rise below", "min_ratio": "a ratio above"}
 
 
-def unprovable(metric: Metric, confidence: float, n: int) -> Iterator[tuple[str, str]]:
+def unprovable(metric: Metric, confidence: float, n: int, swing: float = 1.0) -> Iterator[tuple[str, str]]:
     """The bounds of a budget that `n` independent samples cannot prove, even with none lost.
 
     Only of a share is known beforehand how far one sample can move it.
@@ -19,11 +21,13 @@ def unprovable(metric: Metric, confidence: float, n: int) -> Iterator[tuple[str,
         metric: the budget.
         confidence: of each one-sided bound.
         n: sampling units of the evaluation split.
+        swing: how far one of them moves the figure, as a multiple of its share of all: `Metric.swing`, where the
+            targets are known.
 
     Yields:
         The bound's name, and the sentence that says how many samples it would take.
     """
-    finest = smallest_limit(n, confidence)
+    finest = smallest_limit(n, confidence) * swing
     for name, limit in metric.bounds().items():
         room = _room(metric, name, limit)
         if room is None or room >= finest:
@@ -36,7 +40,12 @@ def unprovable(metric: Metric, confidence: float, n: int) -> Iterator[tuple[str,
         yield (
             name,
             f"{n:,} independent evaluation samples cannot prove {claim} even with none lost (the finest limit is "
-            f"{edge:.4f}); it takes {needed_n(room, confidence):,}",
+            f"{edge:.4f}); it takes {needed_n(room / swing, confidence):,}"
+            + (
+                f", for a sample of the rarest class weighs {swing:.1f} times as much as of even classes"
+                if swing > WEIGHTY
+                else ""
+            ),
         )
 
 

@@ -8,7 +8,7 @@ from harness.statistics.mean import mean_difference, mean_ratio, total_differenc
 from harness.statistics.proportion import proportion_difference, proportion_ratio
 from harness.statistics.sample_size import needed_n, smallest_limit
 from harness.statistics.sequential import Looks
-from harness.statistics.set_statistic import macro_swing, statistic_difference
+from harness.statistics.set_statistic import statistic_difference
 
 __all__ = [
     "FloatArray",
@@ -19,7 +19,6 @@ __all__ = [
     "distance_rise",
     "holm_confidence",
     "kernel",
-    "macro_swing",
     "mean_difference",
     "mean_kernel",
     "mean_ratio",

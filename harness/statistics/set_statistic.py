@@ -28,7 +28,7 @@ def statistic_difference(
     multiplicity: IntArray,
     confidence: float = 0.95,
     seed: int = 0,
-    swing: float = 1.0,
+    swing: float | tuple[float, float] = 1.0,
     resamples: int = 4000,
 ) -> Interval:
     """Bounds of the drop statistic(float) - statistic(compressed) on the same set.
@@ -41,8 +41,9 @@ def statistic_difference(
             kind. Units that the statistic cannot tell apart are better counted as one kind.
         confidence: of each bound.
         seed: of the weights; the same input and seed give the same bounds.
-        swing: how far one unit can move the statistic, as a multiple of its share of all units: 1 for a share,
-            `macro_swing` for an average over classes.
+        swing: how far one unit can move the statistic, as a multiple of its share of all units: 1 for a share, more
+            for an average over classes. Of two, the first is of a unit that the compressed model loses, for the upper
+            bound, and the second of one that it wins, for the lower.
         resamples: how often weights are drawn.
 
     Returns:
@@ -68,27 +69,10 @@ def statistic_difference(
         drops.append(_drops(statistic, weights))
         unseen.append(extra / (extra + weights.sum(axis=1)))
     drop, share = np.concatenate(drops), np.concatenate(unseen)
-    upper = np.quantile((1 - share) * drop + share * swing, confidence, method="higher")
-    lower = np.quantile((1 - share) * drop - share * swing, 1 - confidence, method="lower")
+    falls, rises = swing if isinstance(swing, tuple) else (swing, swing)
+    upper = np.quantile((1 - share) * drop + share * falls, confidence, method="higher")
+    lower = np.quantile((1 - share) * drop - share * rises, 1 - confidence, method="lower")
     return Interval(estimate, float(lower), float(upper), confidence, METHOD)
-
-
-def macro_swing(classes: IntArray) -> float:
-    """The swing of an average of F1, precision or recall over classes.
-
-    A unit of a class moves that class's figure by at most one over the class's size, and the average by that over
-    the number of classes. This is its mean over classes: 1 where they are equally large, more where they are not.
-
-    Args:
-        classes: how many units each class has, shape [classes]; empty classes do not count.
-
-    Raises:
-        ValueError: when every class is empty.
-    """
-    sizes = np.asarray(classes)[np.asarray(classes) > 0]
-    if sizes.size == 0:
-        raise ValueError("no class has a unit")
-    return float(sizes.sum() * np.mean(1 / sizes) / sizes.size)
 
 
 def _drops(statistic: Statistic, weights: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from harness.boxes import CROWD, EDGES, LABEL
 from harness.errors import Unmeasurable
 from harness.measurement import AveragePrecision, Finds
 from harness.measurement.average_precision import Ranking
-from harness.measurement.labels import Statistic
+from harness.measurement.swing import Statistic
 from harness.tasks.base import Answers, Evaluation
 
 # COCO's ten overlaps, and the one that everybody quotes.
@@ -139,13 +139,27 @@ def _overlaps(boxes: Array, truth: Array, crowd: Array) -> Array:
     return shares
 
 
+def objects(targets: Array) -> Array:
+    """Objects an image and class that are to be found, of the classes that have one: shape (images, classes).
+
+    Raises:
+        Unmeasurable: there is none.
+    """
+    counts = _counts(targets)
+    return counts[:, counts.any(axis=0)]
+
+
 def _positives(evaluation: Evaluation) -> Array:
     """Objects an image and class that are to be found: uint16, shape (images, classes)."""
-    labels = evaluation.targets[:, :, LABEL]
-    real = (labels >= 0) & (evaluation.targets[:, :, CROWD] <= 0)
+    named = max(int(side["labels"].max(initial=-1)) for side in (evaluation.reference, evaluation.compressed))
+    return _counts(evaluation.targets, named)
+
+
+def _counts(targets: Array, named: int = -1) -> Array:
+    labels = targets[:, :, LABEL]
+    real = (labels >= 0) & (targets[:, :, CROWD] <= 0)
     if not real.any():
         raise Unmeasurable("no evaluation image has an object on it: there is nothing to find")
-    named = max(int(side["labels"].max(initial=-1)) for side in (evaluation.reference, evaluation.compressed))
     positives = np.zeros((len(labels), max(int(labels.max()), named) + 1), dtype=np.uint16)
     images, places = np.nonzero(real)
     np.add.at(positives, (images, labels[images, places].astype(np.int64)), 1)

@@ -46,6 +46,35 @@ def test_a_long_run_finds_the_ratio_that_work_is_built_with(part: Callable[[str]
     assert part("latency.truth").truth(lambda: steps(10), lambda: steps(6), 0.5) == pytest.approx(0.6, rel=0.05)
 
 
+def cell(part: Callable[[str], ModuleType], **changes: object) -> object:
+    figures = dict(
+        workload="numpy, 6 of 10", load="idle", side="below", truth=0.6, truth_idle=0.6, limit=0.645, gates=200,
+        pass_rate=0.995, fail_rate=0.0, inconclusive_rate=0.0, invalid_rate=0.0, wrong_verdicts=0.0, median_seconds=0.9,
+        longest_seconds=2.0, others=0.01, peer=0.05, peer_mean=0.1, peer_runs=20,
+    )  # fmt: skip
+    return part("latency.cell").Cell(**{**figures, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pass_rate": 0.99}, None),
+        ({"pass_rate": 0.985}, "98.5% right, and at least 99% is claimed"),
+        ({"side": "above", "fail_rate": 0.98}, "98.0% right"),
+        # Beside others a verdict may be kept back, and not be wrong.
+        ({"load": "busy1", "pass_rate": 0.0}, None),
+        ({"load": "busy1", "wrong_verdicts": 0.015}, "1.5% wrong, and at most 1% is claimed"),
+        ({"median_seconds": 10.5}, "10.5 s to a verdict"),
+    ],
+)
+def test_a_cell_that_misses_its_claim_is_told(
+    part: Callable[[str], ModuleType], changes: dict[str, object], said: str | None
+) -> None:
+    found = part("latency.table").missed([cell(part, **changes)])
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
 def test_a_run_goes_on_where_it_was_stopped_and_says_what_was_reached(
     part: Callable[[str], ModuleType],
     tmp_path: Path,
@@ -53,21 +82,16 @@ def test_a_run_goes_on_where_it_was_stopped_and_says_what_was_reached(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     done = [
-        part("latency.cell").Cell(
-            workload=name, load="idle", side=side, truth=0.6, truth_idle=0.6, limit=0.645, gates=200,
-            pass_rate=0.995 if side == "below" else 0.0, fail_rate=0.0 if side == "below" else 1.0,
-            inconclusive_rate=0.0, invalid_rate=0.0, wrong_verdicts=0.0, median_seconds=0.9, longest_seconds=2.0,
-            others=0.01, peer=0.05, peer_mean=0.1, peer_runs=20,
-        )
+        cell(part, workload=name, side=side, pass_rate=0.995 * (side == "below"), fail_rate=float(side == "above"))
         for name in part("latency.work").WORKLOADS
         for side in ("below", "above")
-    ]  # fmt: skip
+    ]
     path = tmp_path / "cells.json"
     path.write_text(json.dumps([asdict(cell) for cell in done]))
     for name, one in part("latency.work").ONE_THREAD.items():
         monkeypatch.setenv(name, one)
     monkeypatch.setattr(sys, "argv", ["latency_gate.py", "--cells", "idle", "--json", str(path)])
-    part("latency_gate").main()
+    assert part("latency_gate").main() == 0
     said = capsys.readouterr().out
     assert "idle, 7 % below the limit: at least 99.5% PASS (target 99 %)" in said
     assert "wrong verdicts: at most 0.0% in any cell" in said
@@ -77,3 +101,10 @@ def test_a_run_goes_on_where_it_was_stopped_and_says_what_was_reached(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12
     assert lines[2].startswith("| numpy, 6 of 10 | idle | 0.600, 7 % below limit | 200 | 99.5% |")
+
+
+def test_cells_of_fewer_gates_are_run_anew(part: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    gate, path = part("latency_gate"), tmp_path / "cells.json"
+    path.write_text(json.dumps([asdict(cell(part, gates=6)), asdict(cell(part, load="busy1"))]))
+    assert [one.load for one in gate.read(path, 200)] == ["busy1"]
+    assert len(gate.read(path, 6)) == 2

@@ -63,6 +63,19 @@ def test_every_verdict_has_its_exit_code(file, capsys, bounds, code, verdict):
     assert f"→ {verdict}\n" in capsys.readouterr().out
 
 
+def test_the_columns_that_were_taken_are_told(tmp_path, capsys):
+    """Titles in capitals were read in their order, which made a drop of 0.096 a gain and a PASS."""
+    path = tmp_path / "capitals.csv"
+    path.write_text("Compressed,Float\n" + "".join(f"{int(i >= 48)},1\n" for i in range(500)))
+    assert run(path, "--max-drop", 0.05) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "columns: float 'Float', compressed 'Compressed'"
+    assert run(path, "--max-drop", 0.05, "--json") == 1
+    assert json.loads(capsys.readouterr().out)["columns"] == {"float": "'Float'", "compressed": "'Compressed'"}
+    path.write_text(path.read_text().replace("Compressed,Float", "new,old"))
+    run(path, "--max-drop", 0.05)
+    assert capsys.readouterr().out.splitlines()[-1] == "columns: float 'new', compressed 'old'"
+
+
 def test_json_has_the_interval_the_sample_and_everything_that_changed(file, capsys):
     assert run(file, "--max-drop", 0.02, "--json") == 0
     found = json.loads(capsys.readouterr().out)

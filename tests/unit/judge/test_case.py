@@ -82,14 +82,18 @@ def test_a_row_carries_everything_that_a_report_shows(case):
 def test_a_label_names_the_row_and_the_metric_its_unit(case):
     row = case.judge("speed")
     assert (row.label, row.metric, row.unit, row.verdict) == ("speed", "latency_ms", "ms", PASS)
-    assert row.sentence.startswith("speed: 10.0 vs float 20.0, max 15.00 (exact match); ratio 0.500 [")
+    assert row.sentence.startswith(
+        "speed: 10.0 vs float 20.0, 95 % upper bound 10.01 over 20 blocks, max 15.00 (exact match); ratio 0.500 ["
+    )
 
 
 def test_the_bound_that_decided_leads(case):
     case.measured["speed"] = case.measured["speed"].model_copy(update={"blocks": case.measured["speed"].blocks * 1.7})
     row = case.judge("speed")
     assert row.verdict is FAIL
-    assert row.sentence.startswith("speed: 17.0 vs float 20.0, above max 15.00 (exact match); ratio 0.850 [")
+    assert row.sentence.startswith(
+        "speed: 17.0 vs float 20.0, 95 % lower bound 16.98 over 20 blocks, max 15.00 (exact match); ratio 0.850 ["
+    )
 
 
 def test_a_kept_budget_without_a_baseline_fails_and_says_how_to_accept_one(case):

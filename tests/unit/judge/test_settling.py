@@ -41,6 +41,36 @@ def test_a_figure_on_its_limit_is_settled_by_no_sample(judged, pairs):
     undecided = judged("top1", pairs(4, 0, 390, 400), max_drop=0.01)
     assert undecided.state is State.INCONCLUSIVE
     assert "would settle" not in undecided.text
+    assert undecided.text.endswith("; no number of samples proves it while the figure lies on its limit")
+    # No room was left for what was not seen.
+    none = judged("top1", pairs(0, 0, 390, 400), max_drop=0.0)
+    assert none.state is State.INCONCLUSIVE
+    assert none.text.endswith("limit 0; no number of samples proves it while the figure lies on its limit")
+
+
+@pytest.mark.parametrize("n", [1, 20, 100])
+def test_where_nothing_differs_the_rule_of_three_says_how_many(judged, pairs, n):
+    """0.98 to the power of 149 is 0.0493: as many, whatever the sample at hand (2,300, 970 and 220 by its root)."""
+    text = judged("top1", pairs(0, 0, n, n), max_drop=0.02).text
+    if n == 1:
+        assert text.endswith("; it takes at least two samples: one says nothing of others")
+    else:
+        assert text.endswith("about 150 samples would settle it")
+        assert needed_n(0.02) == 149
+
+
+def test_of_an_average_over_classes_in_which_nothing_differs_too(judged, labels):
+    """Its bound is proportional to 1 / n: at twice the limit, twice as many."""
+    assert asked(judged("f1", labels(100, 2, 0), max_drop=0.0147).text) == pytest.approx(200, rel=0.1)
+    assert judged("f1", labels(220, 2, 0), max_drop=0.0147).state is State.PASS
+
+
+def test_of_scores_and_ratios_in_which_nothing_differs_too(judged, pairs):
+    text = judged("top1", pairs(0, 0, 100, 100), min_ratio=0.98).text
+    assert asked(text) == pytest.approx(149, rel=0.05)
+    assert judged("top1", pairs(0, 0, 160, 160), min_ratio=0.98).state is State.PASS
+    clusters = judged("top1", pairs(0, 0, 200, 200, a_unit=10), max_drop=0.05)
+    assert asked(clusters.text) == pytest.approx(20 * 0.139 / 0.05, rel=0.1)
 
 
 def test_clusters_are_counted_in_units(judged, pairs):

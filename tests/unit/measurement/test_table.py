@@ -32,7 +32,7 @@ def sides(found) -> tuple[list, list]:
     [
         "1,0\n1,1\n0,1\n",
         "float,compressed\n1,0\n1,1\n0,1\n",
-        "\ufeffbefore;after\r\n1;0\r\n\r\n1;1\r\n0;1\r\n",
+        "\ufeffbefore;after\r\n1;0\r\n1;1\r\n0;1\r\n\r\n\r\n",
         "compressed\tid\tfloat\n0\ta\t1\n1\tb\t1\n1\tc\t0\n",
         "True,false\n1.0, 1\nFALSE,true\n",
     ],
@@ -64,11 +64,35 @@ def test_columns_are_chosen_by_name_or_number(table):
     assert sides(table("1,0,1\n0,1,1\n1,1,0\n", reference="2", compressed="3")) == sides(found)
 
 
+def test_names_match_in_upper_and_lower_case_so_that_the_models_are_not_swapped(table):
+    """Read in the order of the columns, a true drop of a half would be a gain."""
+    found = table("ID,Compressed,Float\na,0,1\nb,1,1\n")
+    assert sides(found) == ([True, True], [False, True])
+    assert found.names == ("a", "b")
+    assert found.columns == {"float": "'Float'", "compressed": "'Compressed'", "id": "'ID'"}
+    assert sides(table("FP32,INT8\n1,0\n1,1\n", reference="fp32", compressed="Int8")) == ([True, True], [False, True])
+    # Of two that differ in case alone the one that was meant is taken.
+    assert sides(table("a,A\n1,0\n", reference="a", compressed="A")) == ([True], [False])
+
+
+def test_a_column_without_a_title_is_no_outcome_once_that_is_said(table):
+    found = table(",fp32,int8\n0,1,1\n1,1,0\n", id="1")
+    assert sides(found) == ([True, True], [True, False])
+    assert found.columns == {"float": "'fp32'", "compressed": "'int8'", "id": "1"}
+
+
+def test_every_blank_line_but_the_last_ones_is_a_sample(table):
+    """40 samples without outcomes among 200 are not 160 samples."""
+    with pytest.raises(DataError, match=r"t\.csv:162: column 'a' holds nothing"):
+        table("a,b\n" + "1,1\n" * 160 + ",\n" * 40)
+    assert table("a,b\n" + "1,1\n" * 160 + "\n \n").measured.n == 160
+
+
 def test_a_sample_is_called_by_its_id_or_by_its_line(table):
     assert table("id,float,compressed\nx,1,0\ny,1,1\n").names == ("x", "y")
     assert table("name,float,compressed\nx,1,0\ny,1,1\n", id="name").names == ("x", "y")
-    # Lines of the file, blank ones and quoted breaks counted.
-    assert table('float,compressed,note\n\n1,0,"two\nlines"\n1,1,\n').names == ("line 4", "line 5")
+    # Lines of the file, quoted breaks counted.
+    assert table('float,compressed,note\n1,0,"two\nlines"\n1,1,\n').names == ("line 3", "line 4")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +108,21 @@ def test_a_sample_is_called_by_its_id_or_by_its_line(table):
         ("id,float\nx,1\n", {}, TableError, "has one column of outcomes, and two are needed"),
         ("1,1\n1\n", {}, TableError, "t.csv:2: has 1 of the 2 columns that are needed"),
         ("a,b\n1,1\n1,yes\n", {}, TableError, "t.csv:3: column 'b' holds 'yes', where a number is needed"),
-        ("a,b\n1,\n", {}, TableError, "t.csv:2: column 'b' holds nothing, where a number is needed"),
+        # What is missing is no sample less, and no title.
+        ("a,b\n1,\n", {}, DataError, "t.csv:2: column 'b' holds nothing: it is missing"),
+        ("1,1\n,\n1,1\n", {}, DataError, "t.csv:2: column 1 holds nothing: it is missing"),
+        ("1,1\n1,1\n,\n", {}, DataError, "t.csv:3: column 1 holds nothing"),
+        ("1,1\n\n1,1\n", {}, DataError, "t.csv:2: the line is empty, and others follow"),
+        ("NA,NA\n1,1\n", {}, DataError, "t.csv:1: column 1 holds NA: it is missing"),
+        ("None,None\n1,1\n", {}, DataError, "t.csv:1: column 1 holds None: it is missing"),
+        ("a,b\n1,null\n", {}, DataError, "t.csv:2: column 'b' holds null: it is missing"),
+        ("unit,float,compressed\np,1,1\n,1,1\n", {}, DataError, "t.csv:3: column 'unit' holds nothing"),
+        # Which two are the outcomes is never guessed among more.
+        (",fp32,int8\n0,1,1\n1,1,0\n", {}, TableError, "3 columns that could be the outcomes, 1, 'fp32', 'int8', "),
+        ("1,1,0\n1,1,1\n", {}, TableError, "3 columns that could be the outcomes, 1, 2, 3, and 2 to be found"),
+        ("note,float,new\n1,1,1\n", {}, TableError, "2 columns that could be the outcomes, 'note', 'new', and 1 to be"),
+        ("fp32,int8\n0,1,1\n1,1,0\n", {}, TableError, "t.csv:2: has 3 columns, and the first line 2"),
+        ("Float,float,compressed\n1,1,1\n", {}, TableError, "the column 'float' 2 times: give its number, one of 1"),
         ("float,compressed\n1,1\n", {"reference": "floa"}, TableError, "compressed'. Did you mean 'float'?"),
         ("1,1\n", {"unit": "photo"}, TableError, "its first line names none, so number them from"),
         ("1,1\n", {"unit": "3"}, TableError, "no column '3'"),
@@ -143,6 +181,13 @@ def test_labels_are_read_beside_their_target(tmp_path):
     again = read(tmp_path / "again.csv", statistic="f1")
     assert again.measured.drop(0.95) == both.drop(0.95)
     assert again.names == found.names
+
+
+@pytest.mark.parametrize("row", ["d,,10,9", "d,10,NA,9", "d,10,10,none"])
+def test_a_label_that_is_missing_is_no_class(tmp_path, row):
+    (tmp_path / "labels.csv").write_text(f"id,target,float,compressed\na,cat,cat,dog\n{row}\n")
+    with pytest.raises(DataError, match=r"labels\.csv:3: column .* it is missing"):
+        read(tmp_path / "labels.csv", statistic="f1")
 
 
 def test_labels_are_never_taken_for_scores_nor_scores_for_labels(table, tmp_path):

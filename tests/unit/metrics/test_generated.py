@@ -1,3 +1,4 @@
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,12 @@ class Made(Bench):
 
     def evaluation(self) -> Evaluation:
         return self.found
+
+    def working(self) -> AbstractContextManager[object]:
+        self.held += 1
+        return nullcontext()
+
+    held = 0
 
     def timings(self, batch, limits, *, rate=False, whole=False):  # type: ignore[no-untyped-def]
         raise AssertionError
@@ -88,6 +95,8 @@ def test_the_kernel_distance_is_that_of_the_features_and_the_real_images_share_i
     assert plain.value != pytest.approx(measured.value, rel=0.1)
     assert np.abs(before).max() > 0
     assert set(measured.details) == {"fid", "fid_reference"}
+    # Features are made where no latency is measured meanwhile: once for each of the two figures.
+    assert bench.held == 2
 
 
 def test_a_distance_survives_its_baseline_and_compares_with_no_other_noise() -> None:

@@ -43,11 +43,26 @@ def test_the_score_counts_claimed_mutants_of_which_something_can_be_told(trials,
         ([proof(CAUGHT, UNTOLD)], 11),
         ([proof(refused="busy", untold=True), proof(CAUGHT)], 11),
         # An unclaimed mutant of which nothing can be told is nobody's fault; nor is a spec that cannot run here.
-        ([proof(trial(Fate.UNTOLD, claimed=False)), proof(not_here="no cuda")], 0),
+        ([proof(CAUGHT, trial(Fate.UNTOLD, claimed=False)), proof(not_here="no cuda")], 0),
+        # Where nothing that is claimed was tried, nothing was proven.
+        ([], 11),
+        ([proof(not_here="no cuda")], 11),
+        ([proof(FREE), proof(trial(Fate.CAUGHT, claimed=False))], 11),
     ],
 )
 def test_the_exit_code_is_that_of_the_worst(proofs, code):
     assert exit_code(proofs) == code
+
+
+@pytest.mark.parametrize(
+    ("proofs", "said"),
+    [
+        ([proof(not_here="no cuda"), proof(not_here="no cuda")], "0 of 0 claimed mutants caught; 0 cases"),
+        ([proof(FREE)], "0 of 0 claimed mutants caught; 1 not claimed; 1 case"),
+    ],
+)
+def test_the_denominator_is_told_where_it_is_zero(proofs, said):
+    assert list(summary(proofs))[-1] == f"  {said}: nothing was proven"
 
 
 def test_a_hundred_percent_means_all():

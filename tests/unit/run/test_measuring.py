@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from harness.data.image_files import ImageFiles
 from harness.errors import ArtifactError, DataError, NotHere, Unforeseen, Unmeasurable
 from harness.methods.quantization.float16 import Float16
 from harness.metrics.top1 import Top1
-from harness.run import probe
+from harness.run import lock, probe
 from harness.run.bench import LocalBench
 from harness.run.cache import Cache
 from harness.run.compressing import ARTIFACT, compress
@@ -88,6 +89,36 @@ def bench(job: Job) -> Iterator[LocalBench]:
     threads = torch.get_num_threads()
     yield LocalBench(job, lambda text: None)
     torch.set_num_threads(threads)
+
+
+def taken() -> bool:
+    """Whether somebody holds the machine, so that a latency measurement would have to wait."""
+    with lock.lock_path().open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_no_latency_is_measured_while_artifacts_are_reloaded_and_metrics_compute(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHIN_LOCK", str(tmp_path / "own.lock"))
+    held: list[bool] = []
+    read = probe.read
+
+    def noting(folder: Path) -> Any:
+        held.append(taken())
+        return read(folder)
+
+    monkeypatch.setattr(probe, "read", noting)
+    bench = LocalBench(job, lambda text: None)
+    # Once a side to probe it, and once to count its operations.
+    assert held == [True] * 4
+    assert not taken()
+    with bench.working():
+        assert taken()
 
 
 class Faulty(ImageFiles):

@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import Unmeasurable
 from harness.measurement import Timings, doubts
+from harness.metrics.base import METRICS
 from harness.run import timing
 from harness.run.host import Host, Reading
 from harness.spec.schema import Measure
@@ -65,7 +66,7 @@ def sampled(
     seconds: float = 60, control: Callable[[], None] | None = None, rate: bool = False,
 ) -> Timings:  # fmt: skip
     return timing.sample(
-        reference, compressed, limits, Measure(latency_s=seconds), batch=4, rate=rate,
+        reference, compressed, lambda figure: limits, Measure(latency_s=seconds), batch=4, rate=rate,
         progress=lambda text: None, clock=machine.clock, control=control, host=machine,
     )  # fmt: skip
 
@@ -94,6 +95,19 @@ def test_sampling_goes_on_while_the_limit_is_in_doubt() -> None:
     slower = machine.work("B", noisy(3_200_000, 2, 0.05))
     found = sampled(machine, machine.work("A", noisy(4_000_000, 1, 0.05)), slower, (0.81,))
     assert found.n >= 2 * timing.FIRST_BLOCKS
+
+
+def test_milliseconds_are_limits_too_at_the_time_that_float_takes_here() -> None:
+    """3.2 of 4 ms: a limit of 3.24 ms, or a rise of −0.76 ms, is a ratio of 0.81, and doubtful at the first look."""
+    for rate, bounds in ((False, {"max": 3.24}), (True, {"min": 4 / 3.24e-3}), (False, {"max": 99.0})):
+        machine = Machine()
+        budget = METRICS["throughput_fps" if rate else "latency_ms"](**bounds)
+        found = timing.sample(
+            machine.work("A", noisy(4_000_000, 1, 0.05)), machine.work("B", noisy(3_200_000, 2, 0.05)),
+            lambda figure, budget=budget, rate=rate: [1 / one if rate else one for one in budget.ratio_limits(figure)],
+            Measure(latency_s=60), batch=4, rate=rate, progress=lambda text: None, clock=machine.clock, host=machine,
+        )  # fmt: skip
+        assert (found.n >= 2 * timing.FIRST_BLOCKS) is (99.0 not in bounds.values())
 
 
 def test_sampling_ends_at_the_seconds_that_may_be_spent() -> None:
@@ -201,8 +215,8 @@ def test_a_coarse_clock_needs_long_readings_or_refuses() -> None:
     def run(nanoseconds: int, seconds: float) -> Timings:
         call = machine.work("A", steady(nanoseconds))
         return timing.sample(
-            call, call, (), Measure(latency_s=seconds), batch=1, rate=False, progress=lambda text: None, clock=clock,
-            host=machine,
+            call, call, lambda figure: (), Measure(latency_s=seconds), batch=1, rate=False, progress=lambda text: None,
+            clock=clock, host=machine,
         )  # fmt: skip
 
     with pytest.raises(Unmeasurable, match=r"clock moves in steps of 1 ms, which takes 30 s to time this model with"):
@@ -214,8 +228,8 @@ def test_a_clock_that_stands_still_is_unmeasurable() -> None:
     machine = Machine()
     with pytest.raises(Unmeasurable, match="the clock stood still over"):
         timing.sample(
-            lambda: 0, lambda: 0, (), Measure(), batch=1, rate=False, progress=lambda text: None, clock=lambda: 7,
-            host=machine,
+            lambda: 0, lambda: 0, lambda figure: (), Measure(), batch=1, rate=False, progress=lambda text: None,
+            clock=lambda: 7, host=machine,
         )  # fmt: skip
 
 
