@@ -144,6 +144,9 @@ class SpecItem(GateItem):
         if hasattr(self, "_id"):
             # As pytest reads an id back from its cache, for `--lf` and `--ff`: what is in brackets apart.
             self._id = type(self._id).parse(self.nodeid)
+        if self.config.pluginmanager.hasplugin("timeout"):
+            # Each stage has a limit of its own (`measure.timeout_s`); one on tests would count waiting for the machine.
+            self.add_marker(pytest.mark.timeout(0))
         for mark in _marks("spec", case.spec.tier, case.spec.task, *case.spec.requires):
             self.add_marker(mark)
 

@@ -22,7 +22,7 @@ from harness.run.job import Failure, Job, Outcome
 from harness.run.result import Result
 from harness.run.samples import address
 from harness.spec.load import Case, SpecFile
-from harness.spec.requirements import missing
+from harness.spec.requirements import shortfall
 from harness.spec.schema import Spec
 from harness.tasks.base import TASKS
 
@@ -75,9 +75,8 @@ class Pipeline:
             spec=file.id, case=case.name, title=spec.title, task=spec.task,
             steps=tuple(step.method for step in spec.compress), environment=environment(),
         )  # fmt: skip
-        unmet = missing(spec.requires)
-        if unmet:
-            return Run(blank.model_copy(update={"not_here": f"this machine has no {', '.join(unmet)}"}), None)
+        if not_here := shortfall(spec.requires):
+            return Run(blank.model_copy(update={"not_here": not_here}), None)
         try:
             return self._run(file, spec, tuple(labels), watch, blank)
         except _Failed as failed:

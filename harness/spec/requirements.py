@@ -20,7 +20,11 @@ _PACKAGES: dict[str, str] = {
     **{module: module for module in sorted((*EXTRAS, "optimum"))},
     **{entry.name: entry.module.partition(".")[0] for entry in entry_points(group=GROUP)},
 }
-CAPABILITIES: tuple[str, ...] = tuple(dict.fromkeys(("cuda", *_INSTRUCTION_SETS, *_PACKAGES)))
+# Of what holds only where an instruction set is absent, and its arithmetic emulated.
+_WITHOUT = "no-"
+CAPABILITIES: tuple[str, ...] = tuple(
+    dict.fromkeys(("cuda", *_INSTRUCTION_SETS, *(f"{_WITHOUT}{name}" for name in _INSTRUCTION_SETS), *_PACKAGES))
+)
 
 
 @functools.cache
@@ -50,7 +54,18 @@ def missing(requires: Iterable[str]) -> list[str]:
     return [name for name in requires if not _met(name)]
 
 
+def shortfall(requires: Iterable[str]) -> str:
+    """Why a spec with these requirements does not run here; empty where it does."""
+    unmet = missing(requires)
+    present = [name.removeprefix(_WITHOUT) for name in unmet if name.startswith(_WITHOUT)]
+    absent = [name for name in unmet if not name.startswith(_WITHOUT)]
+    clauses = [f"has no {', '.join(absent)}" if absent else "", f"has {', '.join(present)}" if present else ""]
+    return f"this machine {' and '.join(filter(None, clauses))}" if unmet else ""
+
+
 def _met(name: str) -> bool:
+    if name.startswith(_WITHOUT):
+        return name.removeprefix(_WITHOUT) not in cpu_flags()
     if name == "cuda":
         return Path("/dev/nvidia0").exists()
     if name in _INSTRUCTION_SETS:

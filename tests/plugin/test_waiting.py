@@ -68,3 +68,11 @@ def test_a_latency_budget_waits_for_the_machine_and_says_so(
     said = [line for line in run.out.splitlines() if line.startswith("fast waited ")]
     assert len(said) == 1
     assert int(said[0].split()[2]) >= WAITS_S - 1
+
+
+def test_a_time_limit_on_tests_ends_no_case(project: Project) -> None:
+    """pytest-timeout would count waiting for the machine, and leave a worker behind without a verdict."""
+    project.spec("slow", "compress: [{method: float16}]\nbudgets:\n  size_mb: {max_ratio: 0.6}\n")
+    run = project.run("--timeout", "0.1", "--update-baselines", "--reason", "the first")
+    assert run.code == 0, run.out
+    assert run.verdicts()["slow::size_mb"] == "PASS"

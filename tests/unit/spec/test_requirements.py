@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.extras import EXTRAS
-from harness.spec.requirements import CAPABILITIES, missing
+from harness.spec import requirements
+from harness.spec.requirements import CAPABILITIES, missing, shortfall
 
 
 def test_whatever_an_extra_brings_may_be_required(project, spec):
@@ -22,6 +23,20 @@ def test_whatever_an_extra_brings_may_be_required(project, spec):
 def test_a_package_that_is_not_there_is_missing():
     assert missing(["PIL", "torch"]) == []
     assert missing(["optimum", "cuda", "torch"]) in (["optimum", "cuda"], ["cuda"])
+
+
+@pytest.mark.parametrize(
+    ("requires", "told"),
+    [
+        (["avx2", "no-avx512_bf16"], ""),
+        (["no-avx2"], "this machine has avx2"),
+        (["avx512f", "amx_int8"], "this machine has no avx512f, amx_int8"),
+        (["avx512f", "no-avx2", "no-avx_vnni"], "this machine has no avx512f and has avx2, avx_vnni"),
+    ],
+)
+def test_an_instruction_set_may_be_required_or_required_to_be_absent(monkeypatch, requires, told):
+    monkeypatch.setattr(requirements, "cpu_flags", lambda: frozenset({"avx2", "avx_vnni"}))
+    assert shortfall(requires) == told
 
 
 def test_a_name_is_still_a_closed_choice(project, spec):
