@@ -40,7 +40,7 @@ def accept_cases(
             continue
         hindered = {item.verdict.label: spoiled[item.nodeid] for item in items if item.nodeid in spoiled}
         if reasons := obstacle([item.verdict for item in items], items[0].selected, hindered):
-            notes.append(f"baseline of {name}: nothing accepted, for {reasons}")
+            notes.append(f"baseline of {name}: nothing accepted: {reasons}")
             continue
         known = set(items[0].known)
         candidate = _joined([item.candidate for item in items if item.candidate is not None])

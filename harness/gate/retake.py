@@ -62,7 +62,7 @@ def retaken(
 def _became(label: str, takes: int, lost: str | None, reason: str) -> str:
     """What a budget's takes came to; `lost` is why the last one gave no figures."""
     often = "once" if takes == 1 else f"{takes} times"
-    stands = f", and once more in vain, so that the take before stands: {lost}" if lost is not None else ""
+    stands = f", and once more without result, so the one before counts: {lost}" if lost is not None else ""
     return f"{label} was taken {often}{stands}; at first: {reason}"
 
 

@@ -144,7 +144,7 @@ class GateSession:
         judged = {_key(outcome) for outcome in self._outcomes}
         lost = {_key(outcome): outcome for outcome in self._crashed if _key(outcome) not in judged}
         self._notes += [
-            f"run again: {outcome.verdict.name}::{outcome.verdict.label}, while which an xdist worker died"
+            f"run again: {outcome.verdict.name}::{outcome.verdict.label}, after its xdist worker died"
             for outcome in self._crashed
             if _key(outcome) in judged
         ]

@@ -129,7 +129,7 @@ def withdrawn(outcome: ItemOutcome, folder: Path | None) -> ItemOutcome:
 def unexported(name: str, reason: str, earlier: str) -> str:
     """Why nothing of a case was exported, and what became of an earlier export."""
     removed = f"; the earlier export was removed from {earlier}" if earlier else ""
-    return f"not exported: {name}, for {reason}{removed}"
+    return f"not exported: {name}: {reason}{removed}"
 
 
 def withdrawal_failed(name: str, error: OSError) -> str:

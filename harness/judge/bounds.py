@@ -151,7 +151,7 @@ class Claim:
         together = round((1 - self.confidence) / (1 - self.proof))
         text = ratio_text if self.name.endswith("_ratio") else number
         return (
-            f"; which is no proof where {together} claims are judged at once: at {percent(self.proof)} that bound is "
+            f"; no proof once corrected for {together} claims: at {percent(self.proof)} that bound is "
             f"{text(held.upper if self.floor else held.lower)}{settling(self.measured, held, self.limit, drop=drop)}"
         )
 

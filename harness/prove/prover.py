@@ -194,7 +194,7 @@ class _Subject:
         for one in judged:
             for row in one.rows:
                 if one.loaded(row.label) or one.withheld(row):
-                    return f"others were at work while {row.label} was timed"
+                    return f"other processes were running while {row.label} was timed"
         return ""
 
 

@@ -73,7 +73,7 @@ def wanting(rows: Sequence[Verdict]) -> str:
     unaccepted, failed = sum(row.unaccepted for row in rows), sum(row.verdict is State.FAIL for row in rows)
     if not unaccepted:
         return ""
-    return f" ({'' if unaccepted == failed else f'{unaccepted} of them '}only for want of a baseline)"
+    return f" ({'' if unaccepted == failed else f'{unaccepted} of them '}only because no baseline is stored)"
 
 
 def record(result: Result, kept: Outcomes | None = None) -> CaseRecord:

@@ -120,7 +120,7 @@ def headline(report: Report) -> str:
         for state, verb in (
             (State.FAIL, "fail"),
             (State.INVALID, "could not be measured"),
-            (State.INCONCLUSIVE, "cannot be told yet"),
+            (State.INCONCLUSIVE, "undecided"),
             (State.EXPECTED, "expected to fail"),
             (State.NOT_RUN, "not run here"),
         )

@@ -112,7 +112,7 @@ class LocalBench(Bench):
         for name, evidence in (("float", before), ("compressed", after)):
             if not evidence.parameters or not evidence.operators:
                 what = "parameter" if not evidence.parameters else "operator"
-                return [f"nothing was counted on the {name} artifact: its runtime tells of no {what}"]
+                return [f"nothing was counted on the {name} artifact: its runtime reports no {what}"]
         found = [
             f"{step.method}: {sentence}"
             for step in self._spec.compress

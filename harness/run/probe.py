@@ -126,7 +126,7 @@ def require_repeatable(
         error = _apart(one, other)
         if not error <= REPEATED:
             raise Unmeasurable(
-                f"the {which} model answers the same input otherwise when it is asked again (off by {error:.1%} of the "
+                f"the {which} model gives different outputs for the same input (off by {error:.1%} of the "
                 "range of its outputs): something in it draws at random or keeps state between calls, so no "
                 "measurement of it could be repeated. Is dropout left on?"
             )

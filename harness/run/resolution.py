@@ -36,7 +36,7 @@ def require_resolution(spec: Spec, data: Dataset, targets: np.ndarray[Any, Any] 
             targets = _targets(data.evaluation) if targets is None else targets
             swing = metric.swing(targets, units)
         for name, sentence in unprovable(metric, confidence, n, swing):
-            raise Unmeasurable(f"the budget {label} asks for too much with its {name}: {sentence}")
+            raise Unmeasurable(f"the budget {label} has a {name} that is too tight to prove: {sentence}")
 
 
 def _targets(split: Split) -> np.ndarray[Any, Any]:

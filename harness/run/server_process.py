@@ -158,7 +158,7 @@ def _ending(status: int, limit: float | None, peak: int) -> str:
         name = signal.Signals(os.WTERMSIG(status)).name
         hint = ""
         if name == "SIGKILL":
-            hint = "; nobody here killed it, so most likely the system did, for want of memory"
+            hint = "; weighin did not kill it; most likely the kernel did, out of memory"
         return f"died of {name} at a peak of {peak / 1e6:,.0f} MB{hint}"
     return f"ended with exit code {os.WEXITSTATUS(status)} and left no result"
 

@@ -32,7 +32,7 @@ def _day(value: Any) -> Any:
 
 
 class ExpectFail(Options):
-    """One failure that is borne for a while: counted and shown, no failure of the run, and never green."""
+    """One failure that is tolerated for a while: counted and shown, no failure of the run, and never green."""
 
     metric: str = Field(description="the budget: its label, or its metric where only one measures that; or `evidence`")
     verdict: Literal["FAIL", "INVALID", "INCONCLUSIVE"] = Field(description="the verdict that is expected of it")
@@ -43,10 +43,10 @@ class ExpectFail(Options):
     says: _Words | None = Field(
         default=None, description="words that stand in the sentence; needed for INVALID where no `bound` is meant"
     )
-    because: _Words = Field(description="why it is borne")
+    because: _Words = Field(description="why it is tolerated")
     owner: _Words = Field(description="who answers for it")
     until: Annotated[date, BeforeValidator(_day)] = Field(
-        description="the last day (UTC) on which it is borne, as in 2026-12-31"
+        description="the last day (UTC) on which it is tolerated, as in 2026-12-31"
     )
 
     def labels(self, budgets: Mapping[str, Metric]) -> tuple[str, ...]:

@@ -32,7 +32,9 @@ class Measure(Options):
     batch: int = Field(default=1, ge=1, description="samples a call, where a metric does not say")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of every one-sided bound")
     timeout_s: float = Field(
-        default=900, gt=0, description="seconds before a stage of this spec is killed; waiting for the machine is free"
+        default=900,
+        gt=0,
+        description="seconds before a stage of this spec is killed; waiting for the machine does not count",
     )
     memory_mb: int | None = Field(
         default=None, ge=256, description="memory that the worker may allocate; none by default"
@@ -106,5 +108,5 @@ class Spec(Options):
         description="why the spec says what it says: `audit` asks for a new one where more than a bound loosens",
     )
     expect_fail: Annotated[tuple[ExpectFail, ...], BeforeValidator(one_or_several), Field(strict=False)] = Field(
-        default=(), description="failures that are borne until a day; one entry, or a list"
+        default=(), description="failures that are tolerated until a day; one entry, or a list"
     )

@@ -91,7 +91,7 @@ def test_a_killed_worker_takes_no_other_verdict_with_it(mixed: Project, serial: 
     for label in ("size_mb", "evidence"):
         assert killed.verdicts()[f"c/victim::{label}"] == "INVALID"
         assert "the compress stage died of SIGKILL" in killed.sentence("c/victim", label)
-    assert "most likely the system did, for want of memory" in killed.sentence("c/victim", "size_mb")
+    assert "most likely the kernel did, out of memory" in killed.sentence("c/victim", "size_mb")
 
 
 def test_a_killed_xdist_worker_is_told_and_its_specs_are_run_by_another(
@@ -101,7 +101,7 @@ def test_a_killed_xdist_worker_is_told_and_its_specs_are_run_by_another(
     assert (tmp_path / "killed").exists()
     assert untouched(killed) == untouched(serial)
     assert killed.verdicts() == serial.verdicts()
-    assert "run again: c/victim::size_mb, while which an xdist worker died" in killed.out
+    assert "run again: c/victim::size_mb, after its xdist worker died" in killed.out
     assert killed.code == 1
 
 

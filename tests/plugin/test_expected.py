@@ -80,8 +80,8 @@ def test_it_is_shown_wherever_verdicts_are(project: Project, run: Run) -> None:
 
 
 def test_nothing_of_such_a_case_is_accepted_or_exported(project: Project, run: Run) -> None:
-    assert "baseline of foreseen: nothing accepted, for size_mb EXPECTED FAIL" in run.out
-    assert "not exported: foreseen, for size_mb EXPECTED FAIL" in run.out
+    assert "baseline of foreseen: nothing accepted: size_mb EXPECTED FAIL" in run.out
+    assert "not exported: foreseen: size_mb EXPECTED FAIL" in run.out
     baselines = [path.stem for path in (project.root / "baselines").rglob("*.json")]
     assert baselines == ["cased"]
     assert '"tight"' not in (project.root / "baselines" / "cased.json").read_text()
@@ -93,11 +93,11 @@ def test_alone_it_fails_no_run_but_a_release(project: Project) -> None:
     assert (borne.code, borne.verdicts()["foreseen::size_mb"]) == (0, "EXPECTED FAIL")
     released = project.run("specs/foreseen.yaml", "--tier", "release")
     assert (released.code, released.verdicts()["foreseen::size_mb"]) == (1, "FAIL")
-    assert "a release bears no failure → FAIL" in released.out
+    assert "the release tier tolerates no failure → FAIL" in released.out
 
 
 def test_budgets_beside_it_are_accepted_by_name(project: Project, run: Run) -> None:
-    assert "baseline of beside: nothing accepted, for size_mb EXPECTED FAIL" in run.out
+    assert "baseline of beside: nothing accepted: size_mb EXPECTED FAIL" in run.out
     named = project.run("specs/beside.yaml::params_m", "--update-baselines", "--reason", "this one holds")
     assert named.code == 0
     assert '"params_m"' in (project.root / "baselines" / "beside.json").read_text()

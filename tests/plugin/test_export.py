@@ -72,14 +72,14 @@ def test_a_run_that_ends_early_leaves_no_export_of_what_it_was_at(
 def test_a_file_that_cannot_be_read_any_more_leaves_no_export(shipped: Project) -> None:
     run = again(shipped, SPEC.replace("max_ratio", "max_ratoi") % 0.6)
     assert left(shipped) == []
-    assert f"not exported: vision/mine, for spec INVALID{GONE}" in run.out
+    assert f"not exported: vision/mine: spec INVALID{GONE}" in run.out
     assert run.code == 10
 
 
 def test_a_part_of_the_budgets_exports_nothing(shipped: Project) -> None:
     run = again(shipped, SPEC % 0.6, "specs/vision/mine.yaml::size_mb")
     assert left(shipped) == []
-    assert f"not exported: vision/mine, for only size_mb ran{GONE}" in run.out
+    assert f"not exported: vision/mine: only size_mb ran{GONE}" in run.out
     assert run.code == 0
 
 

@@ -27,7 +27,7 @@ REASONS = {
     "float-below-its-floor": ("top1", "INVALID", "below reference_min 0.999"),
     "float-at-chance": ("top1", "INVALID", "the float model is not proven better than chance"),
     "outputs-without-classes": ("size_mb", "INVALID", "has 11 outputs, and the data has 10 classes"),
-    "draws-at-random": ("evidence", "INVALID", "the compressed model answers the same input otherwise"),
+    "draws-at-random": ("evidence", "INVALID", "the compressed model gives different outputs for the same input"),
     "zeros-regrown[optimal-brain-damage]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
     "zeros-regrown[taylor]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),
     "zeros-regrown[gradual]": ("evidence", "INVALID", "0 of 61,470 weights in the pruned layers are zero"),

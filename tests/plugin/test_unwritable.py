@@ -42,7 +42,7 @@ def test_a_full_disk_costs_no_verdict(tmp_path: Path, cache: Path) -> None:
     assert "1 passed" not in full.out
     assert "3 passed" in full.out
     for words in (
-        "not exported: vision/mine, for [Errno 28] No space left on device: 'out/vision/mine/model.pt'; the earlier",
+        "not exported: vision/mine: [Errno 28] No space left on device: 'out/vision/mine/model.pt'; the earlier",
         f"baselines below {project.root}, each of which is whole, the old one or the new one: [Errno 28]",
         "report/report.json: [Errno 28]",
         "report/report.html: [Errno 28]",

@@ -110,6 +110,6 @@ def test_from_a_folder_and_a_state_dict_to_verdicts_a_baseline_and_a_gated_file(
     }
     ratio = rows["size_mb"]["value"] / rows["size_mb"]["reference"]
     assert f"ratio {ratio:.3f}, limit 0.200 → FAIL" in second.sentence("vision/mine", "size_mb")
-    assert "not exported: vision/mine, for size_mb FAIL; the earlier export was removed" in second.out
+    assert "not exported: vision/mine: size_mb FAIL; the earlier export was removed" in second.out
     assert not artifact.parent.exists()
     assert next(case["seconds"]["compress"] for case in second.report["cases"]) == 0  # from the cache

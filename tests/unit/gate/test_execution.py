@@ -201,8 +201,8 @@ def test_an_item_that_does_not_come_to_be_judged_bars_its_case(
     assert run.sentences["params_m"].startswith(sentence)
     assert run.code == (1 if state == "INVALID" else 0)
     assert run.exported == []
-    assert f"not exported: mine, for params_m {state}; the earlier export was removed from out/mine" in run.out
-    assert f"baseline of mine: nothing accepted, for params_m {state}" in run.out
+    assert f"not exported: mine: params_m {state}; the earlier export was removed from out/mine" in run.out
+    assert f"baseline of mine: nothing accepted: params_m {state}" in run.out
     # What a mark skips is not measured; of a fixture nobody knows before.
     assert run.runs == [" size_mb params_m" if "fixture" in fault else " size_mb"]
 
@@ -227,7 +227,7 @@ def test_a_case_whose_run_was_ended_is_not_begun_again(gate: Callable[..., Gated
 def test_of_a_case_that_was_not_judged_whole_nothing_is_accepted(gate: Callable[..., Gated]) -> None:
     run = gate("interrupt", *ACCEPT)
     assert (run.code, run.rows) == (pytest.ExitCode.INTERRUPTED, {"size_mb": "PASS"})
-    assert "baseline of mine: nothing accepted, for params_m, evidence without a verdict" in run.out
+    assert "baseline of mine: nothing accepted: params_m, evidence without a verdict" in run.out
     assert run.exported == run.accepted == []
 
 
@@ -238,14 +238,14 @@ def test_a_failure_beside_a_green_verdict_fails_the_run_and_bars_its_case(
     run = gate(fault, *ACCEPT)
     assert (run.code, run.rows) == (1, GREEN)
     assert run.exported == run.accepted == []
-    assert f"not exported: mine, for params_m failed in its {phase}" in run.out
-    assert f"baseline of mine: nothing accepted, for params_m failed in its {phase}" in run.out
+    assert f"not exported: mine: params_m failed in its {phase}" in run.out
+    assert f"baseline of mine: nothing accepted: params_m failed in its {phase}" in run.out
 
 
 def test_an_export_waits_for_the_teardown_of_the_last_item(gate: Callable[..., Gated]) -> None:
     run = gate("teardown at evidence", *ACCEPT)
     assert run.exported == []
-    assert "not exported: mine, for evidence failed in its teardown" in run.out
+    assert "not exported: mine: evidence failed in its teardown" in run.out
 
 
 @pytest.mark.parametrize("fault", ["interleaved", ""])

@@ -146,7 +146,7 @@ def test_a_take_whose_worker_dies_leaves_the_one_before() -> None:
     assert "takes" not in row.details
     (note,) = notes
     assert note.startswith(
-        "latency_ms was taken once, and once more in vain, so that the take before stands: the measure stage was "
+        "latency_ms was taken once, and once more without result, so the one before counts: the measure stage was "
         "killed; at first: latency_ms: 9.60 vs float 16.0"
     )
     assert (last.result.seconds, last.result.waited) == ({"measure": 5.0}, 1.5)
@@ -158,11 +158,11 @@ def test_a_second_further_take_that_fails_leaves_the_first_one() -> None:
     row = bench.judged(last, "latency_ms")
     assert (row.verdict, row.details["takes"]) == (State.INCONCLUSIVE, 2.0)
     assert row.value == pytest.approx(9.7, rel=1e-3)
-    assert notes[0].startswith("latency_ms was taken 2 times, and once more in vain, ")
+    assert notes[0].startswith("latency_ms was taken 2 times, and once more without result, ")
 
 
 def test_a_take_that_the_machine_refuses_leaves_the_one_before() -> None:
     bench = Bench(dead(failure=None, not_here="this machine has no cuda"))
     last, notes = bench.retaken(run(timed(**SLOW)))
     assert bench.judged(last, "latency_ms").verdict is State.INCONCLUSIVE
-    assert "so that the take before stands: this machine has no cuda; at first" in notes[0]
+    assert "so the one before counts: this machine has no cuda; at first" in notes[0]

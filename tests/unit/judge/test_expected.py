@@ -106,7 +106,7 @@ def test_an_expired_entry_excuses_nothing_and_names_its_owner_and_day():
 def test_a_release_bears_nothing():
     judged = left(FAIL, {"max_drop": FAIL, "min": PASS}, DROP, release=True)
     assert judged.verdict is FAIL
-    assert judged.sentence.endswith("until 2026-12-31: a new backbone; a release bears no failure → FAIL")
+    assert judged.sentence.endswith("until 2026-12-31: a new backbone; the release tier tolerates no failure → FAIL")
     assert left(PASS, {"max_drop": PASS, "min": PASS}, DROP, release=True).verdict is FAIL
 
 

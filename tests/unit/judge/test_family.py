@@ -81,7 +81,7 @@ def test_a_close_breach_fails_alone_and_is_undecided_among_four(measured):
     lower = proportion_difference(0, 16, 400, 0.9875).lower
     shown = alone.sentence.removesuffix(" → FAIL")
     assert among.sentence.startswith(
-        f"{shown}; which is no proof where 4 claims are judged at once: at 98.75 % that bound is {lower:.4f}; about "
+        f"{shown}; no proof once corrected for 4 claims: at 98.75 % that bound is {lower:.4f}; about "
     )
     assert among.sentence.endswith(" samples would settle it → INCONCLUSIVE")
     # The interval that is shown stays the usual one, and so does every verdict that no claim breaks.

@@ -146,7 +146,7 @@ def test_load_from_outside_catches_nothing(proven):
     (trial,) = proof.trials
     assert trial.verdicts == {"latency_ms": "INCONCLUSIVE"}
     assert (trial.fate, trial.claimed) == (Fate.UNTOLD, True)
-    assert trial.sentence == "others were at work while latency_ms was timed"
+    assert trial.sentence == "other processes were running while latency_ms was timed"
     assert proof.score() == (0, 0)
 
 

@@ -75,9 +75,9 @@ def test_a_narrow_terminal_stacks_the_bounds_and_keeps_to_its_width(pytestconfig
 
 def test_a_failure_for_want_of_a_baseline_is_told_from_a_broken_budget(pytestconfig: pytest.Config) -> None:
     broken = SIZE.model_copy(update={"label": "params_m"})
-    assert "1 FAIL (only for want of a baseline), 1 PASS" in table(pytestconfig, 80, [UNACCEPTED, TOP1])
+    assert "1 FAIL (only because no baseline is stored), 1 PASS" in table(pytestconfig, 80, [UNACCEPTED, TOP1])
     lines = table(pytestconfig, 80, [UNACCEPTED, broken])
-    assert "2 FAIL (1 of them only for want of a baseline)" in lines
+    assert "2 FAIL (1 of them only because no baseline is stored)" in lines
     assert [line.endswith("FAIL no baseline") for line in lines[3:5]] == [True, False]
 
 

@@ -181,7 +181,10 @@ def test_another_order_for_the_other_model_is_refused(bench: LocalBench) -> None
     [
         (lambda out, call: out[:-1], "left 7[58] rows of 'ranked' for 80 samples"),
         (lambda out, call: out / 0, "the float model answers with NaN or infinity after 0 of 80 samples"),
-        (lambda out, call: out * (1 + call / 100), "the reloaded float model answers the same input otherwise"),
+        (
+            lambda out, call: out * (1 + call / 100),
+            "float model gives different outputs for the same input",
+        ),
         (lambda out, call: out[:, 0], r"image-classification needs logits of shape \(batch, classes\)"),
     ],
     ids=["fewer outputs", "not a number", "drifting", "no logits"],
@@ -285,7 +288,7 @@ def test_a_runtime_that_counts_nothing_is_no_evidence(
     name = "reference" if side == "float" else side
     counted = getattr(bench, name)
     setattr(bench, name, replace(counted, evidence=counted.evidence.model_copy(update=blank)))
-    assert bench.contradictions() == [f"nothing was counted on the {side} artifact: its runtime tells of no {what}"]
+    assert bench.contradictions() == [f"nothing was counted on the {side} artifact: its runtime reports no {what}"]
 
 
 def test_a_budget_that_cannot_be_measured_leaves_the_others_alone(job: Job) -> None:

@@ -32,15 +32,15 @@ def asked_twice(model: torch.nn.Module) -> None:
 def test_a_model_that_draws_at_random_is_refused_and_rounding_is_not() -> None:
     asked_twice(torch.nn.Linear(3, 3).eval())
     asked_twice(noisy(1e-6))
-    with pytest.raises(Unmeasurable, match=r"the float model answers the same input otherwise .* Is dropout left on"):
+    with pytest.raises(Unmeasurable, match=r"float model gives different outputs for the same .* Is dropout left on"):
         asked_twice(torch.nn.Dropout(0.2).train())
-    with pytest.raises(Unmeasurable, match="otherwise when it is asked again"):
+    with pytest.raises(Unmeasurable, match="different outputs for the same input"):
         asked_twice(noisy(0.01))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_is_not_repeatable(value: float) -> None:
-    with np.errstate(invalid="ignore"), pytest.raises(Unmeasurable, match="otherwise when it is asked again"):
+    with np.errstate(invalid="ignore"), pytest.raises(Unmeasurable, match="different outputs for the same input"):
         probe.require_repeatable([np.array([1.0, value])], [np.array([1.0, value])], "float")
 
 

@@ -28,7 +28,7 @@ def test_one_entry_needs_no_brackets(project, spec, text):
         (f"[{entry()}, {entry(metric='siz_mb')}]", "expect_fail[1].metric: no budget is called 'siz_mb'; "),
         (entry(owner=""), "15:1: expect_fail.owner: the key 'owner' is required (who answers for it)"),
         (entry(until=""), "expect_fail.until: the key 'until' is required"),
-        (entry(because="' '"), 'expect_fail.because: found " "; expected why it is borne'),
+        (entry(because="' '"), 'expect_fail.because: found " "; expected why it is tolerated'),
         (entry(verdict="PASS"), 'expect_fail.verdict: found "PASS"; allowed: FAIL, INCONCLUSIVE, INVALID'),
         (entry(verdict="fail"), "Did you mean 'FAIL'?"),
         (entry(until="2026-13-01"), "expect_fail.until: there is no such day; month must be in 1..12"),
