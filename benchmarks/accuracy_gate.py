@@ -5,12 +5,12 @@
 A verdict passes when the upper bound of the drop is below the limit. Each cell puts the true drop at the limit and
 gives the share of samples that pass all the same (`false_pass_rate`), then puts it at zero and gives the share that
 pass (`power`). Proportions and ratios are summed over the trinomial sample space: no simulation, no simulation error.
-The others are simulated, detections with a 20th and correlations with a 10th of the sets. Beside them stands what most
-gates do: the paired percentile bootstrap (`peer`). Ratios are worked out for n up to 100 alone: a cell of 400 takes
-hours. Cells that the gate refuses before it measures are listed as refused. Exits 1 where a rate of false passes, of
-false FAILs, or of any among several budgets is above what its method claims by more than three standard errors, or
-where power is more than three points below the best exact test's; cells that are known to be beyond the method count
-for none of these.
+The others are simulated, some with fewer sets than are asked for (`accuracy/units.py`). Beside them stands what most
+gates do: the paired percentile bootstrap (`peer`). Ratios are worked out for n up to 100 alone: every number of pairs
+that are right at all has outcomes of its own to decide. Cells that the gate refuses before it measures are listed as
+refused. Exits 1 where a rate of false passes, of false FAILs, or of any among several budgets is above what its method
+claims by more than three standard errors, or where power is more than three points below the best exact test's; cells
+that are known to be beyond the method count for none of these.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """Figures whose samples hang together: right or wrong in clusters, totals over tokens, correlations, detections.
 
 The gate's own measurement is made of every set and its own interval decides; beside it the percentile bootstrap over
-units. Detections and correlations take a tenth of a second and more a set, so they have fewer sets, as the table says.
+units. Many units, detections and correlations take a tenth of a second a set, so those have fewer sets than are asked
+for: a fifth from 400 units on, a twentieth from 5,000 on and of detections, a tenth of correlations.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Protocol
 
@@ -32,14 +33,14 @@ class Drawn(Protocol):
     Attributes:
         figure, discordance: what the table calls it.
         sizes: sampling units.
-        every: one set is drawn where so many are asked for.
+        every: one set is drawn where so many are asked for; by units, and of as many as the most of those below.
         beyond: whether no method can hold that knows no more than the sample.
     """
 
     figure: str
     discordance: float
     sizes: tuple[int, ...]
-    every: int
+    every: dict[int, int]
     beyond: bool
 
     @property
@@ -60,7 +61,7 @@ class Clusters:
     figure: str
     discordance: float
     sizes: tuple[int, ...] = (20, 100, 400, 5000)
-    every: int = 1
+    every: dict[int, int] = field(default_factory=lambda: {0: 1, 400: 5, 5000: 20}, hash=False)
     beyond: bool = False
 
     @property
@@ -96,7 +97,7 @@ class Windows:
     rise: float
     noise: float
     sizes: tuple[int, ...] = (20, 100, 400, 5000)
-    every: int = 1
+    every: dict[int, int] = field(default_factory=lambda: {0: 1, 400: 5, 5000: 20}, hash=False)
     beyond: bool = False
 
     def finest(self, n: int) -> float:
@@ -136,7 +137,7 @@ class Embeddings:
     before: float = 0.2
     after: float = 0.3
     sizes: tuple[int, ...] = (20, 100)
-    every: int = 10
+    every: dict[int, int] = field(default_factory=lambda: {0: 10}, hash=False)
     beyond: bool = False
 
     def finest(self, n: int) -> float:
@@ -206,7 +207,12 @@ def units(kind: str, sizes: tuple[int, ...], sets: int) -> Plans:
                     kind, drawn.figure, n, round(drawn.discordance, 6), round(limit, 6),
                     refused=limit < drawn.finest(n), beyond=drawn.beyond,
                 )  # fmt: skip
-                yield Plan(blank, partial(cell, blank, drawn, max(1, sets // drawn.every)))
+                yield Plan(
+                    blank,
+                    partial(
+                        cell, blank, drawn, max(1, sets // drawn.every[max(most for most in drawn.every if most <= n)])
+                    ),
+                )
 
 
 @cache

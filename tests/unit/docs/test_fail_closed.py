@@ -60,3 +60,46 @@ def test_every_must_fail_spec_that_is_invalid_is_on_the_page() -> None:
     invalid = set(re.findall(r'"([\w-]+)(?:\[[\w-]+\])?": \("\w+", "INVALID"', MUST_FAIL))
     assert len(invalid) >= 7
     assert [name for name in invalid if f"specs/must-fail/{name}.yaml" not in PAGE] == []
+
+
+# What measures and judges; a source, a dataset, a method or a runtime says by its part what it cannot do.
+MEASURING = ("run", "metrics", "tasks", "measurement", "judge")
+REFUSING = {"Unmeasurable", "DataError", "ArtifactError"}
+# Sentences that no user of a spec can meet, or that pass on one which has its row.
+NO_ROW = {
+    ("judge/outside.py", "outcomes from outside are judged"): "`verdict` judges such outcomes and measures none",
+    ("run/resolution.py", "the budget … asks for too much"): "passes on what `spec/resolution.py` says",
+    ("run/samples.py", "needs `data:` to trace and to measure the model with"): "`spec/semantics.py` says it before",
+}
+
+
+def refusals() -> list[tuple[str, str]]:
+    """Module and sentence of every refusal in what measures and judges."""
+    found = []
+    for path in sorted(one for package in MEASURING for one in (ROOT / "harness" / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            call = node.exc if isinstance(node, ast.Raise) else None
+            if not isinstance(call, ast.Call) or getattr(call.func, "id", "") not in REFUSING or not call.args:
+                continue
+            said = call.args[0]
+            if isinstance(said, ast.JoinedStr):
+                text = "".join(part.value if isinstance(part, ast.Constant) else "…" for part in said.values)
+            else:
+                text = str(said.value) if isinstance(said, ast.Constant) else "…"
+            found.append((str(path.relative_to(ROOT / "harness")), text))
+    return found
+
+
+def test_every_refusal_of_what_measures_has_its_row() -> None:
+    rows = [(row[2].strip("`"), row[1]) for row in ROWS]
+    known = rows + list(NO_ROW)
+    found = refusals()
+    assert len(found) >= 50
+    missing = [
+        (module, text)
+        for module, text in found
+        # What is nothing but a name is made elsewhere, and has its row there.
+        if text.strip("… ") and not any(module == where and said in text for where, said in known)
+    ]
+    assert missing == []
+    assert [one for one in NO_ROW if not any(one[0] == module and one[1] in text for module, text in found)] == []

@@ -18,7 +18,7 @@ from harness.data.image_files import ImageFiles
 from harness.errors import ArtifactError, DataError, NotHere, Unforeseen, Unmeasurable
 from harness.methods.quantization.float16 import Float16
 from harness.metrics.top1 import Top1
-from harness.run import lock, probe
+from harness.run import lock, measuring, probe
 from harness.run.bench import LocalBench
 from harness.run.cache import Cache
 from harness.run.compressing import ARTIFACT, compress
@@ -27,6 +27,7 @@ from harness.run.job import Job
 from harness.run.measuring import measure
 from harness.run.samples import address
 from harness.spec.schema import Spec
+from harness.tasks.base import TASKS
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -361,3 +362,34 @@ def test_overlapping_splits_are_refused_by_content(job: Job, tmp_path: Path) -> 
     places = {"reference": str(tmp_path / "a"), "compressed": str(tmp_path / "b"), "stage": "compress"}
     with pytest.raises(DataError, match=r"train/class1/renamed.png is also evaluation sample evaluation/class1/1.png"):
         compress(job.model_copy(update=places), lambda text: None)
+
+
+def test_fewer_samples_than_are_to_be_compared_are_refused(bench: LocalBench) -> None:
+    with pytest.raises(Unmeasurable, match=f"{EVALUATED + 1} samples were to be compared, and there are {EVALUATED}"):
+        bench.comparison(EVALUATED + 1)
+
+
+def test_a_stream_that_ends_before_all_were_compared_is_refused(
+    bench: LocalBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = TASKS["image-classification"]
+    monkeypatch.setattr(task, "compared", lambda self, batch, one, other: {})
+    with pytest.raises(Unmeasurable, match="60 samples were to be compared, and 32 came"):
+        with_split(bench, stop=32).comparison(60)
+
+
+def test_a_prompt_longer_than_every_window_is_refused(bench: LocalBench) -> None:
+    # Images, as windows of 3 tokens.
+    with pytest.raises(Unmeasurable, match="no evaluation window holds the 4 tokens of a prompt"):
+        bench.generation("decode", 4, lambda figure: ())
+
+
+def test_memory_of_which_the_system_does_not_tell_is_unmeasurable() -> None:
+    with pytest.raises(Unmeasurable, match="this system does not tell VmNothing"):
+        measuring._resident("VmNothing")
+
+
+def test_a_split_that_became_empty_is_refused(bench: LocalBench) -> None:
+    bench.__dict__["_dataset"] = replace(bench._dataset, evaluation=None)
+    with pytest.raises(DataError, match="the evaluation split is empty: nothing can be measured on it"):
+        bench.evaluation()

@@ -226,3 +226,24 @@ def test_the_code_of_a_source_that_stands_in_a_step_counts(project: Path) -> Non
 def load_step(project: Path, step: str) -> Method:
     (project / "specs" / "x.yaml").write_text(SPEC.replace("{method: float16}", step))
     return load(project / "specs" / "x.yaml").cases[0].spec.compress[0]
+
+
+def test_a_memory_worker_that_left_no_figure_is_told(project: Path) -> None:
+    (project / "specs" / "x.yaml").write_text(MEMORY)
+
+    class Silent(Scripted):
+        def run(self, job: Job, watch: Watch) -> Outcome:
+            return Outcome() if job.stage == "memory" else super().run(job, watch)
+
+    file = load(project / "specs" / "x.yaml")
+    pipeline = Pipeline(Silent(counted), Cache(project / "cache"))
+    found = pipeline.run(file, file.cases[0], ["size_mb", "peak_memory_mb"], lambda doing, seconds: None).result
+    pipeline.close()
+    assert found.failure == Failure(sentence="the memory worker gave no figure")
+
+
+def test_artifacts_that_the_cache_does_not_keep_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cache, "get", lambda self, key: None)
+    found, _ = run(project, counted)
+    assert found.result.failure is not None
+    assert found.result.failure.sentence.startswith("the artifacts could not be kept under ")

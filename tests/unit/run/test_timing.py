@@ -14,7 +14,7 @@ from harness.errors import Unmeasurable
 from harness.measurement import Timings, doubts
 from harness.metrics.base import METRICS
 from harness.run import timing
-from harness.run.host import Host, Reading
+from harness.run.host import Host, Reading, tick
 from harness.spec.schema import Measure
 
 READ_NS = 20
@@ -306,3 +306,9 @@ def test_a_rate_is_the_inverse_of_a_time() -> None:
     # Limits are on times whatever the figure is: decided at the first look where the ratio is far, and not on it.
     assert sampled(machine, *calls, (0.67,), rate=True).n == timing.FIRST_BLOCKS
     assert sampled(machine, *calls, (0.5,), rate=True).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS
+
+
+def test_a_clock_that_goes_backwards_between_two_readings_is_unmeasurable() -> None:
+    readings = itertools.chain([5, 4], itertools.count(6))
+    with pytest.raises(Unmeasurable, match="the clock went backwards between two readings"):
+        tick(lambda: next(readings))
