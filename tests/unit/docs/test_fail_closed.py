@@ -68,7 +68,7 @@ REFUSING = {"Unmeasurable", "DataError", "ArtifactError"}
 # Sentences that no user of a spec can meet, or that pass on one which has its row.
 NO_ROW = {
     ("judge/outside.py", "outcomes from outside are judged"): "`verdict` judges such outcomes and measures none",
-    ("run/resolution.py", "the budget … asks for too much"): "passes on what `spec/resolution.py` says",
+    ("run/resolution.py", "the budget … has a … that is too tight"): "passes on what `spec/resolution.py` says",
     ("run/samples.py", "needs `data:` to trace and to measure the model with"): "`spec/semantics.py` says it before",
 }
 
