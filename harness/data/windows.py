@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 UNSCORED = -100
 # What stands between documents that share a window.
 BREAK = "\n\n"
+# The last few tokens of a text, a window of their own, may well end another text too.
+TELLING = 16
 
 Window = Annotated[int, Field(ge=8, le=131_072)]
 
@@ -117,7 +119,7 @@ class Documents(Split):
             tokens = _inside(_tokens(encoder, text), before, behind, self._names[index])
             if len(tokens) > room:
                 close()
-                rows += _long(tokens, before, room, stride, index, self._names[index])
+                rows += _long(tokens, before, room, stride, index, self._names[index], text)
                 continue
             if held and len(shared) + len(between) + len(tokens) > room:
                 close()
@@ -140,12 +142,14 @@ class Row:
         first: the first of them that is scored; what comes before is context.
         unit: the document, or the first of those that share the window.
         name: what a report calls it.
+        text: the document, where the window's own tokens are too few to tell it by.
     """
 
     tokens: list[int]
     first: int
     unit: int
     name: str
+    text: str = ""
 
 
 class Windows(Split):
@@ -198,9 +202,10 @@ class Windows(Split):
         return Batch((tokens,), targets)
 
     def digests(self) -> Iterator[bytes]:
-        """A digest of each window's tokens."""
+        """A digest of each window's tokens, and of the whole document where they are too few to tell it by."""
         for row in self.rows:
-            yield hashlib.blake2b(np.array(row.tokens, dtype=np.int64).tobytes(), digest_size=16).digest()
+            tokens = np.array(row.tokens, dtype=np.int64).tobytes()
+            yield hashlib.blake2b(tokens + row.text.strip().encode(), digest_size=16).digest()
 
     @property
     def units(self) -> np.ndarray[Any, Any]:
@@ -213,11 +218,14 @@ class Windows(Split):
         return [row.name for row in self.rows]
 
 
-def _long(tokens: list[int], before: list[int], room: int, stride: int, unit: int, name: str) -> Iterator[Row]:
+def _long(
+    tokens: list[int], before: list[int], room: int, stride: int, unit: int, name: str, text: str
+) -> Iterator[Row]:
     scored = 0
     for start in range(0, len(tokens), stride):
         end = min(start + room, len(tokens))
-        yield Row([*before, *tokens[start:end]], len(before) + scored - start, unit, f"{name}, from token {start}")
+        held, called = [*before, *tokens[start:end]], f"{name}, from token {start}"
+        yield Row(held, len(before) + scored - start, unit, called, text if end - start < TELLING else "")
         scored = end
         if end == len(tokens):
             return

@@ -108,6 +108,18 @@ def test_a_document_that_is_held_out_and_trained_on_is_refused():
         split([("one", "a text")], [("two", " a text\n")], 4, Cut())
 
 
+def test_texts_that_end_alike_share_no_sample_and_texts_that_share_a_passage_do():
+    held, other = "the first of both texts ends here.", "and another one of them ends here."
+    cut = Cut(29)
+    data = split([("held", held)], [("other", other)], 2, cut).encoded(letters)
+    # Of both a window holds nothing but the last six letters.
+    assert [row.tokens for row in (data.evaluation.rows[-1], data.train.rows[-1])] == [[BOS, *b" here."]] * 2
+    assert data.checked() is data
+    passage = "twenty-eight letters in here"
+    with pytest.raises(DataError, match="calibration sample other, from token 0 is also evaluation sample held, from"):
+        split([("held", f"{passage} and so")], [("other", f"{passage} or so")], 2, cut).encoded(letters).checked()
+
+
 def test_a_source_without_a_tokenizer_is_refused():
     with pytest.raises(DataError, match="`source: transformers` does"):
         windows(["abc"], Cut(), None)
