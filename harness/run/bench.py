@@ -60,7 +60,7 @@ class LocalBench(Bench):
         self.evaluated: Evaluation | None = None
         self.waited = 0.0
 
-    def working(self) -> AbstractContextManager[object]:
+    def working(self) -> AbstractContextManager[float]:
         """The machine, shared with compressions and evaluations."""
         return machine(alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end"))
 
@@ -146,9 +146,7 @@ class LocalBench(Bench):
         if self.evaluated is not None:
             return self.evaluated
         spec, (split, data) = self._spec, self._asked()
-        with machine(
-            alone=False, waiting=lambda seconds: self._progress("waiting for a latency measurement to end")
-        ) as waited:
+        with self.working() as waited:
             self.waited += waited
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         require_paired(reference, compressed, split)
