@@ -59,7 +59,7 @@ class LocalBench(Bench):
             self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
         self.evaluated: Evaluation | None = None
 
-    def working(self) -> AbstractContextManager[float]:
+    def working(self) -> AbstractContextManager[None]:
         """The machine, shared with compressions and evaluations."""
         return machine(alone=False, progress=self._progress)
 
