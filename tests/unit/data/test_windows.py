@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.data.hub import Datasets
-from harness.data.public_texts import PublicTexts, plain
+from harness.data.public_texts import PublicTexts, apart, plain
 from harness.data.table import Jsonl
 from harness.data.text_file import Text
 from harness.data.windows import UNSCORED, Cut, Documents, split
@@ -141,11 +141,26 @@ def test_a_file_is_parted_by_two_empty_lines_and_a_folder_by_its_files(tmp_path)
 
 def test_public_texts_hold_out_whole_texts(tmp_path):
     news = PublicTexts(windows=8).load(tmp_path)
-    assert (len(news.evaluation), len(news.train)) == (150, 193)
+    # One of the other 193 says half of what a text says that is held out, word for word.
+    assert (len(news.evaluation), len(news.train)) == (150, 192)
+    assert "background text 108" not in news.train.names
     assert news.evaluation.texts[0].startswith("The national executive of the strife-torn Democrats")
     first = news.encoded(letters).evaluation
     assert len(first) == 8
     assert np.unique(first.units).size == 8 or first.units.tolist() == sorted(first.units.tolist())
+
+
+def test_texts_that_repeat_thirteen_words_of_what_is_held_out_are_left_out():
+    words = [f"word{index}" for index in range(40)]
+    held = [("held", " ".join(words))]
+    others = {
+        "thirteen": ["x", *words[5:18], "y"],
+        "twelve": ["x", *words[5:17], "y"],
+        "Case": [words[0].upper(), *words[1:13]],
+    }
+    kept = apart([(name, " ".join(text)) for name, text in others.items()], held)
+    assert [name for name, _ in kept] == ["twelve"]
+    assert apart([("short", "word0 word1")], held) == [("short", "word0 word1")]
 
 
 def test_an_article_is_its_running_text():
