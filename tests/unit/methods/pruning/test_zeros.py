@@ -42,14 +42,14 @@ def test_a_short_fine_tuning_of_a_slow_batch_normalization_ends_with_statistics_
         ).eval()  # fmt: skip
         nn.init.normal_(net[0].weight, std=2.0)
     assert digits.train is not None
-    training = Training(epochs=1, learning_rate=0.05)
+    training = Training(epochs=1, batch=64, learning_rate=0.05)
     stale = copy.deepcopy(net)
     train(stale, digits.train, workshop.task, training, seed=0, progress=lambda _: None, after_step=kept_zero(stale))
     finetune(net, training, workshop)
     # The same weights, and other statistics: those of what the first layer gives now.
     assert all(torch.equal(one, other) for one, other in zip(net.parameters(), stale.parameters(), strict=True))
     with torch.inference_mode():
-        means = [net[0](*one.inputs).mean((0, 2, 3)) for one in digits.train.batches(training.batch, shuffle=0)]
+        means = [net[0](*one.inputs).mean((0, 2, 3)) for one in digits.train.batches(64, shuffle=0)]
     expected = torch.stack(means).mean(0)
     assert torch.allclose(net[1].running_mean, expected, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(stale[1].running_mean, expected, rtol=0.5)
