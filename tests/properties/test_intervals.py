@@ -29,7 +29,7 @@ SEED = st.integers(0, 2**32 - 1)
 Bound = Callable[[float], Interval]
 
 
-def widening(bound: Bound) -> None:
+def assert_widens(bound: Bound) -> None:
     """More confidence never narrows, and every interval encloses its estimate."""
     held = [bound(confidence) for confidence in (0.8, 0.9, 0.95, 0.99)]
     for less, more in itertools.pairwise(held):
@@ -40,7 +40,7 @@ def widening(bound: Bound) -> None:
         assert one.lower <= one.estimate <= one.upper
 
 
-def opposite(one: Interval, other: Interval, within: float = 1e-9) -> None:
+def assert_opposite(one: Interval, other: Interval, within: float = 1e-9) -> None:
     """One is the other with its sign turned."""
     assert (one.estimate, one.lower, one.upper) == pytest.approx(
         (-other.estimate, -other.upper, -other.lower), abs=within
@@ -68,14 +68,14 @@ def of_set(
 @quick
 @given(outcomes())
 def test_a_set_statistic_is_bounded_around_its_estimate_and_more_widely_with_confidence(pair: tuple) -> None:
-    widening(lambda confidence: of_set(*pair, confidence))
+    assert_widens(lambda confidence: of_set(*pair, confidence))
 
 
 @quick
 @given(outcomes(), CONFIDENCE, st.floats(1, 10))
 def test_swapping_the_models_turns_a_set_statistic(pair: tuple, confidence: float, swing: float) -> None:
     reference, value = pair
-    opposite(of_set(reference, value, confidence, swing), of_set(value, reference, confidence, swing))
+    assert_opposite(of_set(reference, value, confidence, swing), of_set(value, reference, confidence, swing))
 
 
 @quick
@@ -118,7 +118,7 @@ def scores(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 @quick
 @given(scores())
 def test_a_ratio_of_means_is_bounded_around_its_estimate_and_more_widely_with_confidence(pair: tuple) -> None:
-    widening(lambda confidence: mean_ratio(*pair, confidence=confidence))
+    assert_widens(lambda confidence: mean_ratio(*pair, confidence=confidence))
 
 
 @quick
@@ -159,7 +159,7 @@ def totals(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @quick
 @given(totals())
 def test_a_mean_over_tokens_is_bounded_around_its_estimate_and_more_widely_with_confidence(three: tuple) -> None:
-    widening(lambda confidence: total_difference(*three, confidence=confidence))
+    assert_widens(lambda confidence: total_difference(*three, confidence=confidence))
 
 
 @quick
@@ -167,7 +167,7 @@ def test_a_mean_over_tokens_is_bounded_around_its_estimate_and_more_widely_with_
 def test_swapping_the_models_turns_a_mean_over_tokens(three: tuple, confidence: float) -> None:
     before, after, tokens = three
     one = total_difference(before, after, tokens, None, confidence)
-    opposite(one, total_difference(after, before, tokens, None, confidence), 1e-4 * (one.upper - one.lower))
+    assert_opposite(one, total_difference(after, before, tokens, None, confidence), 1e-4 * (one.upper - one.lower))
 
 
 @quick
@@ -228,7 +228,7 @@ def test_a_rise_of_the_distance_is_bounded_more_widely_with_confidence(four: tup
 def test_swapping_the_models_turns_the_rise_of_the_distance(four: tuple, confidence: float) -> None:
     reference, value, broken, real = four
     one = rise(reference, value, broken, real, confidence)
-    opposite(one, rise(value, reference, broken, real, confidence), 1e-9 * (1 + one.upper - one.lower))
+    assert_opposite(one, rise(value, reference, broken, real, confidence), 1e-9 * (1 + one.upper - one.lower))
 
 
 @quick
