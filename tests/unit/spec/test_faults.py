@@ -91,7 +91,7 @@ def test_a_wrong_value_is_named_where_it_stands(project, changed, old, new, expe
         ("tier: nightli", "15:7: tier: found \"nightli\"; allowed: ci, nightly, release. Did you mean 'nightly'?"),
         ("tier: 1", "15:7: tier: found 1; allowed: ci, nightly, release"),
         ("requires: cuda", '15:11: requires: found "cuda"; a list is expected: [cuda]'),
-        ("requires: [avx2, avx512]", '15:18: requires[1]: found "avx512"; allowed: PIL, amx_bf16, '),
+        ("requires: [avx2, avx512]", '15:18: requires[1]: found "avx512"; allowed: PIL, accelerate, '),
         ("measure: {confidence: 95}", "15:23: measure.confidence: found 95; it must be less than 1"),
         ("measure: {thread: 2}", "15:11: measure.thread: unknown key 'thread' (found 2); allowed: batch, confidence, "),
         ("measure:\n  threads: 0", "16:12: measure.threads: found 0; it must be at least 1"),
