@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -62,6 +63,17 @@ def keep_together(config: pytest.Config, ids: Sequence[str]) -> None:
     class OneSpecOneWorker(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return nodeid.partition("::")[0] if _is_of_spec(nodeid) else nodeid
+
+        def _assign_work_unit(self, node: Any) -> None:
+            # A worker that died a moment ago cannot be sent anything. What it was assigned is taken back once its death
+            # is told, which comes next; an error here would end the run with the verdicts of all other specs.
+            with suppress(OSError):
+                super()._assign_work_unit(node)
+
+        def _reschedule(self, node: Any) -> None:
+            # A dead worker's successor can be given nothing before it has said what there is; it is given some then.
+            if node in self.registered_collections:
+                super()._reschedule(node)
 
         def remove_node(self, node: Any) -> str | None:
             # What a dead worker had finished would be handed out again with nothing in it to run, and waited for.

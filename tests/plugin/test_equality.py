@@ -79,7 +79,7 @@ def test_the_serial_run_has_every_verdict(serial: Run) -> None:
 
 def test_xdist_gives_the_same_rows(mixed: Project, serial: Run) -> None:
     spread = mixed.run("-n", "2")
-    assert untouched(spread) == untouched(serial)
+    assert untouched(spread) == untouched(serial), spread.out
     assert spread.verdicts() == serial.verdicts()
     assert spread.code == serial.code
 
@@ -87,7 +87,7 @@ def test_xdist_gives_the_same_rows(mixed: Project, serial: Run) -> None:
 def test_a_killed_worker_takes_no_other_verdict_with_it(mixed: Project, serial: Run, tmp_path: Path) -> None:
     # A cache of its own: nothing that was measured before can stand in for what the killed worker should have done.
     killed = mixed.run(env={"KILL_WORKER": "1", "WEIGHIN_CACHE": str(tmp_path)})
-    assert untouched(killed) == untouched(serial)
+    assert untouched(killed) == untouched(serial), killed.out
     for label in ("size_mb", "evidence"):
         assert killed.verdicts()[f"c/victim::{label}"] == "INVALID"
         assert "the compress stage died of SIGKILL" in killed.sentence("c/victim", label)
@@ -99,7 +99,7 @@ def test_a_killed_xdist_worker_is_told_and_its_specs_are_run_by_another(
 ) -> None:
     killed = mixed.run("-n", "2", env={"KILL_NODE": str(tmp_path / "killed")})
     assert (tmp_path / "killed").exists()
-    assert untouched(killed) == untouched(serial)
+    assert untouched(killed) == untouched(serial), killed.out
     assert killed.verdicts() == serial.verdicts()
     assert "run again: c/victim::size_mb, after its xdist worker died" in killed.out
     assert killed.code == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 # Needs no worker: nothing of it is run.
@@ -44,3 +46,41 @@ def test_the_scheduler_is_xdists_own_unless_specs_are_selected(
     done.stdout.fnmatch_lines([f"scheduling tests via {scheduler}"])
     workers = {line.split("]")[0] for line in done.stdout.lines if line.startswith("[gw") and "mine.yaml" in line}
     assert len(workers) == (1 if scheduler in ("OneSpecOneWorker", "LoadFileScheduling") else len(workers))
+
+
+# The moment in which a worker is dead, and xdist has not been told: it is killed as it is about to be sent work.
+DYING = """
+import os, signal, time
+from xdist.workermanage import WorkerController
+
+send, killed = WorkerController.send_runtest_some, []
+
+def dying(self, indices):
+    if len(killed) < {deaths}:
+        killed.append(self)
+        os.kill(self.gateway._io.popen.pid, signal.SIGKILL)
+        while not self._down:
+            time.sleep(0.01)
+    send(self, indices)
+
+WorkerController.send_runtest_some = dying
+"""
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_work_for_a_worker_that_died_a_moment_ago_is_done_by_others(pytester: pytest.Pytester, deaths: int) -> None:
+    (pytester.path / "specs").mkdir()
+    names = [f"mine{number}" for number in range(5)]
+    for name in names:
+        (pytester.path / "specs" / f"{name}.yaml").write_text(SPEC)
+    pytester.makeconftest(DYING.format(deaths=deaths))
+    done = pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-n", "2", "--weighin-report", "report", "specs", timeout=120
+    )
+    assert "INTERNALERROR" not in done.stdout.str() + done.stderr.str()
+    rows = json.loads((pytester.path / "report" / "report.json").read_text())["rows"]
+    assert {(row["spec"], row["label"], row["verdict"]) for row in rows} == {
+        (name, label, "NOT RUN") for name in names for label in ("size_mb", "params_m", "evidence")
+    }
+    # A worker that dies leaves the run red, though another did its work.
+    assert done.ret == 10
