@@ -17,7 +17,9 @@ from pathlib import Path
 import torch
 import torch_pruning
 
+from harness.data.base import Split
 from harness.data.digits import Digits
+from harness.methods.batch_norm import reestimate
 from harness.sources.zoo import Zoo
 from harness.tasks.image_classification import ImageClassification
 from harness.training import Training, train
@@ -37,7 +39,7 @@ def main() -> None:
         paths = [Path(folder) / name for name in ("float.pt", "pruned.pt")]
         save(copy.deepcopy(model), example, paths[0])
         prune(model, example)
-        train(model, data.train, ImageClassification(), Training(epochs=epochs), seed=0, progress=lambda text: None)
+        finetune(model, data.train, epochs)
         save(model, example, paths[1])
         sides = [torch.jit.freeze(torch.jit.load(path).eval()) for path in paths]
         sizes = [path.stat().st_size for path in paths]
@@ -53,6 +55,13 @@ def prune(model: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> None:
     torch_pruning.BasePruner(
         model, example, importance=importance, pruning_ratio=0.3, ignored_layers=[model.get_submodule(last(model))]
     ).step()
+
+
+def finetune(model: torch.nn.Module, split: Split, epochs: int) -> None:
+    """Train, and fit the statistics of batch normalization to what the model has become, as the method does."""
+    task, training = ImageClassification(), Training(epochs=epochs)
+    train(model, split, task, training, seed=0, progress=lambda text: None)
+    reestimate(model, split, batch=training.batch_for(task), seed=0)
 
 
 def last(model: torch.nn.Module) -> str:
