@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -214,4 +215,4 @@ def _moved(batch: Batch, generator: torch.Generator) -> Batch:
     rows = torch.stack([angle.cos(), -angle.sin(), across, angle.sin(), angle.cos(), down], dim=1)
     grid = affine_grid(rows.view(-1, 2, 3), list(images.shape), align_corners=False)
     moved = grid_sample(images, grid, padding_mode="border", align_corners=False)
-    return Batch((moved, *batch.inputs[1:]), batch.targets)
+    return replace(batch, inputs=(moved, *batch.inputs[1:]))

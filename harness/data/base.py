@@ -29,10 +29,30 @@ class Batch:
     Attributes:
         inputs: the model's arguments, each a tensor whose first axis is the batch.
         targets: what the task compares with; for classification int64 labels of shape (batch,).
+        filled: whether a position only fills its sample up to the longest; bool of shape (batch, positions), or None.
     """
 
     inputs: tuple[torch.Tensor, ...]
     targets: torch.Tensor
+    filled: torch.Tensor | None = None
+
+    def first(self, count: int) -> Batch:
+        """The first samples, at most so many."""
+        filled = None if self.filled is None else self.filled[:count]
+        return Batch(tuple(part[:count] for part in self.inputs), self.targets[:count], filled)
+
+    def rows(self, values: torch.Tensor) -> torch.Tensor:
+        """Vectors of values along their last axis, without those of positions that only fill up.
+
+        Args:
+            values: what a layer makes of the inputs; shape (batch, positions, features) where it keeps positions apart.
+
+        Returns:
+            Shape (vectors, features).
+        """
+        if self.filled is None or values.shape[:-1] != self.filled.shape:
+            return values.reshape(-1, values.shape[-1])
+        return values[~self.filled]
 
 
 class Split(ABC):

@@ -64,7 +64,7 @@ class TextSplit(Split):
         if shuffle is not None:
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
         for chosen in torch.split(order, size):
-            yield Batch(self._encoder([self.texts[index] for index in chosen.tolist()]), self.targets[chosen])
+            yield self._batch(chosen.tolist(), self._encoder)
 
     def unpadded(self, size: int) -> Iterator[Batch]:
         """Stream encoded batches of texts with equally many tokens, the shortest first: a mask shows all of them."""
@@ -72,7 +72,12 @@ class TextSplit(Split):
             raise DataError("texts were asked for before a tokenizer was given")
         lengths = [self._encoder([text])[0].shape[1] for text in self.texts]
         for chosen in of_one_length(lengths, size):
-            yield Batch(self._encoder([self.texts[index] for index in chosen]), self.targets[chosen])
+            yield self._batch(chosen, self._encoder)
+
+    def _batch(self, chosen: Sequence[int], encoder: Encoder) -> Batch:
+        inputs = encoder([self.texts[index] for index in chosen])
+        filled = inputs[1] == 0 if len(inputs) > 1 else None
+        return Batch(inputs, self.targets[list(chosen)], filled)
 
     def digests(self) -> Iterator[bytes]:
         """A digest of each text, without the white space around it."""

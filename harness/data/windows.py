@@ -193,13 +193,14 @@ class Windows(Split):
         rows = [self.rows[index] for index in chosen]
         tokens = torch.zeros((len(rows), max(len(row.tokens) for row in rows)), dtype=torch.int64)
         targets = torch.full((len(rows), self.width), UNSCORED, dtype=torch.int64)
+        filled = torch.ones(tokens.shape, dtype=torch.bool)
         for place, row in enumerate(rows):
             whole = torch.tensor(row.tokens)
-            tokens[place, : len(whole)] = whole
+            tokens[place, : len(whole)], filled[place, : len(whole)] = whole, False
             # What is scored at a position is the token after it; of the first token there is none before it.
             first = max(row.first, 1)
             targets[place, first - 1 : len(whole) - 1] = whole[first:]
-        return Batch((tokens,), targets)
+        return Batch((tokens,), targets, filled)
 
     def digests(self) -> Iterator[bytes]:
         """A digest of each window's tokens, and of the whole document where they are too few to tell it by."""

@@ -35,7 +35,7 @@ class _Half(Split):
         for batch in self._whole.batches(size, shuffle):
             if left <= 0:
                 return
-            yield Batch(tuple(part[:left] for part in batch.inputs), batch.targets[:left])
+            yield batch.first(left)
             left -= len(batch.targets)
 
     def digests(self) -> Iterator[bytes]:

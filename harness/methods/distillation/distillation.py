@@ -162,10 +162,10 @@ def distil(
             if theirs is None:
                 return total
             for pair, regress in zip(options.features, maps, strict=True):
-                gap = feature_gap(ours.seen[pair.student], theirs.seen[pair.teacher], regress)
+                gap = feature_gap(ours.seen[pair.student], theirs.seen[pair.teacher], regress, batch)
                 total = total + options.feature_weight * gap
             for pair in options.attention:
-                gap = attention_gap(ours.seen[pair.student], theirs.seen[pair.teacher])
+                gap = attention_gap(ours.seen[pair.student], theirs.seen[pair.teacher], batch)
                 total = total + options.attention_weight * gap
             return total
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from harness.data.base import Batch
+
 
 class Match(Options):
     """A module of the teacher and one of the student whose outputs are held together."""
@@ -68,33 +70,66 @@ def regressor(student: torch.Tensor, teacher: torch.Tensor) -> nn.Module:
     return nn.Linear(student.shape[-1], teacher.shape[-1])
 
 
-def feature_gap(student: torch.Tensor, teacher: torch.Tensor, regress: nn.Module) -> torch.Tensor:
+def feature_gap(
+    student: torch.Tensor, teacher: torch.Tensor, regress: nn.Module, batch: Batch | None = None
+) -> torch.Tensor:
     """Half the mean square of what the student's features, mapped by the regressor, lack of the teacher's.
 
     A. Romero et al., "FitNets: Hints for Thin Deep Nets", 2015, equation 3.
+
+    Args:
+        student: shape (batch, features), (batch, tokens, features) or (batch, channels, height, width).
+        teacher: likewise, with features of its own number.
+        regress: maps the student's features to as many as the teacher has.
+        batch: what both were asked; tokens that only fill a text up have no part in the mean.
     """
     student, teacher = _of_one_size(student, teacher)
-    mapped: torch.Tensor = regress(student)
-    return 0.5 * (mapped - teacher).square().mean()
+    lacking: torch.Tensor = regress(student) - teacher
+    if batch is not None:
+        lacking = batch.rows(lacking)
+    return 0.5 * lacking.square().mean()
 
 
-def attention_gap(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+def attention_gap(student: torch.Tensor, teacher: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
     """Half the distance of the two maps of where activations are strong, each of length one; the mean over the batch.
 
     S. Zagoruyko, N. Komodakis, "Paying More Attention to Attention", 2017, equation 2, with sums of squares over
     channels and p = 2.
 
     Args:
-        student: shape (batch, channels, height, width); channels need not agree.
+        student: shape (batch, channels, height, width), or (batch, tokens, features); channels need not agree.
         teacher: likewise.
+        batch: what both were asked; tokens that only fill a text up have no part in the maps.
+
+    Raises:
+        MethodError: either has other axes, or they have different numbers of tokens: there is no place to compare.
     """
     import torch
     from torch.nn.functional import normalize
 
     student, teacher = _of_one_size(student, teacher)
-    maps = [normalize(one.square().sum(1).flatten(1), dim=1) for one in (student, teacher)]
+    if student.ndim not in (3, 4) or student.ndim != teacher.ndim or _places(student) != _places(teacher):
+        raise MethodError(
+            f"distillation cannot match attention of shapes {tuple(student.shape)} and {tuple(teacher.shape)}: both "
+            "are to be (batch, channels, height, width), or (batch, tokens, features) with as many tokens"
+        )
+    maps = [normalize(_strengths(one, batch), dim=1) for one in (student, teacher)]
     # The root's slope is infinite at zero.
     return 0.5 * torch.sqrt((maps[0] - maps[1]).square().sum(1) + 1e-12).mean()
+
+
+def _places(values: torch.Tensor) -> tuple[int, ...]:
+    return tuple(values.shape[2:] if values.ndim == 4 else values.shape[1:2])
+
+
+def _strengths(values: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+    """Squares summed over channels at each place, shape (batch, places)."""
+    if values.ndim == 4:
+        return values.square().sum(1).flatten(1)
+    found = values.square().sum(-1)
+    if batch is None or batch.filled is None or batch.filled.shape != found.shape:
+        return found
+    return found.masked_fill(batch.filled, 0.0)
 
 
 def _of_one_size(student: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -41,7 +41,7 @@ def samples(workshop: Workshop, count: int) -> Iterator[Batch]:
     for batch in split.batches(size):
         if left <= 0:
             return
-        yield Batch(tuple(part[:left] for part in batch.inputs), batch.targets[:left])
+        yield batch.first(left)
         left -= size
 
 

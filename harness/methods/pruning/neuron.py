@@ -78,7 +78,7 @@ class NeuronPruning(Method):
 
 
 def activity(model: nn.Module, workshop: Workshop, count: int) -> Importance:
-    """The share of samples (and positions) on which each unit of a linear layer is positive."""
+    """The share of samples (and of their own positions) on which each unit of a linear layer is positive."""
     import torch
     from torch import nn
 
@@ -86,9 +86,9 @@ def activity(model: nn.Module, workshop: Workshop, count: int) -> Importance:
     seen: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, _: Any, answer: torch.Tensor) -> None:
-        flat = answer.reshape(-1, answer.shape[-1])
-        positive[layer] = positive.get(layer, 0) + (flat > 0).sum(0)
-        seen[layer] = seen.get(layer, 0) + len(flat)
+        rows = batch.rows(answer)
+        positive[layer] = positive.get(layer, 0) + (rows > 0).sum(0)
+        seen[layer] = seen.get(layer, 0) + len(rows)
 
     hooks = [part.register_forward_hook(note) for part in model.modules() if isinstance(part, nn.Linear)]
     try:

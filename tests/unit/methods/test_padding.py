@@ -1,20 +1,23 @@
 """What fills texts up to one length reaches no statistic that a method takes of its calibration samples."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from harness.data.base import Dataset
+from harness.data.base import Batch, Dataset
 from harness.data.text import TextSplit
 from harness.data.windows import Cut, Documents
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
 from harness.methods.compensation import input_moments
+from harness.methods.distillation.matching import Recorder, attention_gap, feature_gap
 from harness.methods.low_rank.sites import moments, sites
 from harness.methods.pruning.layer_dropping import influences
+from harness.methods.pruning.neuron import activity
 from harness.methods.pruning.optimal_brain_surgeon import OptimalBrainSurgeon, second_moments
 from harness.methods.pruning.wanda import Wanda
 from harness.methods.quantization.gptq import Gptq
@@ -136,6 +139,52 @@ def test_a_method_does_the_same_whatever_fills_up(method, split: TextSplit) -> N
 def test_influence_of_a_block_is_taken_on_the_texts_alone(split: TextSplit) -> None:
     together = influences(encoder(), (batch.inputs for batch in split.unpadded(64)))
     assert together == pytest.approx(influences(encoder(), (batch.inputs for batch in split.batches(1))), rel=1e-5)
+
+
+def test_units_are_active_on_the_texts_alone(split: TextSplit) -> None:
+    model = encoder()
+    layers = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    workshop = Workshop(TextClassification(), Dataset(split, None), Path(), 0, lambda _: None)
+    worth = activity(model, workshop, len(TEXTS))
+    answers: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda _, __, given, name=name: answers[name].append(given.flatten(0, -2)))
+    with torch.no_grad():
+        for text in TEXTS:
+            model(*letters([text]))
+    for name, layer in layers.items():
+        # All units of a layer, as torch-pruning hands them to an importance.
+        group = [(SimpleNamespace(target=SimpleNamespace(module=layer)), list(range(layer.out_features)))]
+        torch.testing.assert_close(worth(group), (torch.cat(answers[name]) > 0).float().mean(0))
+
+
+def test_features_are_matched_on_the_texts_alone(split: TextSplit) -> None:
+    models, recorded = (encoder(), encoder()), []
+    with torch.no_grad():
+        models[1].blocks[0].up.weight.mul_(2)
+    for size in (64, 1):
+        features, attention, shown = [], [], []
+        for batch in split.batches(size):
+            seen = _both(models, batch)
+            features.append(float(feature_gap(*seen, nn.Identity(), batch)))
+            attention.append(float(attention_gap(*seen, batch)))
+            shown.append(int(batch.inputs[1].sum()))
+        recorded.append((np.average(features, weights=shown), np.mean(attention)))
+    assert recorded[0] == pytest.approx(recorded[1], rel=1e-5)
+    # With what fills up among them it is another mean.
+    whole = feature_gap(*_both(models, next(split.batches(64))), nn.Identity())
+    assert float(whole) != pytest.approx(recorded[0][0], rel=0.05)
+
+
+def _both(models: tuple[Encoder, Encoder], batch: Batch) -> list[torch.Tensor]:
+    """What the second block of each model makes of a batch."""
+    seen = []
+    for model in models:
+        recorder = Recorder(model, ["blocks.1"], "student")
+        with recorder.listening(), torch.no_grad():
+            model(*batch.inputs)
+        seen.append(recorder.seen["blocks.1"])
+    return seen
 
 
 def test_unpadded_batches_hold_every_sample_once(split: TextSplit) -> None:

@@ -36,6 +36,18 @@ def test_maps_of_two_sizes_meet_at_the_smaller() -> None:
     assert feature_gap(student, teacher, nn.Identity()).item() == pytest.approx(0)
 
 
+def test_attention_over_tokens_is_over_their_places() -> None:
+    student, teacher = random(3, 5, 4), random(3, 5, 9, seed=1)
+    gaps = []
+    for one, other in zip(student.numpy(), teacher.numpy(), strict=True):
+        maps = [np.square(each).sum(-1) for each in (one, other)]
+        gaps.append(np.linalg.norm(maps[0] / np.linalg.norm(maps[0]) - maps[1] / np.linalg.norm(maps[1])) / 2)
+    assert attention_gap(student, teacher).item() == pytest.approx(np.mean(gaps), rel=1e-9)
+    for other in (random(3, 6, 4), random(3, 5), random(3, 4, 5, 5)):
+        with pytest.raises(MethodError, match="cannot match attention of shapes"):
+            attention_gap(student, other)
+
+
 def test_features_that_are_a_linear_map_of_each_other_are_matched_to_nothing() -> None:
     student = random(40, 6, 3, 3)
     teacher = torch.einsum("oi,bihw->bohw", random(4, 6, seed=2), student)
