@@ -6,13 +6,19 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: spec test check lint types setup lock clean nightly prove
+.PHONY: spec test check lint types setup lock clean nightly prove rates
 
 spec: setup ## compress, measure and judge every spec of the ci tier
 	$(PYTEST) -m spec specs --weighin-report report
 
 nightly: setup ## the long specs too
 	$(PYTEST) -m spec specs --tier nightly --weighin-report report
+
+# The whole grids: hours, on a machine that does nothing else. A run that is stopped goes on where it was.
+rates: setup ## how often the verdicts are wrong
+	mkdir -p rates
+	$(BIN)/python benchmarks/accuracy_gate.py --json rates/accuracy.json --resume
+	$(BIN)/python benchmarks/latency_gate.py --json rates/latency.json
 
 # A sample, so that it takes about a minute; SEED draws another.
 SEED ?= 0

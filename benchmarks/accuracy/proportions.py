@@ -11,6 +11,7 @@ from scipy.special import gammaln, xlog1py, xlogy
 from scipy.stats import binom
 
 from accuracy.cell import ALPHA, Cell, Plan, Plans
+from accuracy.melding import melded_chance
 from harness.statistics import proportion_difference, smallest_limit
 from harness.statistics.contrast import Drop, score_upper
 
@@ -70,6 +71,11 @@ def score_passes(n: int, limit: float, won: int, lost: int) -> bool:
     return won + lost <= n and score_upper(Drop(), won, lost, n, 1 - ALPHA) < limit
 
 
+def melded_passes(n: int, limit: float, won: int, lost: int) -> bool:
+    """Whether a gate on Fay and Lumbard's bound passes the counts."""
+    return won + lost <= n and melded_chance(won, lost, n, limit) >= 1 - ALPHA
+
+
 def percentile_passes(n: int, limit: float, won: int, lost: int) -> bool:
     """The percentile bootstrap with endless resamples: its distribution is a trinomial too."""
     if won + lost > n:
@@ -96,20 +102,23 @@ def proportions(sizes: tuple[int, ...]) -> Plans:
                 yield Plan(blank, partial(proportion, blank))
 
 
+OTHERS = {"Tango's score": score_passes, "Fay and Lumbard": melded_passes}
+
+
 @cache
 def frontiers(n: int, limit: float) -> tuple[Callable[[int], int], ...]:
-    """Where this gate passes and fails, and where Tango's score and the percentile bootstrap pass."""
-    rules = (gate_passes, gate_does_not_fail, score_passes, percentile_passes)
+    """Where this gate passes and fails, and where the percentile bootstrap and the `OTHERS` pass."""
+    rules = (gate_passes, gate_does_not_fail, percentile_passes, *OTHERS.values())
     return tuple(frontier(partial(rule, n, limit), n) for rule in rules)
 
 
 def proportion(blank: Cell) -> Cell:
     """One cell."""
     n, limit, discordance = blank.n, blank.limit, blank.discordance
-    passing, not_failing, by_score, by_percentile = frontiers(n, limit)
+    passing, not_failing, by_percentile, *by_others = frontiers(n, limit)
     level = (discordance / 2, discordance / 2)
     share = partial(reachable, discordance, limit, n)
-    failed, tango = share(not_failing), share(by_score)
+    failed = share(not_failing)
     return replace(
         blank,
         false_pass_rate=share(passing),
@@ -119,8 +128,8 @@ def proportion(blank: Cell) -> Cell:
         best_power=best_power(n, limit, discordance),
         peer=share(by_percentile),
         peer_power=share_passing(by_percentile, n, *level),
-        others={} if tango is None else {"Tango's score": tango},
-        others_power={"Tango's score": share_passing(by_score, n, *level)},
+        others={name: rate for name, line in zip(OTHERS, by_others, strict=True) if (rate := share(line)) is not None},
+        others_power={name: share_passing(line, n, *level) for name, line in zip(OTHERS, by_others, strict=True)},
     )
 
 

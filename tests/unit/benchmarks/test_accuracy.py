@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
@@ -35,6 +35,24 @@ def test_the_studentized_bootstrap_comes_to_students_bound_where_nothing_is_skew
     bounds = part("resampling").upper_bounds(drop, np.random.default_rng(0))["studentized"]
     expected = drop.mean(axis=1) + 1.6486 * drop.std(axis=1, ddof=1) / 20
     assert bounds == pytest.approx(expected, abs=0.12 * 1.65 * 0.1 / 20)
+
+
+def test_fay_and_lumbards_bound_agrees_with_the_exact_mcnemar_test(part):
+    chance = part("melding").melded_chance
+    for won, lost in ((5, 0), (8, 1), (20, 9), (3, 3), (0, 4)):
+        p = binomtest(lost, won + lost, 0.5, alternative="less").pvalue
+        # At a limit of nothing: no loss is proven where the sign test says that fewer are lost than won.
+        assert chance(won, lost, 100, 1e-9) == pytest.approx(1 - p, abs=1e-6)
+
+
+def test_fay_and_lumbards_bound_is_the_melding_of_two_beta_distributions(part):
+    chance, random = part("melding").melded_chance, np.random.default_rng(0)
+    # With no discordant pair it is Clopper and Pearson's: n pairs prove 1 - 0.05 ** (1 / n).
+    assert chance(0, 0, 59, 0.05) == pytest.approx(1 - 0.95**59)
+    for won, lost, n, limit in ((1, 3, 100, 0.06), (12, 9, 100, 0.05), (0, 2, 50, 0.1), (15, 5, 20, 0.1)):
+        share = random.beta(lost + 1, won, 200_000) if won else 1.0
+        discordance = random.beta(won + lost + 1, n - won - lost, 200_000) if won + lost < n else 1.0
+        assert chance(won, lost, n, limit) == pytest.approx(np.mean(discordance * (2 * share - 1) <= limit), abs=0.004)
 
 
 def test_the_true_rise_of_kid_is_the_mean_over_many_sets(part):
