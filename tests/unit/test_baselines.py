@@ -148,7 +148,10 @@ def test_a_process_killed_at_any_moment_leaves_every_baseline_whole(tmp_path: Pa
     draw = random.Random(0)
     seen: set[float] = set()
     apart = 0.0
-    for _ in range(30):
+    kills = 0
+    # On a machine with other work a writer comes to less before it is killed: then it takes more of them.
+    while kills < 30 or (len(seen) <= 5 and kills < 300):
+        kills += 1
         child = os.fork()
         if child == 0:
             _write_for_ever(tmp_path, specs, max(seen, default=0.0))

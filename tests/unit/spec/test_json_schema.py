@@ -135,6 +135,7 @@ CHECKS = {
         for fault in faults(one, each, f"{at}[]")],
     "pattern": lambda value, rule, schema, at: [] if not isinstance(value, str) or re.search(rule, value) else [at],
     "minimum": limit(lambda value, rule: value >= rule), "maximum": limit(lambda value, rule: value <= rule),
+    "multipleOf": limit(lambda value, rule: value % rule == 0),
     "exclusiveMinimum": limit(lambda value, rule: value > rule),
     "exclusiveMaximum": limit(lambda value, rule: value < rule),
     "minItems": sized(list, lambda size, rule: size >= rule), "maxItems": sized(list, lambda size, rule: size <= rule),
@@ -351,6 +352,21 @@ def test_a_fault_is_accepted_where_it_is_written_and_suggested_nowhere():
         offered = suggested(spec, SCHEMA)
         assert {"float16", "size_mb", "latency_ms", "resnet20-digits"} <= offered
         assert not offered & FAULTS
+
+
+def keywords(schema) -> set[str]:
+    """Every keyword of a schema and of those within it."""
+    if not isinstance(schema, dict):
+        return set()
+    named = [each for key in ("properties", "patternProperties", "$defs") for each in schema.get(key, {}).values()]
+    listed = [each for key in ("allOf", "anyOf", "oneOf", "prefixItems") for each in schema.get(key, ())]
+    inner = [schema.get(key) for key in ("items", "not", "if", "then", "else", "additionalProperties", "propertyNames")]
+    return set(schema).union(*map(keywords, (*named, *listed, *inner)))
+
+
+def test_no_keyword_of_the_schema_goes_unchecked_here():
+    assert {"multipleOf", "prefixItems", "minProperties"} <= keywords(SCHEMA)
+    assert keywords(SCHEMA) - set(CHECKS) == set()
 
 
 @settings(deadline=None, max_examples=250)
