@@ -21,7 +21,8 @@ def melded_chance(won: int, lost: int, n: int, limit: float) -> float:
     whatever θ is it lies below a positive limit.
 
     Args:
-        won, lost: discordant pairs of either kind.
+        won: pairs that only the compressed model has right.
+        lost: pairs that only the float model has right.
         n: pairs.
         limit: above zero.
     """
