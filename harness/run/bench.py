@@ -206,10 +206,10 @@ class LocalBench(Bench):
                 np.savez(folder / "answers.npz", key=np.array(key), **found)  # type: ignore[arg-type]
         return found
 
-    def _answering(self, runner: Runner) -> Ask:
+    def _answering(self, model: Ask) -> Ask:
         """What answers a sample: the model, or the chain that calls it."""
         chain = self._dataset.chain
-        return runner if chain is None else partial(chain.run, runner)
+        return model if chain is None else partial(chain.run, model)
 
     def timings(self, batch: int | None, limits: Limits, *, rate: bool = False, whole: bool = False) -> Timings:
         """Alternating blocks of both runners, with the machine to ourselves."""
@@ -217,11 +217,11 @@ class LocalBench(Bench):
         if whole and self._dataset.chain is not None:
             # The noise of calibration, so that what is evaluated stays unseen.
             begun = repeated(next(self._dataset.calibration.batches(size)).inputs, size)
-            return self._sampled(lambda runner: partial(self._answering(runner), begun), size, limits, rate)
+            return self._sampled(lambda runner: partial(self._answering(runner.serving()), begun), size, limits, rate)
         inputs, _ = probe.read(self._folder("reference"))
         fed, task = repeated(inputs, size), TASKS[self._spec.task](task=self._spec.task)
         calls: dict[bool, Callable[[Runner], Callable[[], object]]] = {
-            False: lambda runner: runner.prepared(fed), True: lambda runner: task.whole(runner, fed),
+            False: lambda runner: runner.prepared(fed), True: lambda runner: task.whole(runner.serving(), fed),
         }  # fmt: skip
         return self._sampled(calls[whole], size, limits, rate)
 

@@ -42,6 +42,10 @@ class Runner(ABC):
         """A call on this batch with nothing but inference left in it: what the latency sampler times."""
         return lambda: self(inputs)
 
+    def serving(self) -> Callable[[tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...]]:
+        """The model as a program in use calls it, one batch after another: with all kept that need not be made anew."""
+        return self
+
     def prefilling(self, tokens: torch.Tensor) -> Callable[[], object]:
         """A call in which a language model reads a prompt, int64 of shape (1, tokens), into an empty cache.
 

@@ -19,6 +19,8 @@ from harness.runtimes.base import RUNTIMES, Runner, Runtime
 if TYPE_CHECKING:
     import torch
 
+    Tensors = tuple[torch.Tensor, ...]
+
 # From the best: which integer and float kernels the CPU plugin picks depends on the first of these that is there.
 _INSTRUCTION_SETS = (
     "amx_int8",
@@ -59,7 +61,13 @@ class OpenVino(Runtime):
             raise ArtifactError(f"OpenVINO cannot save the model: {error}") from error
 
     def load(self, folder: Path, threads: int) -> Runner:
-        """The runner of a folder with one ``.xml`` file and its ``.bin``."""
+        """The runner of a folder with one ``.xml`` file and its ``.bin``.
+
+        Leaves torch one thread in this process: OpenVINO brings its own, and those of torch wait for more to do by
+        spinning, on the processors that the model is to run on.
+        """
+        import torch
+
         graphs = sorted(folder.glob("*.xml"))
         if len(graphs) != 1:
             raise ArtifactError(f"{folder} holds {len(graphs)} .xml files; an OpenVINO artifact has exactly one")
@@ -71,6 +79,7 @@ class OpenVino(Runtime):
             raise ArtifactError(f"OpenVINO cannot read {graphs[0].name}: {error}") from error
         if self.dynamic_quantization is not None:
             core.set_property("CPU", {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 32 if self.dynamic_quantization else 0})
+        torch.set_num_threads(1)
         if is_decoder(model):
             from harness.runtimes.openvino_decoder import DecoderRunner
 
@@ -100,7 +109,7 @@ class OpenVinoRunner(Runner):
         }
         self._compiled: dict[tuple[tuple[int, ...], ...] | None, Any] = {}
 
-    def __call__(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    def __call__(self, inputs: Tensors) -> Tensors:
         """Outputs of one batch of any size, by one compilation where the graph leaves its axes open."""
         import torch
 
@@ -121,7 +130,7 @@ class OpenVinoRunner(Runner):
             )
         return outputs
 
-    def prepared(self, inputs: tuple[torch.Tensor, ...]) -> Callable[[], object]:
+    def prepared(self, inputs: Tensors) -> Callable[[], object]:
         """Inference on inputs that lie where OpenVINO reads them, compiled for their shape.
 
         An open batch axis alone costs 3 to 5 % on EfficientNet-Lite0, which a user who deploys one shape does not pay.
@@ -134,6 +143,24 @@ class OpenVinoRunner(Runner):
             return request.infer(share_outputs=True)
 
         return infer
+
+    def serving(self) -> Callable[[Tensors], Tensors]:
+        """One compilation and one request for each shape that comes, kept: a new request allocates all its memory."""
+        import torch
+
+        requests: dict[tuple[tuple[int, ...], ...], Any] = {}
+
+        def serve(inputs: Tensors) -> Tensors:
+            shapes = tuple(tuple(each.shape) for each in inputs)
+            if shapes not in requests:
+                requests[shapes] = self._compile(shapes).create_infer_request()
+            request = requests[shapes]
+            held = self._feed(request, inputs)
+            request.infer(share_outputs=True)
+            del held
+            return tuple(torch.from_numpy(tensor.data.copy()).float() for tensor in request.output_tensors)
+
+        return serve
 
     def evidence(self) -> Evidence:
         """Counts over the graph; `kernels` counts its layers by the arithmetic that the plugin runs them in."""
@@ -148,7 +175,7 @@ class OpenVinoRunner(Runner):
                 executed[info["primitiveType"].astype(str).rpartition("_")[2].lower()] += 1
         return Evidence(operators=dict(sorted(operators.items())), tensors=facts(self._model), kernels=dict(executed))
 
-    def macs(self, inputs: tuple[torch.Tensor, ...]) -> int:
+    def macs(self, inputs: Tensors) -> int:
         """Multiply-accumulates of convolutions and matrix products, from their shapes on this batch."""
         model = self._reshaped(tuple(tuple(each.shape) for each in inputs))
         return sum(_macs(node) for node in model.get_ops() if node.get_type_name() in _MULTIPLYING)
@@ -164,7 +191,7 @@ class OpenVinoRunner(Runner):
         model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
         return model
 
-    def _feed(self, request: Any, inputs: tuple[torch.Tensor, ...]) -> object:
+    def _feed(self, request: Any, inputs: Tensors) -> object:
         openvino = import_openvino()
         arrays = [each.detach().contiguous().numpy() for each in inputs]
         for index, array in enumerate(arrays):

@@ -175,9 +175,10 @@ def suppressed(candidates: torch.Tensor, least: float) -> tuple[torch.Tensor, to
     import torch
     from torchvision.ops import batched_nms, box_convert
 
-    scores, places = candidates[4:].t().reshape(-1).sort(descending=True, stable=True)
-    count = int((scores > least).sum())
-    scores, places = scores[:count], places[:count]
+    scores = candidates[4:].t().reshape(-1)
+    places = (scores > least).nonzero().squeeze(1)
+    scores, order = scores[places].sort(descending=True, stable=True)
+    places = places[order]
     classes = candidates.shape[0] - 4
     boxes = box_convert(candidates[:4].t()[places // classes], "cxcywh", "xyxy")
     labels = places % classes

@@ -264,3 +264,29 @@ def test_weights_tell_which_operators_use_them(tmp_path: Path) -> None:
         assert expected <= evidence.operators.keys()
         multiplying = {kind for one in multiplied(evidence.tensors) for kind in one.used_by}
         assert multiplying == expected - {"Gather"}
+
+
+def test_serving_answers_like_a_single_call_and_keeps_what_it_made(runner, monkeypatch):
+    batches = [example(2), example(3), tuple(2 * part for part in example(2))]
+    expected = [runner(batch)[0] for batch in batches]
+    made = []
+    compile_for = runner._compile
+    monkeypatch.setattr(runner, "_compile", lambda shapes: made.append(shapes) or compile_for(shapes))
+    serve = runner.serving()
+
+    found = [serve(batch)[0] for batch in batches]
+
+    assert made == [((2, 3, 16, 16),), ((3, 3, 16, 16),)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_loading_leaves_torch_one_thread(tmp_path):
+    """Two pools of threads on the same processors: torch's spin while they wait, and end-to-end times waver."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        saved(convolutional(), example(), tmp_path / "artifact")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
