@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -31,7 +31,6 @@ class Scenes:
     missed: float = 0.0
     made: float = 0.0
     sizes: tuple[int, ...] = (100, 400)
-    every: dict[int, int] = field(default_factory=lambda: {0: 20}, hash=False)
     beyond: bool = False
     rates: tuple[float, ...] = (1.2, 0.6, 0.2)
 

@@ -10,12 +10,11 @@ import numpy as np
 from scipy.special import stdtrit
 
 from accuracy.cell import ALPHA, Cell, Plan, Plans, generator
+from accuracy.decided import CHECKED, mean_below, require_same
 from accuracy.resampling import NAMES, upper_bounds
 from harness.statistics import mean_difference
-from harness.statistics.mean import judged_reach, positive_chance, skewed_quantile
 
 BATCH = 2_000_000  # scores at a time
-CHECKED = 20  # sets of a cell that the interval itself decides too
 NO_DROP = 0.05  # the limit where the models do not differ
 
 
@@ -128,8 +127,7 @@ def rates(cell: Cell, scores: Scores, sets: int, *, level: bool) -> dict[str, fl
 def gate(reference: np.ndarray, value: np.ndarray, limit: float, *, check: bool) -> np.ndarray:
     """Whether the upper bound of the drop lies below the limit, for each set.
 
-    The bound is where a chance falls to the error rate, so that one chance, at the limit, tells on which side it lies;
-    and where Student's bound is above the limit already, none is needed.
+    Where Student's bound is above the limit already, no chance is needed.
 
     Args:
         reference: shape [sets, n, samples of a unit].
@@ -137,26 +135,17 @@ def gate(reference: np.ndarray, value: np.ndarray, limit: float, *, check: bool)
         limit: what the drop is held to.
         check: hold the first sets to the interval itself.
     """
-    units, alpha = reference.shape[1], ALPHA
+    units = reference.shape[1]
     before, after = reference.mean(axis=2), value.mean(axis=2)
     drop = before - after
-    student = drop.mean(axis=1) + stdtrit(units - 1, 1 - alpha) * drop.std(axis=1, ddof=1) / math.sqrt(units)
+    student = drop.mean(axis=1) + stdtrit(units - 1, 1 - ALPHA) * drop.std(axis=1, ddof=1) / math.sqrt(units)
     passed = student < limit
     ones = np.ones(units)
     for index in np.flatnonzero(passed):
-        middle = drop[index].mean()
-        error = drop[index] - middle
-        if middle + skewed_quantile(error, 1 - alpha) * error.std(ddof=1) / math.sqrt(units) >= limit:
-            passed[index] = False
-            continue
-        reach = judged_reach(drop[index], ones, np.concatenate([before[index], after[index]]), ones)
-        # The unit that was not seen lies its reach above the mean.
-        weights = np.append(drop[index] - limit, middle + reach - limit) / reach
-        passed[index] = positive_chance(weights) < alpha
+        passed[index] = mean_below(before[index], after[index], ones, limit)
     if check:
         unit = np.repeat(np.arange(units), reference.shape[2])
         for index in range(min(CHECKED, len(passed))):
             interval = mean_difference(reference[index].ravel(), value[index].ravel(), unit)
-            if passed[index] != (interval.upper < limit) and abs(interval.upper - limit) > 1e-5 * limit:
-                raise AssertionError(f"the short cut and the interval differ: {interval} at {limit}")
+            require_same(bool(passed[index]), interval.upper, limit)
     return passed

@@ -1,15 +1,12 @@
 """Figures whose samples hang together: right or wrong in clusters, totals over tokens, correlations, detections.
 
-The gate's own measurement is made of every set and its own interval decides; beside it the percentile bootstrap over
-units. Many units, detections and correlations take a tenth of a second a set, so those have fewer sets than are asked
-for: a fifth from 400 units on, a twentieth from 5,000 on and of detections, a tenth of correlations.
+The gate's own measurement is made of every set; beside it stands the percentile bootstrap over units.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Protocol
 
@@ -17,14 +14,14 @@ import numpy as np
 
 from accuracy import detections
 from accuracy.cell import ALPHA, Cell, Plan, Plans, generator
-from harness.measurement import Base, Correlation, Pairs, Totals
+from accuracy.decided import CHECKED, Drops, mean_below, require_same, statistic_below
+from harness.measurement import AveragePrecision, Base, Correlation, Finds, Pairs, Totals
 from harness.statistics import smallest_limit
+from harness.statistics.mean import unit_sums
 
 RESAMPLES = 400
 NOTHING = 1e-9  # a weight for a unit that was not drawn, so that no class is ever empty
 PEERS = 500  # sets on which the bootstrap is tried
-
-Drops = Callable[[np.ndarray], np.ndarray]
 
 
 class Drawn(Protocol):
@@ -33,14 +30,12 @@ class Drawn(Protocol):
     Attributes:
         figure, discordance: what the table calls it.
         sizes: sampling units.
-        every: one set is drawn where so many are asked for; by units, and of as many as the most of those below.
         beyond: whether no method can hold that knows no more than the sample.
     """
 
     figure: str
     discordance: float
     sizes: tuple[int, ...]
-    every: dict[int, int]
     beyond: bool
 
     @property
@@ -61,7 +56,6 @@ class Clusters:
     figure: str
     discordance: float
     sizes: tuple[int, ...] = (20, 100, 400, 5000)
-    every: dict[int, int] = field(default_factory=lambda: {0: 1, 400: 5, 5000: 20}, hash=False)
     beyond: bool = False
 
     @property
@@ -97,7 +91,6 @@ class Windows:
     rise: float
     noise: float
     sizes: tuple[int, ...] = (20, 100, 400, 5000)
-    every: dict[int, int] = field(default_factory=lambda: {0: 1, 400: 5, 5000: 20}, hash=False)
     beyond: bool = False
 
     def finest(self, n: int) -> float:
@@ -137,7 +130,6 @@ class Embeddings:
     before: float = 0.2
     after: float = 0.3
     sizes: tuple[int, ...] = (20, 100)
-    every: dict[int, int] = field(default_factory=lambda: {0: 10}, hash=False)
     beyond: bool = False
 
     def finest(self, n: int) -> float:
@@ -207,12 +199,7 @@ def units(kind: str, sizes: tuple[int, ...], sets: int) -> Plans:
                     kind, drawn.figure, n, round(drawn.discordance, 6), round(limit, 6),
                     refused=limit < drawn.finest(n), beyond=drawn.beyond,
                 )  # fmt: skip
-                yield Plan(
-                    blank,
-                    partial(
-                        cell, blank, drawn, max(1, sets // drawn.every[max(most for most in drawn.every if most <= n)])
-                    ),
-                )
+                yield Plan(blank, partial(cell, blank, drawn, sets))
 
 
 @cache
@@ -237,11 +224,38 @@ def rates(blank: Cell, drawn: Drawn, sets: int, *, level: bool) -> tuple[float, 
     passed, tried = np.zeros(2), min(sets, PEERS)
     for index in range(sets):
         measured, drops = drawn.draw(blank.n, level=level, random=random)
-        passed[0] += upper(measured) < blank.limit
+        passed[0] += below(measured, drops, blank.limit, random, check=index < CHECKED)
         if index < tried:
             counts = random.multinomial(blank.n, np.full(blank.n, 1 / blank.n), RESAMPLES) + NOTHING
             passed[1] += np.quantile(drops(counts), 1 - ALPHA) < blank.limit
     return float(passed[0] / sets), float(passed[1] / tried)
+
+
+def below(measured: Base, drops: Drops, limit: float, random: np.random.Generator, *, check: bool) -> bool:
+    """Whether the gate's upper bound of the drop lies below the limit.
+
+    Args:
+        measured: what the gate would be given.
+        drops: the drop for each row of weights of the units.
+        limit: what it is held to.
+        random: of weights.
+        check: hold the short way to the interval.
+    """
+    short: bool | None = None
+    if isinstance(measured, Totals):
+        # A rise of the loss is the harm.
+        short = mean_below(measured.totals, measured.totals_reference, measured.tokens.astype(float), limit)
+    elif isinstance(measured, Pairs):
+        sums = unit_sums(measured.outcomes_reference.astype(float), measured.outcomes.astype(float), measured.units)
+        short = mean_below(*sums, limit, reach=1.0)
+    elif isinstance(measured, AveragePrecision | Finds):
+        short = statistic_below(drops, np.ones(measured.n, dtype=int), measured.swing[0], limit, random)
+    if short is not None and not check:
+        return short
+    found = upper(measured)
+    if short is not None:
+        require_same(short, found, limit)
+    return found < limit
 
 
 def upper(measured: Base) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import Unmeasurable
+from harness.gate.retake import PAUSES_S
 from harness.judge.bounds import judge
 from harness.judge.verdict import State, overall
 from harness.metrics.latency_ms import LatencyMs
@@ -29,6 +31,7 @@ class Cell:
         truth, truth_idle: compressed ÷ float of a long run under this load, and without any.
         wrong_verdicts: share of gates that answered PASS above the limit, or FAIL below it.
         others: median share of processor time that others took, as the gate saw it.
+        taken_again: share of gates whose times were taken more than once, as others kept the first undecided.
         peer, peer_mean: share of wrong answers of a stored run, by the least and by the mean.
     """
 
@@ -50,6 +53,7 @@ class Cell:
     peer: float
     peer_mean: float
     peer_runs: int
+    taken_again: float = 0.0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -67,6 +71,16 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What one gate said, the seconds that it took, the load that it saw, and how often it took the times."""
+
+    state: State
+    seconds: float
+    load: float
+    takes: int
+
+
+@dataclass(frozen=True)
 class Idle:
     """What a workload does while the machine is idle."""
 
@@ -74,18 +88,32 @@ class Idle:
     stored: tuple[float, float]
 
 
-def gate(work: Work, limit: float) -> tuple[State, float, float]:
-    """The verdict of one budget, the seconds that it took and the load that it saw."""
+def gate(work: Work, limit: float, pauses: Sequence[float] = ()) -> Answer:
+    """The verdict of one budget.
+
+    Args:
+        work: float, compressed and control.
+        limit: on compressed ÷ float.
+        pauses: seconds before each further take, as the gate takes times again that only others kept undecided.
+    """
     metric, start = LatencyMs(max_ratio=limit), time.perf_counter()
-    try:
-        timings = sample(
-            work[0], work[1], metric.ratio_limits, MEASURE, batch=1, rate=False, progress=lambda text: None,
-            clock=time.perf_counter_ns, control=work[2],
-        )  # fmt: skip
-    except Unmeasurable:
-        return State.INVALID, time.perf_counter() - start, 0.0
-    state = overall(judge(metric, timings, MEASURE.confidence))
-    return state, time.perf_counter() - start, timings.load
+    state, load, takes = State.INVALID, 0.0, 0
+    for pause in (0.0, *pauses):
+        time.sleep(pause)
+        takes += 1
+        try:
+            timings = sample(
+                work[0], work[1], metric.ratio_limits, MEASURE, batch=1, rate=False, progress=lambda text: None,
+                clock=time.perf_counter_ns, control=work[2],
+            )  # fmt: skip
+        except Unmeasurable:
+            state, load = State.INVALID, 0.0
+            break
+        findings = judge(metric, timings, MEASURE.confidence)
+        state, load = overall(findings), timings.load
+        if state is not State.INCONCLUSIVE or not any(finding.disturbed for finding in findings):
+            break
+    return Answer(state, time.perf_counter() - start, load, takes)
 
 
 def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> list[Cell]:
@@ -93,16 +121,18 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> lis
     with neighbours(load):
         true = idle.truth if load == "idle" else truth(work[0], work[1], asked.truth_seconds)
         limits = {"below": true / (1 - MARGIN), "above": true / (1 + MARGIN)}
-        answers: dict[str, list[tuple[State, float, float]]] = {side: [] for side in limits}
+        answers: dict[str, list[Answer]] = {side: [] for side in limits}
+        # Neighbours that stay are not waited for: beside them each take is a verdict of its own.
+        pauses = PAUSES_S if load == "idle" else ()
         for _ in range(asked.gates):
             for side, limit in limits.items():
-                answers[side].append(gate(work, limit))
+                answers[side].append(gate(work, limit, pauses))
         runs = [stored_run(work[1]) for _ in range(asked.peer_runs)]
     found = []
     for side, limit in limits.items():
-        states = [state for state, _, _ in answers[side]]
+        states = [answer.state for answer in answers[side]]
         share = {state: states.count(state) / len(states) for state in State}
-        seconds = [spent for _, spent, _ in answers[side]]
+        seconds = [answer.seconds for answer in answers[side]]
         peer = peer_errors(idle.stored, runs, side)
         found.append(
             Cell(
@@ -120,7 +150,8 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> lis
                 wrong_verdicts=share[State.FAIL if side == "below" else State.PASS],
                 median_seconds=statistics.median(seconds),
                 longest_seconds=max(seconds),
-                others=statistics.median(took for _, _, took in answers[side]),
+                others=statistics.median(answer.load for answer in answers[side]),
+                taken_again=sum(answer.takes > 1 for answer in answers[side]) / len(states),
                 peer=peer[0],
                 peer_mean=peer[1],
                 peer_runs=len(runs),

@@ -108,8 +108,15 @@ class AveragePrecision(Sampled):
             spread = weights[:, owner]
             return self._mean(self.ranking_reference, spread), self._mean(self.ranking, spread)
 
-        swing = of_ranking(self.positives[:, self.positives.any(axis=0)], owner)
-        return statistic_difference(both, np.ones(self.n, dtype=np.int64), confidence, swing=swing, resamples=RESAMPLES)
+        multiplicity = np.ones(self.n, dtype=np.int64)
+        return statistic_difference(both, multiplicity, confidence, swing=self.swing, resamples=RESAMPLES)
+
+    @property
+    def swing(self) -> tuple[float, float]:
+        """How far a unit that the compressed model loses moves the figure, and one that it wins."""
+        _, owner = np.unique(self.units, return_inverse=True)
+        moved = of_ranking(self.positives[:, self.positives.any(axis=0)], owner)
+        return moved, moved
 
     @property
     def _ones(self) -> FloatArray:

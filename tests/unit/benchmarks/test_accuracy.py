@@ -187,3 +187,26 @@ def test_a_cell_beyond_the_method_claims_nothing(part, monkeypatch):
     gate, cell = importlib.import_module("accuracy_gate"), part("cell").Cell
     far = cell("token", "perplexity", 100, 0.01, 0.01, beyond=True, sets=10_000, false_pass_rate=0.34)
     assert not list(gate.missed(far))
+
+
+@pytest.mark.parametrize("kind", ["cluster", "token", "detection"])
+@pytest.mark.parametrize("index", [0, -1])
+def test_the_short_way_to_a_verdict_is_the_bound_s(part, kind, index) -> None:
+    """Just beside the bound for means, whose chance is worked out; farther off for statistics, of few weights."""
+    units = part("units")
+    random = np.random.default_rng(3)
+    measured, drops = units.DRAWN[kind][index].draw(100, level=False, random=random)
+    upper = units.upper(measured)
+    estimate = measured.drop(0.95).estimate if kind != "token" else np.log(measured.ratio(0.95).estimate)
+    off = 2.0 * (upper - estimate) if kind == "detection" else 1e-3 * upper
+    assert upper > estimate > 0
+    for limit, passes in ((upper + off, True), (upper - off, False)):
+        assert units.below(measured, drops, limit, random, check=False) is passes
+
+
+def test_what_the_short_way_says_is_held_to_the_bound(part) -> None:
+    require_same = part("decided").require_same
+    require_same(True, 0.0499, 0.05)
+    require_same(True, 0.05 * (1 + 1e-6), 0.05)  # rounding
+    with pytest.raises(AssertionError, match=r"the short cut says True, and the bound is 0\.051"):
+        require_same(True, 0.051, 0.05)

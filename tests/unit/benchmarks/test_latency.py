@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
+
+from harness.judge.verdict import State
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
@@ -108,3 +111,30 @@ def test_cells_of_fewer_gates_are_run_anew(part: Callable[[str], ModuleType], tm
     path.write_text(json.dumps([asdict(cell(part, gates=6)), asdict(cell(part, load="busy1"))]))
     assert [one.load for one in gate.read(path, 200)] == ["busy1"]
     assert len(gate.read(path, 6)) == 2
+
+
+def test_times_that_others_kept_undecided_are_taken_again(part, monkeypatch) -> None:
+    """As the gate does it: until they are decided, or the pauses are used up; never what this run's noise left open."""
+    cells = part("latency.cell")
+    monkeypatch.setattr(cells, "sample", lambda *given, **named: SimpleNamespace(load=0.0))
+
+    def answer(*takes: SimpleNamespace) -> Any:
+        found = iter(takes)
+        monkeypatch.setattr(cells, "judge", lambda *given: [next(found)])
+        return cells.gate((busy, busy, busy), 0.6, pauses=(0.0, 0.0))
+
+    monkeypatch.setattr(cells, "overall", lambda findings: findings[0].state)
+
+    def take(state: State, *, disturbed: bool) -> SimpleNamespace:
+        return SimpleNamespace(state=state, disturbed=disturbed)
+
+    others, noise = take(State.INCONCLUSIVE, disturbed=True), take(State.INCONCLUSIVE, disturbed=False)
+    passed = take(State.PASS, disturbed=False)
+    for takes, state, count in (
+        ((others, passed), State.PASS, 2),
+        ((others, others, others), State.INCONCLUSIVE, 3),
+        ((others, noise, passed), State.INCONCLUSIVE, 2),
+        ((noise, passed), State.INCONCLUSIVE, 1),
+    ):
+        said = answer(*takes)
+        assert (said.state, said.takes) == (state, count)
