@@ -34,7 +34,7 @@ def mean_below(
         after: of the compressed model's.
         size: what each sum is over.
         limit: what the drop is held to.
-        reach: as for `mean_difference`.
+        reach: how far from zero a score's drop can lie; None judges it by what was seen.
     """
     units, drop = len(size), before - after
     middle = float(drop.sum() / size.sum())
@@ -43,11 +43,11 @@ def mean_below(
     quantile = float(stdtrit(units - 1, 1 - ALPHA)) if reach is not None else skewed_quantile(error, 1 - ALPHA)
     if middle + quantile * spread >= limit:
         return False
-    if reach is None:
-        reach = judged_reach(drop, size, np.concatenate([before / size, after / size]), size)
-    # The unit that was not seen lies its reach above the mean, and is of mean size.
-    share = float(size.mean())
-    weights = np.append(drop - limit * size, (middle + reach - limit) * share) / (reach * share)
+    if reach is not None:
+        above = (reach - middle) * float(size.max())
+    else:
+        above = judged_reach(drop, size, np.concatenate([before / size, after / size]), size)
+    weights = np.append(drop - limit * size, above - (limit - middle) * float(size.mean())) / above
     return positive_chance(weights) < ALPHA
 
 

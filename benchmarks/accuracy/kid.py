@@ -188,7 +188,7 @@ def gate(
     few = np.subtract(*statistic(random.standard_exponential((400, len(units)))))
     if (few > limit).mean() > 0.12:
         return False
-    return statistic_difference(statistic, units, swing=0.0, resamples=2000).upper < limit
+    return statistic_difference(statistic, units, swing=None, resamples=2000).upper < limit
 
 
 def weighted(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

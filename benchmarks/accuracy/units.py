@@ -83,6 +83,40 @@ class Clusters:
 
 
 @dataclass(frozen=True)
+class Uneven:
+    """Units of one sample, and one in twenty of a hundred; of the large ones a share is lost as a whole."""
+
+    figure: str
+    lost: float
+    sizes: tuple[int, ...] = (20, 100, 400, 5000)
+    beyond: bool = False
+
+    @property
+    def discordance(self) -> float:
+        """Share of units."""
+        return self.lost / 20
+
+    @property
+    def limit(self) -> float:
+        """Share of samples."""
+        return self.lost * 100 / (19 + 100)
+
+    def finest(self, n: int) -> float:
+        """None is refused: the gate knows how many units there are, and not how large they are, before it measures."""
+        return 0.0
+
+    def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
+        """One set."""
+        size = np.where(np.arange(n) % 20 == 0, 100, 1)
+        changed = (size > 1) & (random.random(n) < self.lost)
+        won = changed & level & (random.random(n) < 0.5)
+        unit = np.repeat(np.arange(n), size)
+        drop = (changed & ~won).astype(float) - won
+        measured = Pairs(outcomes_reference=~won[unit], outcomes=(~changed | won)[unit], units=unit, data="drawn")
+        return measured, lambda weights: weights @ (drop * size) / (weights @ size)
+
+
+@dataclass(frozen=True)
 class Windows:
     """Documents of 50 to 400 tokens: the loss of a token rises by `rise` in a share of them, and wavers in all."""
 
@@ -175,6 +209,8 @@ DRAWN: dict[str, tuple[Drawn, ...]] = {
     "cluster": (
         Clusters("share, units of 5, 10 % differ", 0.1),
         Clusters("share, units of 5, 1 % differ", 0.01),
+        Uneven("share, 4 in 10 large units lost", 0.4),
+        Uneven("share, 1 in 10 large units lost", 0.1),
     ),
     "token": (
         Windows("perplexity, all documents waver", 1.0, 0.02, 0.05),

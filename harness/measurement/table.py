@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,8 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
         cells = np.array(
             [[row[place or 0] for place in (target_at, reference_at, compressed_at)] for _, row in samples]
         )
+        if header is not None:
+            _require_names(path, [header[place or 0] for place in (target_at, reference_at, compressed_at)], cells)
         _, labels = np.unique(cells, return_inverse=True)
         target, before, after = labels.reshape(cells.shape).T
         return Table(
@@ -143,6 +146,16 @@ def _require_row(path: Path, line: int, row: Sequence[str], widest: int, width: 
 def _require_given(path: Path, line: int, cell: str, column: str) -> None:
     if missing(cell):
         raise DataError(f"{path}:{line}: column {column} holds {cell or 'nothing'}: it is missing")
+
+
+def _require_names(path: Path, first: Sequence[str], labels: np.ndarray[Any, Any]) -> None:
+    """Labels are words, and so are names of columns: a first line of labels is a sample, and must not be lost."""
+    known = next((cell for cell in first if (labels == cell).any()), None)
+    if known is not None:
+        raise TableError(
+            f"{path}:1: {known!r} is a label on other lines too, so that this line looks like a sample: begin with a "
+            "line that names the columns"
+        )
 
 
 def _outcome(path: Path, line: int, cell: str, column: str) -> float:

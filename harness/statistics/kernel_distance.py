@@ -137,5 +137,5 @@ def distance_rise(
             return statistics[0](weights), statistics[1](weights)
 
         units = np.ones(len(value) + 1, dtype=int)
-        bounds.append(statistic_difference(both, units, confidence, seed, swing=0.0, resamples=resamples))
+        bounds.append(statistic_difference(both, units, confidence, seed, swing=None, resamples=resamples))
     return Interval(estimate, bounds[1].lower, bounds[0].upper, confidence, METHOD)

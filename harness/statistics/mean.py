@@ -44,8 +44,9 @@ def mean_difference(
         value: the compressed model's score of each sample, shape [n].
         units: the sampling unit (photo, window, document) of each sample, shape [n]; None when each is its own.
         confidence: of each bound.
-        reach: how far from the mean drop an unseen unit may lie, in score units; for scores within [0, 1], 1 is
-            certain. None judges it by the distances seen and, where few units differ, by the range of the scores.
+        reach: how far from zero the drop of a sample can lie: 1 for scores within [0, 1]. None judges how far an
+            unseen unit may lie from the mean by the distances seen and, where few units differ, by the range of the
+            scores.
 
     Returns:
         The interval of the drop; infinite bounds where one unit is all there is.
@@ -55,7 +56,7 @@ def mean_difference(
     """
     require_confidence(confidence)
     before, after, size = unit_sums(reference, value, units)
-    return _interval(before - after, size, _scores(before, after, size), size, confidence, reach)
+    return _drop(before, after, size, confidence, reach)
 
 
 def total_difference(
@@ -89,7 +90,7 @@ def total_difference(
     parts, _, _ = unit_sums(size, size, units)
     if parts.shape != before.shape or (parts <= 0).any():
         raise ValueError("every unit needs parts that its total is over")
-    return _interval(before - after, parts, _scores(before, after, parts), parts, confidence, reach)
+    return _drop(before, after, parts, confidence, reach)
 
 
 def mean_ratio(
@@ -106,7 +107,7 @@ def mean_ratio(
         value: the compressed model's score of each sample, shape [n].
         units: the sampling unit of each sample, shape [n]; None when each is its own.
         confidence: of each bound.
-        reach: as for `mean_difference`: how far the score of an unseen unit may lie from the ratio's prediction.
+        reach: how large a score can be, none being below zero: 1 for shares. None judges as `mean_difference` does.
 
     Returns:
         The interval of the ratio; infinite bounds where one unit is all there is.
@@ -119,7 +120,17 @@ def mean_ratio(
     before, after, size = unit_sums(reference, value, units)
     if (before < 0).any() or before.sum() <= 0:
         raise ValueError("a ratio needs reference scores that are positive; bound the difference instead")
-    return _interval(after, before, _scores(before, after, size), size, confidence, reach)
+    at = after.sum() / before.sum()
+    # All of the one model and none of the other, either way.
+    reaches = (reach, float(at) * reach) if reach is not None else None
+    return _interval(after, before, _scores(before, after, size), size, confidence, reaches)
+
+
+def _drop(before: FloatArray, after: FloatArray, size: FloatArray, confidence: float, reach: float | None) -> Interval:
+    """Interval of the drop of a mean over what `size` counts."""
+    at = float((before - after).sum() / size.sum())
+    reaches = (max(0.0, reach - at), max(0.0, reach + at)) if reach is not None else None
+    return _interval(before - after, size, _scores(before, after, size), size, confidence, reaches)
 
 
 def unit_sums(
@@ -147,15 +158,16 @@ def _scores(before: FloatArray, after: FloatArray, size: FloatArray) -> FloatArr
 
 
 def judged_reach(numerator: FloatArray, denominator: FloatArray, scores: FloatArray, size: FloatArray) -> float:
-    """How far from its expectation an unseen unit may score, judged by those seen.
+    """How far from its expectation the sum over an unseen unit may lie, judged by those seen.
 
-    The farthest seen, and beyond it towards the range of the scores by 1 / (k + 1), where k units differ from the
-    typical one: that is the chance that the next such unit is farther out than all of those k.
+    The farthest seen, and beyond it towards the range of the scores over the largest unit by 1 / (k + 1), where k
+    units differ from the typical one: that is the chance that the next such unit is farther out than all of those k.
     """
-    deviation = (numerator - numerator.sum() / denominator.sum() * denominator) / size
+    deviation = numerator - numerator.sum() / denominator.sum() * denominator
+    each = deviation / size
     largest = float(np.abs(scores).max())
-    differ = int((np.abs(deviation - np.median(deviation)) > 1e-12 * largest).sum())
-    span = float(np.ptp(scores)) or largest or math.inf
+    differ = int((np.abs(each - np.median(each)) > 1e-12 * largest).sum())
+    span = (float(np.ptp(scores)) or largest or math.inf) * float(size.max())
     farthest = float(np.abs(deviation).max()) if differ else 0.0
     return farthest + max(span - farthest, 0.0) / (differ + 1)
 
@@ -166,29 +178,50 @@ def _interval(
     scores: FloatArray,
     size: FloatArray,
     confidence: float,
-    reach: float | None,
+    reaches: tuple[float, float] | None,
 ) -> Interval:
-    """Interval of sum(numerator) / sum(denominator), both by unit."""
+    """Interval of sum(numerator) / sum(denominator), both by unit.
+
+    Args:
+        numerator: shape [units].
+        denominator: shape [units].
+        scores: mean score of every unit, of both models.
+        size: what the sums of each unit are over.
+        confidence: of each bound.
+        reaches: how far above and below its expectation a score can lie; None judges both by what was seen.
+    """
     estimate = float(numerator.sum() / denominator.sum())
     if len(size) < 2:
         return Interval(estimate, -math.inf, math.inf, confidence, METHOD)
-    judged = reach is None
-    if reach is None:
-        reach = judged_reach(numerator, denominator, scores, size)
-    total = reach * float(size.mean())
-    if not 0 < total < math.inf:
-        return Interval(estimate, -math.inf, math.inf, confidence, METHOD)
-    # In units of the reach, so that scores of any scale meet the same rounding.
-    upper = total * _upper(numerator / total, denominator, confidence, skewed=judged)
-    lower = -total * _upper(-numerator / total, denominator, confidence, skewed=judged)
+    judged = reaches is None
+    if reaches is None:
+        above = below = judged_reach(numerator, denominator, scores, size)
+    else:
+        # Which unit was not seen is not known: the largest moves the mean most.
+        above, below = (reach * float(size.max()) for reach in reaches)
+    upper = _upper(numerator, denominator, above, confidence, skewed=judged)
+    lower = -_upper(-numerator, denominator, below, confidence, skewed=judged)
     return Interval(estimate, lower, upper, confidence, METHOD)
 
 
-def _upper(numerator: FloatArray, denominator: FloatArray, confidence: float, *, skewed: bool) -> float:
-    """The larger of Student's bound, minding skewness or not, and the Dirichlet bound, the reach of a unit being 1."""
+def _upper(numerator: FloatArray, denominator: FloatArray, reach: float, confidence: float, *, skewed: bool) -> float:
+    """The larger of Student's bound, minding skewness or not, and the Dirichlet bound.
+
+    Args:
+        numerator: shape [units].
+        denominator: shape [units].
+        reach: how far above its expectation the sum over an unseen unit may lie.
+        confidence: one-sided.
+        skewed: whether Student's quantile minds skewness.
+    """
     units, alpha = len(numerator), 1 - confidence
     estimate = float(numerator.sum() / denominator.sum())
-    error = numerator - estimate * denominator
+    if reach == math.inf:
+        return math.inf
+    if reach <= 0:
+        return estimate  # as far as it can lie
+    # In units of the reach, so that scores of any scale meet the same rounding.
+    error = (numerator - estimate * denominator) / reach
     quantile = skewed_quantile(error, confidence) if skewed else float(stdtrit(units - 1, confidence))
     student = quantile * math.sqrt(units / (units - 1) * float(error @ error))
     share = float(denominator.mean())
@@ -201,7 +234,7 @@ def _upper(numerator: FloatArray, denominator: FloatArray, confidence: float, *,
         low, step = low + step, 2 * step
     tolerance = 1e-6 * step
     dirichlet = float(brentq(excess, low, low + step, xtol=tolerance)) + tolerance
-    return estimate + max(student / float(denominator.sum()), dirichlet)
+    return estimate + reach * max(student / float(denominator.sum()), dirichlet)
 
 
 def skewed_quantile(error: FloatArray, confidence: float) -> float:

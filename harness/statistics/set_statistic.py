@@ -21,6 +21,7 @@ from harness.statistics.interval import FloatArray, IntArray, Interval, require_
 Statistic = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 METHOD = "Bayesian bootstrap with an unseen unit"
 CHUNK = 2_000_000  # weights at a time
+BEYOND = 20  # draws beyond a bound, at least
 
 
 def statistic_difference(
@@ -28,7 +29,7 @@ def statistic_difference(
     multiplicity: IntArray,
     confidence: float = 0.95,
     seed: int = 0,
-    swing: float | tuple[float, float] = 1.0,
+    swing: float | tuple[float, float] | None = 1.0,
     resamples: int = 4000,
 ) -> Interval:
     """Bounds of the drop statistic(float) - statistic(compressed) on the same set.
@@ -43,8 +44,9 @@ def statistic_difference(
         seed: of the weights; the same input and seed give the same bounds.
         swing: how far one unit can move the statistic, as a multiple of its share of all units: 1 for a share, more
             for an average over classes. Of two, the first is of a unit that the compressed model loses, for the upper
-            bound, and the second of one that it wins, for the lower.
-        resamples: how often weights are drawn.
+            bound, and the second of one that it wins, for the lower. None: the unit that was not seen is among the
+            kinds already.
+        resamples: how often weights are drawn, at least; as often as it takes for some draws to lie beyond each bound.
 
     Returns:
         The interval of the drop; infinite bounds where one unit is all there is.
@@ -60,6 +62,8 @@ def statistic_difference(
     if multiplicity.sum() < 2:
         return Interval(estimate, -math.inf, math.inf, confidence, METHOD)
     generator = np.random.default_rng(seed)
+    # Of fewer draws the outermost would stand for the bound, whatever the confidence.
+    resamples = max(resamples, math.ceil(BEYOND / (1 - confidence)))
     chunk = max(1, CHUNK // multiplicity.size)
     drops, unseen = [], []
     for start in range(0, resamples, chunk):
@@ -69,6 +73,8 @@ def statistic_difference(
         drops.append(_drops(statistic, weights))
         unseen.append(extra / (extra + weights.sum(axis=1)))
     drop, share = np.concatenate(drops), np.concatenate(unseen)
+    if swing is None:
+        share, swing = np.zeros_like(share), 0.0
     falls, rises = swing if isinstance(swing, tuple) else (swing, swing)
     upper = np.quantile((1 - share) * drop + share * falls, confidence, method="higher")
     lower = np.quantile((1 - share) * drop - share * rises, 1 - confidence, method="lower")

@@ -201,3 +201,13 @@ def test_labels_are_never_taken_for_scores_nor_scores_for_labels(table, tmp_path
 def test_the_scores_that_changed_most_come_first(table):
     found = table("id,float,compressed\na,0.5,0.4\nb,0.5,0.1\nc,0.5,0.9\nd,0.5,0.5\ne,0.5,0.6\n")
     assert found.changed() == {"lost": ["b", "a"], "won": ["c", "e"]}
+
+
+def test_a_first_line_of_labels_is_not_lost_as_names_of_columns(tmp_path):
+    places, path = Columns(target="1", reference="2", compressed="3"), tmp_path / "t.csv"
+    samples = "cat,cat,dog\ncat,cat,cat\ndog,dog,dog\n"
+    path.write_text(samples)
+    with pytest.raises(TableError, match=r"t\.csv:1: 'cat' is a label on other lines too, .* names the columns"):
+        read(path, places, "f1")
+    path.write_text(f"right,fp32,int8\n{samples}")
+    assert read(path, places, "f1").measured.n == 3

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import beta, bootstrap, t
+from scipy.stats import beta, binom, bootstrap, t
 from scipy.stats import gamma as gamma_distribution
 
 from harness.statistics import mean_difference, mean_ratio, total_difference
@@ -14,8 +14,31 @@ def test_zero_one_scores_have_the_clopper_pearson_bound(lost: int, n: int) -> No
     reference, value = np.ones(n), np.ones(n)
     value[:lost] = 0
     expected = beta.ppf(0.95, lost + 1, n - lost)
-    # The unseen unit may be lost outright: 1 above the mean drop, less what the mean already holds of it.
-    assert mean_difference(reference, value, reach=1 - lost / n).upper == pytest.approx(expected, rel=0.02)
+    assert mean_difference(reference, value, reach=1).upper == pytest.approx(expected, rel=0.02)
+    # And what is won is bounded as what is lost.
+    assert mean_difference(value, reference, reach=1).lower == pytest.approx(-expected, rel=0.02)
+
+
+def test_where_all_is_lost_no_more_can_be() -> None:
+    assert mean_difference(np.ones(20), np.zeros(20), reach=1).upper == 1.0
+
+
+@pytest.mark.parametrize("large", [3, 5, 20])
+@pytest.mark.parametrize("lost", [0.1, 0.2, 0.4, 0.6, 0.8])
+def test_losses_in_the_few_large_units_are_not_passed_falsely(large: int, lost: float) -> None:
+    """Units of 1 and of 100 samples; of the large ones a share is lost outright, and often none of these is seen.
+
+    By summing the binomial distribution over how many of them are: a limit at the true drop may pass in 5 % at most.
+    """
+    size = np.array([1.0] * 95 + [100.0] * large)
+    limit = lost * 100 * large / size.sum()
+    false_pass = 0.0
+    for count in range(large + 1):
+        after = size.copy()
+        after[95 : 95 + count] = 0.0
+        upper = total_difference(size, after, size, reach=1.0).upper
+        false_pass += float(binom.pmf(count, large, lost)) * (upper < limit)
+    assert false_pass <= 0.05
 
 
 def test_positive_chance_of_two_groups_is_a_beta_probability() -> None:
