@@ -22,8 +22,8 @@ def retaken(
 ) -> tuple[Run, tuple[str, ...]]:  # fmt: skip
     """A run whose disturbed times were taken again, and a note for each budget that was.
 
-    A take replaces the one before; which takes are kept is never decided by the figures, only by the verdicts that were
-    kept back for what others did meanwhile.
+    A take replaces the one before. What decides whether there is another is what others did and how near the limit is,
+    never on which side of it the figure lies.
 
     Args:
         run: as it was measured first.

@@ -53,6 +53,7 @@ class LocalBench(Bench):
     def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
         self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
         self.root = Path(job.root)
+        self._digests = {side: self._digest(side) for side in ("reference", "compressed")}
         # To load, compile and probe a model is work as heavy as to evaluate it.
         with self.working():
             self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
@@ -70,10 +71,15 @@ class LocalBench(Bench):
     def _folder(self, side: str) -> Path:
         return Path(self._job.reference if side == "reference" else self._job.compressed)
 
+    def _digest(self, side: str) -> dict[str, str]:
+        """What the artifact holds, taken before it is loaded: answers are kept under it."""
+        digest = sealed_digest(self._folder(side) / ARTIFACT)
+        if not digest:
+            raise ArtifactError(f"the {called(side)} artifact is gone: was the cache cleared since it was written?")
+        return digest
+
     def _reload(self, side: str) -> Runner:
         folder = self._folder(side)
-        if not (folder / ARTIFACT).is_dir():
-            raise ArtifactError(f"the {called(side)} artifact is gone: was the cache cleared since it was written?")
         runner = self._spec.deploy.load(folder / ARTIFACT, self._spec.measure.threads)
         batch, saved = probe.read(folder)
         reloaded = probe.sample_by_sample(runner, batch)
@@ -144,8 +150,9 @@ class LocalBench(Bench):
         """Both models' answers, from the cache where the same artifact answered the same data before."""
         if self.evaluated is not None:
             return self.evaluated
-        spec, (split, data) = self._spec, self._asked()
+        spec = self._spec
         with self.working():
+            split, data = self._asked()
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         require_paired(reference, compressed, split)
         require_resolution(spec, self._dataset, reference[TARGETS])
@@ -178,11 +185,10 @@ class LocalBench(Bench):
     def _answers(self, side: str, split: Split, data: str) -> dict[str, np.ndarray[Any, Any]]:
         spec = self._spec
         task = TASKS[spec.task]
-        artifact = sealed_digest(self._folder(side) / ARTIFACT)
         # What a chain does with a model is the data's.
         code = code_digest(task.__module__, type(spec.deploy).__module__, type(spec.data).__module__, __name__)
         key = key_of(
-            "answers", artifact, data, spec.task, spec.deploy.model_dump(mode="json"), spec.deploy.kernels(),
+            "answers", self._digests[side], data, spec.task, spec.deploy.model_dump(mode="json"), spec.deploy.kernels(),
             spec.measure.threads, software(), code,
         )  # fmt: skip
         cache = Cache(Path(self._job.cache)) if self._job.cache and not self._fault.answers_wrongly else None
@@ -216,7 +222,8 @@ class LocalBench(Bench):
         size = batch or self._spec.measure.batch
         if whole and self._dataset.chain is not None:
             # The noise of calibration, so that what is evaluated stays unseen.
-            begun = repeated(next(self._dataset.calibration.batches(size)).inputs, size)
+            with self.working():
+                begun = repeated(next(self._dataset.calibration.batches(size)).inputs, size)
             return self._sampled(lambda runner: partial(self._answering(runner.serving()), begun), size, limits, rate)
         inputs, _ = probe.read(self._folder("reference"))
         fed, task = repeated(inputs, size), TASKS[self._spec.task](task=self._spec.task)
@@ -227,9 +234,10 @@ class LocalBench(Bench):
 
     def generation(self, phase: Phase, prompt: int, limits: Limits, *, rate: bool = False) -> Timings:
         """Alternating blocks of both runners on the first tokens of the first text that is long enough."""
-        split = self._dataset.evaluation
-        batches = split.batches(1) if split is not None else iter(())
-        tokens = next((one.inputs[0] for one in batches if one.inputs[0].shape[1] >= prompt), None)
+        with self.working():
+            split = self._dataset.evaluation
+            batches = split.batches(1) if split is not None else iter(())
+            tokens = next((one.inputs[0] for one in batches if one.inputs[0].shape[1] >= prompt), None)
         if tokens is None:
             raise Unmeasurable(
                 f"no evaluation window holds the {prompt} tokens of a prompt: give this budget a smaller `prompt`, or "
@@ -243,12 +251,13 @@ class LocalBench(Bench):
 
     def comparison(self, samples: int) -> Comparison:
         """Both models on the first so many evaluation samples, batch by batch side by side."""
-        (split, data), task = self._asked(), TASKS[self._spec.task](task=self._spec.task)
-        if len(split) < samples:
-            raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split)}")
+        task = TASKS[self._spec.task](task=self._spec.task)
         parts: list[Answers] = []
         done = 0
         with self.working():
+            split, data = self._asked()
+            if len(split) < samples:
+                raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split)}")
             for batch in split.batches(task.batch):
                 self._progress(f"comparing both models, {done} of {samples}")
                 sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]
@@ -270,9 +279,10 @@ class LocalBench(Bench):
         self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Limits, rate: bool
     ) -> Timings:
         # The control is the float model prepared once more: where its buffers lie is part of the noise of a run.
-        reference, compressed, control = (
-            call(self._runners[side]) for side in ("reference", "compressed", "reference")
-        )
+        with self.working():
+            reference, compressed, control = (
+                call(self._runners[side]) for side in ("reference", "compressed", "reference")
+            )
         with machine(alone=True, progress=self._progress):
             return sample(
                 reference, self._fault.call(compressed), lambda figure: _time_limits(limits(figure), rate),

@@ -69,19 +69,34 @@ def machine(*, alone: bool, progress: Callable[[str], None] = lambda text: None)
 
     path = lock_path()
     started = _waits.since = time.monotonic()
-    with path.open("a") as lock, path.with_suffix(".gate").open("a") as gate:
-        try:
-            _take(gate.fileno(), fcntl.LOCK_EX, started, waiting)
-            try:
-                _take(lock.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, started, waiting)
-            finally:
-                fcntl.flock(gate, fcntl.LOCK_UN)
-        finally:
+    try:
+        while True:
+            with path.open("a") as lock, path.with_suffix(".gate").open("a") as gate:
+                _take(gate.fileno(), fcntl.LOCK_EX, started, waiting)
+                try:
+                    _take(lock.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, started, waiting)
+                finally:
+                    fcntl.flock(gate, fcntl.LOCK_UN)
+                # Whoever tidies up temporary files may have removed the one that was waited for: others hold a new one.
+                if not _lies_at(lock.fileno(), path):
+                    continue
+                _waits.done, _waits.since = waited(), None
+                try:
+                    yield
+                finally:
+                    fcntl.flock(lock, fcntl.LOCK_UN)
+                return
+    finally:
+        if _waits.since is not None:
             _waits.done, _waits.since = waited(), None
-        try:
-            yield
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _lies_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that lies there now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _take(descriptor: int, operation: int, started: float, waiting: Callable[[float], None]) -> None:

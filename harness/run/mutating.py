@@ -13,6 +13,7 @@ from harness.run.cache import SEAL, Cache
 from harness.run.compressing import ARTIFACT
 from harness.run.executor import Executor, Watch
 from harness.run.job import Job, Outcome
+from harness.run.lock import machine
 from harness.run.mutation import mutation
 from harness.run.pipeline import Pipeline, Run, Spent
 from harness.spec.load import Case, SpecFile
@@ -26,12 +27,13 @@ def mutate(job: Job, progress: Callable[[str], None]) -> None:
     artifact, so that the check of what was reloaded against what was saved is not what catches it.
     """
     fault, compressed, reference = mutation(job.mutant), Path(job.compressed), Path(job.reference)
-    progress(f"making the artifact wrong: {job.mutant}")
-    fault.artifact(compressed, reference, job.spec)
-    if fault.compresses_wrongly:
-        inputs, _ = probe.read(compressed)
-        runner = job.spec.deploy.load(compressed / ARTIFACT, job.spec.measure.threads)
-        probe.write(compressed, inputs, probe.sample_by_sample(runner, inputs))
+    with machine(alone=False, progress=progress):
+        progress(f"making the artifact wrong: {job.mutant}")
+        fault.artifact(compressed, reference, job.spec)
+        if fault.compresses_wrongly:
+            inputs, _ = probe.read(compressed)
+            runner = job.spec.deploy.load(compressed / ARTIFACT, job.spec.measure.threads)
+            probe.write(compressed, inputs, probe.sample_by_sample(runner, inputs))
 
 
 class NotMade(WeighinError):

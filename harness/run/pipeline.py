@@ -97,7 +97,8 @@ class Pipeline:
         spent = Spent()
         data = address(spec, file.root)
         reference, compressed = self._artifacts(file, spec, data, watch, spent)
-        digests = sealed_digest(compressed / ARTIFACT)
+        folders = {"float": reference / ARTIFACT, "compressed": compressed / ARTIFACT}
+        digests = {side: sealed_digest(folder) for side, folder in folders.items()}
         job = Job(
             stage="measure", spec=spec, root=str(file.root), reference=str(reference), compressed=str(compressed),
             data=data, cache=str(self._cache.folder), labels=labels,
@@ -118,17 +119,18 @@ class Pipeline:
         if measured is None:
             nothing = Failure(sentence="the measure stage left no measurements", kind="ended")
             raise _Failed(Outcome(failure=nothing, seconds=spent.seconds, waited=spent.waited))
-        if sealed_digest(compressed / ARTIFACT) != digests:
-            raise Unmeasurable(
-                "the compressed artifact changed while it was measured: what was measured is not what lies there"
-            )
+        for side, folder in folders.items():
+            if sealed_digest(folder) != digests[side]:
+                raise Unmeasurable(
+                    f"the {side} artifact changed while it was measured: what was measured is not what lies there"
+                )
         result = blank.model_copy(
             update={
                 **{name: getattr(measured, name) for name in type(measured).model_fields},
                 "failures": {
                     label: _relative(one, file.root) for label, one in {**measured.failures, **failures}.items()
                 },
-                "artifact": digests,
+                "artifact": digests["compressed"],
                 "seconds": spent.seconds,
                 "waited": spent.waited,
             }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import importlib
 import json
@@ -51,6 +52,9 @@ def serve() -> None:
             _work(request)
         print(json.dumps({"started": pid}), file=answers)
         _, status, usage = os.wait4(pid, 0)
+        # What it started and left behind would keep whatever lock it held.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
         print(json.dumps({"status": status, "peak_bytes": usage.ru_maxrss * 1024}), file=answers)
 
 
@@ -65,6 +69,8 @@ def _work(request: dict[str, str]) -> NoReturn:
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        # Where native code was when it crashed; the log's end goes into the verdict.
+        faulthandler.enable(2, all_threads=False)
         from harness.run.worker import run
 
         run(Path(request["job"]), Path(request["outcome"]))

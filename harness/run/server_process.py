@@ -69,9 +69,14 @@ class ServerProcess:
             elapsed = time.monotonic() - started
             if answer is None:
                 waited = watch(elapsed)
-                if pid and not killed and elapsed - waited > limit:
-                    killed = True
-                    _kill(pid)
+                if killed or elapsed - waited <= limit:
+                    continue
+                if not pid:
+                    last = self._said()
+                    self.close()
+                    return f"was not begun by its fork server within {limit:g} s (measure.timeout_s): {last}"
+                killed = True
+                _kill(pid)
                 continue
             message = json.loads(answer)
             if "started" in message:
@@ -172,8 +177,9 @@ def tail(path: Path) -> str:
 
 
 def last_lines(text: str) -> str:
-    """As many as a report shows."""
-    return "\n".join(text.splitlines()[-LOG_LINES:])
+    """As many as a report shows, without the list of every loaded extension that a crash ends with."""
+    lines = [line for line in text.splitlines() if not line.startswith("Extension modules: ")]
+    return "\n".join(lines[-LOG_LINES:])
 
 
 def _place() -> tuple[str, dict[str, str]]:

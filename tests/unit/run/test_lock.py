@@ -107,3 +107,21 @@ def test_the_lock_is_one_for_all_jobs_of_a_user_whatever_their_tmpdir(monkeypatc
         monkeypatch.setattr("tempfile.tempdir", folder)
         found.add(lock.lock_path())
     assert len(found) == 1
+
+
+def test_a_lock_whose_file_was_removed_is_taken_again_where_others_take_it() -> None:
+    """Whoever tidies up temporary files removes it, held or not: two holders of two files would both be alone."""
+    first = Holder(alone=True)
+    assert first.held.wait(10)
+    second = Holder(alone=True)
+    time.sleep(0.3)
+    for path in (lock.lock_path(), lock.lock_path().with_suffix(".gate")):
+        path.unlink()
+    third = Holder(alone=True)
+    assert third.held.wait(10)
+    first.end()
+    time.sleep(0.3)
+    assert not second.held.is_set()
+    third.end()
+    assert second.held.wait(10)
+    second.end()

@@ -205,6 +205,17 @@ def test_an_artifact_that_is_gone_is_told(job: Job, side: str) -> None:
         LocalBench(job, lambda text: None)
 
 
+def test_answers_of_an_artifact_that_another_run_cleared_away_are_kept_under_what_was_loaded(job: Job) -> None:
+    """Not under the address of no artifact at all, where any other model's would be looked for."""
+    bench = LocalBench(job, lambda text: None)
+    loaded = dict(bench._digests["reference"])
+    shutil.rmtree(Path(job.reference) / ARTIFACT)
+    assert bench._digests["reference"] == loaded != {}
+    bench.evaluation()
+    with pytest.raises(ArtifactError, match="the float artifact is gone"):
+        LocalBench(job, lambda text: None)
+
+
 def test_a_reloaded_artifact_that_answers_otherwise_is_refused(job: Job) -> None:
     batch, outputs = probe.read(Path(job.compressed))
     probe.write(Path(job.compressed), batch, [outputs[0][::-1]])

@@ -85,14 +85,16 @@ def test_both_stages_are_told_the_same_samples(project: Path) -> None:
     assert jobs[1].data is not None
 
 
-def test_an_artifact_that_changes_while_it_is_measured_has_no_figures(project: Path) -> None:
+@pytest.mark.parametrize("side", ["float", "compressed"])
+def test_an_artifact_that_changes_while_it_is_measured_has_no_figures(project: Path, side: str) -> None:
     def tampered(job: Job) -> Outcome:
-        (Path(job.compressed) / ARTIFACT / "model.pt").write_bytes(b"other weights")
+        folder = job.reference if side == "float" else job.compressed
+        (Path(folder) / ARTIFACT / "model.pt").write_bytes(b"other weights")
         return counted(job)
 
     found, _ = run(project, tampered)
     assert found.result.failure is not None
-    assert "the compressed artifact changed while it was measured" in found.result.failure.sentence
+    assert f"the {side} artifact changed while it was measured" in found.result.failure.sentence
     assert found.artifact is None
     assert not found.result.measurements
 

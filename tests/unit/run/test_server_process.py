@@ -1,6 +1,7 @@
 """A server that was started ahead of need is handed out only where it is what would be started now."""
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -61,3 +62,17 @@ def test_a_server_that_was_killed_tells_its_last_words_and_leaves_no_file(tmp_pa
         "lost its fork server, which ended by itself: its last words",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_hangs_before_it_begins_a_job_is_given_up_and_ended(tmp_path):
+    server = server_process.ServerProcess(1)
+    server._process.send_signal(signal.SIGSTOP)
+    paths = {name: tmp_path / name for name in ("job", "outcome", "log")}
+    ended = server.run(paths, 0.5, lambda seconds: 0.0)
+    assert ended.startswith("was not begun by its fork server within 0.5 s (measure.timeout_s)")
+    assert not server.alive
+
+
+def test_the_end_of_a_log_says_where_native_code_crashed_and_not_what_was_loaded():
+    crash = 'Fatal Python error: Segmentation fault\n\n  File "nets.py", line 3 in build'
+    assert server_process.last_lines(f"{crash}\nExtension modules: a, b, c (total: 3)\n") == crash
