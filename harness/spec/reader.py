@@ -204,9 +204,11 @@ class _Constructor:
                 continue
             self._path.append(key)
             if key in result:
-                first = next(one for one, _ in node.value if one.value == key)
+                first, before = next(pair for pair in node.value if pair[0].value == key)
                 self._fault(
-                    key_node, f"the key {key!r} stands here a second time, first in line {first.start_mark.line + 1}"
+                    key_node,
+                    f"the key {key!r} stands here a second time{_in_brackets(value_node)}, first in line "
+                    f"{first.start_mark.line + 1}{_in_brackets(before)}",
                 )
             result[key] = self._value(value_node)
             self._path.pop()
@@ -263,6 +265,11 @@ class _Constructor:
         if kind != "null":
             self._fault(node, _TAGGED.format(_tag(node)))
         return None
+
+
+def _in_brackets(node: yaml.Node) -> str:
+    """A value as it is written; nothing of a list or a mapping, which would be too long to tell."""
+    return f" ({shorten(node.value)[1:-1]})" if isinstance(node, yaml.ScalarNode) else ""
 
 
 def _tag(node: yaml.Node) -> str:

@@ -78,8 +78,9 @@ def test_the_number_to_write_instead_is_the_number_that_was_meant(written):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: 1\nb: 2\na: 3", "x:3:1: a: the key 'a' stands here a second time, first in line 1"),
-        ("a:\n  - {b: 1, b: 2}", "x:2:12: a[0].b: the key 'b' stands here a second time, first in line 2"),
+        ("a: 1\nb: 2\na: 3", "x:3:1: a: the key 'a' stands here a second time (3), first in line 1 (1)"),
+        ("a:\n  - {b: 1, b: 2}", "x:2:12: a[0].b: the key 'b' stands here a second time (2), first in line 2 (1)"),
+        ("a: {b: 1}\na: [2]", "x:2:1: a: the key 'a' stands here a second time, first in line 1"),
         ("on: 1", "x:1:1: on: the key 'on' is not text to YAML 1.1; quote it: \"on\""),
         ("a: {1: x}", "x:1:5: a.1: the key '1' is not text"),
         ("? [a]\n: b", "x:1:3: a key is a word, not a list or a mapping"),
