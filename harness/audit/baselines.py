@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.audit.finding import Loosened
@@ -10,31 +10,37 @@ from harness.judge.match import same_machine
 from harness.metrics.base import METRICS
 
 Body = Mapping[str, Any]
+# Case → what it is called now, and of each of its labels what that is called now.
+Heirs = Mapping[str, tuple[str, Mapping[str, str]]]
 
 
-def loosened(old: Body, new: Body, labels: Mapping[str, Collection[str]]) -> Iterator[Loosened]:
-    """Everything that a baseline asks less of than it did.
+def loosened(old: Body, new: Body, heirs: Heirs) -> Iterator[Loosened]:
+    """Everything that a baseline asks less of than it did, by the names that the spec has now.
+
+    A case of which nothing is held any more has no label and no reason: its history is gone with it.
 
     Args:
         old: what the file held.
         new: what it holds.
-        labels: the budgets that each case of the spec has now; what the spec lost is its own loosening.
+        heirs: what became of each case and of its budgets; what the spec lost is its own loosening.
     """
-    for name, case in old.get("cases", {}).items():
-        if name not in labels:
+    for was, case in old.get("cases", {}).items():
+        if was not in heirs:
             continue
+        name, labels = heirs[was]
         now = new.get("cases", {}).get(name, {})
         fresh = _fresh(case, now)
         if not now:
             yield Loosened("", "baseline", "accepted", None, name)
             continue
         for label, held in case.get("portable", {}).items():
-            if label in labels[name]:
-                yield from _figure(name, label, held, now.get("portable", {}).get(label), fresh)
+            if label in labels:
+                found = now.get("portable", {}).get(labels[label])
+                yield from _figure(name, labels[label], held, found, fresh)
         for fingerprint, machine in case.get("machines", {}).items():
             for label, held in machine.get("labels", {}).items():
-                if label in labels[name]:
-                    yield from _timed(name, label, (fingerprint, machine, held), now, fresh)
+                if label in labels:
+                    yield from _timed(name, labels[label], (fingerprint, machine, held), now, fresh)
 
 
 def _fresh(old: Body, new: Body) -> list[Body]:
@@ -61,6 +67,9 @@ def _figure(case: str, label: str, old: Body, new: Body | None, fresh: list[Body
     then, since = ((one.get("outcomes") or {}).get("data") for one in (old, new))
     if then != since:
         yield Loosened("", "baseline samples", then, since, case, label, reason)
+    if old.get("outcomes") and old.get("kernels") != new.get("kernels"):
+        # Outcomes are held only to others of the same kernels.
+        yield Loosened("", "baseline kernels", old.get("kernels"), new.get("kernels"), case, label, reason)
     if old.get("reference") is not None and _worse(old, old["reference"], new.get("reference")):
         # The float model is what relative bounds are held to.
         yield Loosened("", "baseline float figure", old["reference"], new.get("reference"), case, label, reason)
@@ -87,20 +96,34 @@ def _timed(case: str, label: str, before: tuple[str, Body, Body], now: Body, fre
             return
         if not (old.get("ratio") and new.get("ratio")):
             return
-    if old.get("ratio") and new.get("ratio"):
-        what, was, now_ = "ratio", old["ratio"][1], new["ratio"][1]
-    else:
-        what, was, now_ = "value", old.get("value"), new.get("value")
-    if _worse(old, was, now_):
-        reason = _reason(fresh, label)
-        yield Loosened("", f"baseline {what} on machine {fingerprint}", was, now_, case, label, reason)
+    reason = _reason(fresh, label)
+    if old.get("kernels") != new.get("kernels"):
+        # With other libraries it is held only to times of the same kernels.
+        what = f"baseline kernels on machine {fingerprint}"
+        yield Loosened("", what, old.get("kernels"), new.get("kernels"), case, label, reason)
+    what, was, since = _enforced(old, new)
+    if _worse(old, was, since):
+        yield Loosened("", f"baseline {what} on machine {fingerprint}", was, since, case, label, reason)
+
+
+def _enforced(old: Body, new: Body) -> tuple[str, Any, Any]:
+    """What a regression is proven against, in words, and both figures: of a ratio the worse end of its interval."""
+    if not (old.get("ratio") and new.get("ratio")):
+        return "value", old.get("value"), new.get("value")
+    if _better(old) == "higher":
+        return "lower end of the ratio", old["ratio"][0], new["ratio"][0]
+    return "upper end of the ratio", old["ratio"][2], new["ratio"][2]
 
 
 def _worse(held: Body, old: Any, new: Any) -> bool:
     """Whether a figure is worse than the one that was accepted, by however little."""
-    name = held.get("metric")
     if old == new or not isinstance(old, (int, float)) or not isinstance(new, (int, float)):
         return bool(old != new)
-    if name not in set(METRICS):
-        return True
-    return new > old if METRICS[name].better == "lower" else new < old
+    better = _better(held)
+    return better is None or (new > old if better == "lower" else new < old)
+
+
+def _better(held: Body) -> str | None:
+    """Which side of a figure is the better one; None where its metric is not installed."""
+    name = held.get("metric")
+    return METRICS[name].better if name in set(METRICS) else None

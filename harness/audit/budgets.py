@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from harness.audit.finding import Loosened
+from harness.audit import expected
+from harness.audit.finding import Loosened, short
 from harness.metrics.base import BOUNDS, METRICS
-from harness.spec.reader import Value, shorten
+from harness.spec.reader import Value
 from harness.spec.schema import Measure
 from harness.spec.tiers import TIERS
 
@@ -28,6 +29,16 @@ def loosened(old: Body, new: Body) -> Iterator[Loosened]:
     """Everything that got looser in one case, each with the reason that its spec records for it."""
     for change in _changes(old, new):
         yield Loosened("", change.what, change.old, change.new, "", change.label, change.reason or said(old, new))
+
+
+def labels(old: Body, new: Body) -> dict[str, str]:
+    """Each budget of a case that is still there, with what it is called now: its label, or the one in its place."""
+    before, now = _budgets(old), _budgets(new)
+    renamed = _renamed(before, now)
+    return {
+        **{label: label for label in now if label not in renamed.values()},
+        **{label: renamed.get(label, label) for label in before if renamed.get(label, label) in now},
+    }
 
 
 def said(old: Body, new: Body) -> str | None:
@@ -52,7 +63,7 @@ def _changes(old: Body, new: Body) -> Iterator[Loosened]:
     required = [name for name in _list(new.get("requires")) if name not in _list(old.get("requires"))]
     if required:
         yield Loosened("", "requires", _list(old.get("requires")), _list(new.get("requires")))
-    yield from _expected(old, new)
+    yield from expected.loosened(old, new)
 
 
 def _budget(label: str, old: Body, new: Body) -> Iterator[Loosened]:
@@ -105,7 +116,7 @@ def _renamed(before: Mapping[str, Body], now: Mapping[str, Body]) -> dict[str, s
 def _differing(name: str, old: Value, new: Value) -> Iterator[Loosened]:
     if not isinstance(old, dict) or not isinstance(new, dict) or old.get("source") != new.get("source"):
         if old != new:
-            yield Loosened("", name, _short(old), _short(new))
+            yield Loosened("", name, short(old), short(new))
         return
     for key in sorted({*old, *new} - set(_UNSEEN)):
         if old.get(key) != new.get(key):
@@ -122,26 +133,6 @@ def _measure(old: Body, new: Body) -> Iterator[Loosened]:
             yield Loosened("", f"measure.{name}", old.get(name, default), new.get(name, default))
 
 
-def _expected(old: Body, new: Body) -> Iterator[Loosened]:
-    before = {_foreseen(entry): entry for entry in _entries(old)}
-    for entry in _entries(new):
-        known = before.get(_foreseen(entry))
-        label, reason = str(entry.get("metric")), said(known or {}, entry)
-        if known is None:
-            yield Loosened("", "expect_fail", None, _short(entry), label=label, reason=reason)
-        elif str(entry.get("until")) > str(known.get("until")):
-            yield Loosened("", "expect_fail.until", known.get("until"), entry.get("until"), label=label, reason=reason)
-
-
-def _foreseen(entry: Body) -> tuple[str, ...]:
-    return tuple(str(entry.get(name)) for name in ("metric", "verdict", "bound", "says"))
-
-
-def _entries(body: Body) -> list[Body]:
-    given = body.get("expect_fail")
-    return [one for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)]
-
-
 def _budgets(body: Body) -> dict[str, dict[str, Value]]:
     """Budgets by label, the metric named in each."""
     return {
@@ -152,7 +143,7 @@ def _budgets(body: Body) -> dict[str, dict[str, Value]]:
 
 
 def _bounds(budget: Body) -> Value:
-    return _short({name: budget[name] for name in BOUNDS if name in budget})
+    return short({name: budget[name] for name in BOUNDS if name in budget})
 
 
 def _tier(body: Body) -> int:
@@ -166,10 +157,3 @@ def _map(value: Value) -> dict[str, Value]:
 
 def _list(value: Value) -> list[Value]:
     return value if isinstance(value, list) else []
-
-
-def _short(value: Value | Body) -> Value:
-    """A mapping as one line of text; anything else as it is."""
-    if not isinstance(value, Mapping):
-        return value
-    return ", ".join(f"{key} {one if isinstance(one, str) else shorten(one)}" for key, one in value.items())

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.audit import baselines, budgets
+from harness.audit import baselines, budgets, heirs
 from harness.audit.finding import Loosened
-from harness.audit.revision import AuditError, Revision, Worktree
-from harness.audit.specs import Body, Specs
+from harness.audit.revision import AuditError, Revision
+from harness.audit.specs import Found, Specs
+from harness.audit.worktree import Worktree
 from harness.baselines import FOLDER
 from harness.spec.load import load
-
-# A file of which so much is still there is the same one under another name.
-_SAME = 0.6
-# Pairs of files that are looked at for that; past them only equal contents are followed.
-_PAIRS = 400
 
 
 @dataclass(frozen=True)
@@ -29,10 +24,12 @@ class Audit:
     Attributes:
         commit: that was compared with, in full.
         loosened: in the order of the specs.
+        unread: links below `specs/` and `baselines/` that led to nothing in that commit; nothing is compared with them.
     """
 
     commit: str
     loosened: tuple[Loosened, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def unexplained(self) -> tuple[Loosened, ...]:
@@ -53,7 +50,7 @@ def audit(root: Path, revision: str) -> Audit:
     """
     with Revision(root, revision) as then:
         now = Worktree(root, then.algorithm)
-        return Audit(then.commit, tuple(_Comparison(then, now).loosened()))
+        return Audit(then.commit, tuple(_Comparison(then, now).loosened()), tuple(sorted(then.unread)))
 
 
 class _Comparison:
@@ -63,94 +60,67 @@ class _Comparison:
         self._old, self._new = Specs(then), Specs(now)
 
     def loosened(self) -> Iterator[Loosened]:
-        before, after = self._old.paths(), self._new.paths()
-        gone = {spec: path for spec, path in before.items() if spec not in after}
-        moved = self._followed(gone, {spec: path for spec, path in after.items() if spec not in before})
-        for spec, path in before.items():
+        before, after = self._old.found(), self._new.found()
+        gone = {spec: at for spec, at in before.items() if spec not in after}
+        fresh = {spec: at for spec, at in after.items() if spec not in before}
+        moved = heirs.specs(gone, fresh, self._old, self._new)
+        for spec, old in before.items():
             heir = moved.get(spec, spec)
             if heir not in after:
-                reason = self._then.removal(path)
-                yield Loosened(spec, "spec", path, None, reason=reason)
+                reason = self._then.removal(old.path, old.home)
+                yield Loosened(spec, "spec", old.path, None, reason=reason)
                 continue
-            if self._differs(path, after[heir]):
-                yield from self._cases(heir, path, after[heir])
-            yield from self._baseline(spec, heir, after[heir])
+            differs = self._differs(old, after[heir])
+            if differs:
+                yield from self._cases(spec, heir, old, after[heir])
+            yield from self._baseline(spec, heir, old, after[heir], differs=differs)
 
-    def _differs(self, old: str, new: str) -> bool:
+    def _differs(self, old: Found, new: Found) -> bool:
         # Without a stem, equal contents are equal specs; most are, and need not be parsed.
-        alike = self._then.files().get(old) == self._files.get(new)
-        if alike and b"extends" not in (self._now.read(new) or b""):
+        alike = self._then.files()[old.path] == self._files[new.path]
+        if alike and b"extends" not in (self._now.read(new.home) or b""):
             return False
-        return self._old.chain(old) != self._new.chain(new)
+        return self._old.chain(old.home) != self._new.chain(new.home)
 
-    def _cases(self, spec: str, old: str, new: str) -> Iterator[Loosened]:
-        load(self._now.root / new)
-        before, after = self._old.cases(old), self._new.cases(new)
-        shared = budgets.said(self._old.file(old), self._new.file(new))
-        heirs = _heirs(before, after)
+    def _cases(self, spec: str, heir: str, old: Found, new: Found) -> Iterator[Loosened]:
+        load(self._now.root / new.path)
+        before, after = self._old.cases(old.home), self._new.cases(new.home)
+        shared = budgets.said(self._old.file(old.home), self._new.file(new.home))
+        names = heirs.cases(before, after, moved=spec != heir)
         for name, case in before.items():
-            if name in heirs:
-                yield from (one.of(spec, heirs[name]) for one in budgets.loosened(case, after[heirs[name]]))
+            if name in names:
+                yield from (one.of(heir, names[name]) for one in budgets.loosened(case, after[names[name]]))
             else:
-                yield Loosened(spec, "case", name or "the whole file", None, name, reason=shared)
+                yield Loosened(heir, "case", name or "the whole file", None, name, reason=shared)
 
-    def _baseline(self, spec: str, heir: str, path: str) -> Iterator[Loosened]:
-        old, new = (f"{FOLDER}/{name}.json" for name in (spec, heir))
-        named = self._then.files().get(old)
-        if named is None or named == self._files.get(new):
+    def _baseline(self, spec: str, heir: str, old: Found, new: Found, *, differs: bool) -> Iterator[Loosened]:
+        was, now = (f"{FOLDER}/{name}.json" for name in (spec, heir))
+        named = self._then.files().get(was)
+        if named is None or (named == self._files.get(now) and not differs):
             return
-        before = _json(self._then.read(old))
+        before = _json(self._then.read(was))
         if before is None:
             return
-        if new not in self._files:
-            yield Loosened(heir, "baseline", old, None, reason=self._then.removal(old))
+        if now not in self._files:
+            yield Loosened(heir, "baseline", was, None, reason=self._then.removal(was))
             return
-        after = _json(self._now.read(new))
+        after = _json(self._now.read(now))
         if after is None:
-            raise AuditError(f"{new} cannot be read; restore it from version control")
-        labels = {name: list(_budgets(case)) for name, case in self._new.cases(path).items()}
-        for one in baselines.loosened(before, after, labels):
-            yield replace(one, spec=heir)
+            raise AuditError(f"{now} cannot be read; restore it from version control")
+        for one in baselines.loosened(before, after, self._heirs(old, new, moved=spec != heir)):
+            # Where all that was held of a case is gone, its history is too.
+            reason = one.reason if one.label else self._then.removal(was)
+            yield replace(one, spec=heir, reason=reason)
 
-    def _followed(self, gone: Mapping[str, str], fresh: Mapping[str, str]) -> dict[str, str]:
-        """Specs that moved: the old id with the new one, equal contents first, then the most alike."""
-        found: dict[str, str] = {}
-        for old, path in gone.items():
-            same = [new for new, at in fresh.items() if self._files[at] == self._then.files()[path]]
-            free = [new for new in same if new not in found.values()]
-            if free:
-                found[old] = free[0]
-        left = [(old, new) for old in gone if old not in found for new in fresh if new not in found.values()]
-        if len(left) > _PAIRS:
-            return found
-        scored = [(self._likeness(gone[old], fresh[new]), old, new) for old, new in left]
-        for score, old, new in sorted(scored, reverse=True):
-            if score >= _SAME and old not in found and new not in found.values():
-                found[old] = new
-        return found
-
-    def _likeness(self, old: str, new: str) -> float:
-        one, other = ((side.read(path) or b"").splitlines() for side, path in ((self._then, old), (self._now, new)))
-        return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
-
-
-def _heirs(before: Mapping[str, Body], after: Mapping[str, Body]) -> dict[str, str]:
-    """Each case with what it is called now: its own name, else a new one's that compresses in the same way.
-
-    So a file may be split into cases, and a case renamed; one whose steps nobody takes any more is gone.
-    """
-    found = {name: name for name in before if name in after}
-    for name, case in before.items():
-        fresh = [one for one in after if one not in before and one not in found.values()]
-        same = [one for one in fresh if after[one].get("compress") == case.get("compress")]
-        if name not in after and same:
-            found[name] = min(same, key=lambda one: len(list(budgets.loosened(case, after[one]))))
-    return found
-
-
-def _budgets(case: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = case.get("budgets")
-    return found if isinstance(found, dict) else {}
+    def _heirs(self, old: Found, new: Found, *, moved: bool) -> baselines.Heirs:
+        """What became of each case and its labels; those that only the baseline knew keep their names."""
+        before, after = self._old.cases(old.home), self._new.cases(new.home)
+        known = {
+            name: (heir, budgets.labels(before[name], after[heir]))
+            for name, heir in heirs.cases(before, after, moved=moved).items()
+        }
+        own = {name: (name, budgets.labels({}, case)) for name, case in after.items() if name not in before}
+        return {**own, **known}
 
 
 def _json(content: bytes | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from harness.spec.reader import Value, shorten
@@ -42,3 +43,10 @@ class Loosened:
 
 def _shown(value: Value) -> str:
     return "none" if value is None else value if isinstance(value, str) else shorten(value)
+
+
+def short(value: Value | Mapping[str, Value]) -> Value:
+    """A mapping as one line of text; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    return ", ".join(f"{key} {one if isinstance(one, str) else shorten(one)}" for key, one in value.items())

@@ -1,71 +1,25 @@
-"""A project's files at a git revision and in the working tree. Objects are read; nothing is ever checked out."""
+"""A project's files at a git revision. Objects are read; nothing is ever checked out."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import posixpath
 import re
 import subprocess
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
+from harness.audit.tree import Tree
+from harness.audit.worktree import FOLDERS
 from harness.errors import WeighinError
 
 # In the message of a commit that removes a spec or a baseline: where the file is gone, no key of it can say why.
 TRAILER = "Budget-Reason"
 _REASON = re.compile(rf"^{TRAILER}:[ \t]*(\S.*)$", re.MULTILINE)
+_LINK = "120000"
 
 
 class AuditError(WeighinError):
     """There is nothing to compare with: no repository, no such revision, or a file that cannot be read."""
-
-
-class Side(Protocol):
-    """One of the two states that are compared. Paths are relative to the project root, with forward slashes."""
-
-    def files(self) -> dict[str, str]:
-        """Every file below `specs/` and `baselines/`, with git's name for its content."""
-
-    def read(self, path: str) -> bytes | None:
-        """The content of a file, there or elsewhere in the repository; None where there is none."""
-
-
-class Worktree:
-    """What lies in the project now, committed or not."""
-
-    def __init__(self, root: Path, algorithm: str) -> None:
-        self.root = root
-        self._algorithm = algorithm
-        self._files: dict[str, str] | None = None
-
-    def files(self) -> dict[str, str]:
-        """See `Side`. Looked up once."""
-        if self._files is None:
-            self._files = self._listed()
-        return self._files
-
-    def _listed(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for folder in ("specs", "baselines"):
-            for parent, _, names in os.walk(self.root / folder, followlinks=True):
-                for name in names:
-                    path = Path(parent, name)
-                    content = self.read(below := path.relative_to(self.root).as_posix())
-                    if content is not None:
-                        found[below] = self._named(content)
-        return found
-
-    def read(self, path: str) -> bytes | None:
-        """See `Side`."""
-        try:
-            return (self.root / path).read_bytes()
-        except OSError:
-            return None
-
-    def _named(self, content: bytes) -> str:
-        return hashlib.new(self._algorithm, b"blob %d\0" % len(content) + content).hexdigest()
 
 
 class Revision:
@@ -74,6 +28,9 @@ class Revision:
     Args:
         root: the project root.
         name: a commit, in any way that git knows.
+
+    Attributes:
+        unread: links below `specs/` and `baselines/` that led to nothing in the commit; nothing is compared with them.
 
     Raises:
         AuditError: the root lies in no repository, or the name is no commit of it.
@@ -84,7 +41,7 @@ class Revision:
         inside = self._git("rev-parse", "--show-prefix")
         if inside.returncode:
             raise AuditError(f"{root} lies in no git repository that can be read: {_words(inside)}")
-        self._prefix = inside.stdout.decode().strip()
+        self._prefix = inside.stdout.decode(errors="surrogateescape").removesuffix("\n")
         found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if found.returncode:
             raise AuditError(
@@ -92,10 +49,19 @@ class Revision:
                 "the clone is shallow"
             )
         self.commit = found.stdout.decode().strip()
-        self._files = self._listed()
+        listed = self._listed()
         self._objects = subprocess.Popen(
             ["git", "cat-file", "--batch"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        self._tree = self._grown(listed)
+        self._files: dict[str, str] = {}
+        self.unread: list[str] = []
+        for shown, home in (each for folder in FOLDERS for each in self._tree.below(self._prefix + folder)):
+            path = shown.removeprefix(self._prefix)
+            if home is None:
+                self.unread.append(path)
+            else:
+                self._files[path] = self._tree.files[home]
 
     def __enter__(self) -> Revision:
         return self
@@ -114,40 +80,56 @@ class Revision:
         """See `Side`."""
         return self._files
 
+    def home(self, path: str) -> str:
+        """See `Side`."""
+        found = self._at(path)
+        return path if found is None else posixpath.relpath(f"/{found}", f"/{self._prefix}")
+
     def read(self, path: str) -> bytes | None:
         """See `Side`."""
-        if path in self._files:
-            return self._object(self._files[path])
-        whole = posixpath.normpath(posixpath.join(self._prefix, path))
-        return None if whole.startswith("../") or "\n" in whole else self._object(f"{self.commit}:{whole}")
+        found = self._at(path)
+        name = None if found is None else self._tree.files.get(found)
+        return None if name is None else self._object(name)
 
-    def removal(self, path: str) -> str | None:
-        """Why a file is gone, in the words of the latest commit since then that touched it and gives a reason."""
-        log = self._git("log", "--format=%B%x00", f"{self.commit}..HEAD", "--", path)
+    def _at(self, path: str) -> str | None:
+        """A path from the repository's root, with no link in it; None where it leads out of there."""
+        return None if path.startswith("/") else self._tree.home(self._prefix + path)
+
+    def removal(self, *paths: str) -> str | None:
+        """Why files are gone, in the words of the latest commit since then that touched one and gives a reason."""
+        log = self._git("log", "--format=%B%x00", f"{self.commit}..HEAD", "--", *paths)
         for message in log.stdout.decode(errors="replace").split("\0"):
             reasons = _REASON.findall(message)
             if reasons:
                 return "; ".join(reason.strip() for reason in reasons)
         return None
 
-    def _listed(self) -> dict[str, str]:
-        listed = self._git("ls-tree", "-r", "-z", self.commit, "--", "specs", "baselines")
+    def _listed(self) -> list[tuple[str, str, str]]:
+        """Mode, name and path, from the repository's root, of every file and link of the commit."""
+        listed = self._git("ls-tree", "-r", "-z", "--full-tree", self.commit)
         if listed.returncode:
             raise AuditError(f"the files of {self.commit} cannot be listed: {_words(listed)}")
-        found: dict[str, str] = {}
+        found: list[tuple[str, str, str]] = []
         for line in listed.stdout.decode(errors="surrogateescape").split("\0"):
             about, _, path = line.partition("\t")
-            mode, kind, content = (*about.split(), "", "", "")[:3]
-            # Links and submodules hold no spec of their own.
-            if kind == "blob" and mode != "120000":
-                found[path] = content
+            mode, kind, name = (*about.split(), "", "", "")[:3]
+            # A submodule holds no spec of this project.
+            if kind == "blob":
+                found.append((mode, name, path))
         return found
+
+    def _grown(self, listed: list[tuple[str, str, str]]) -> Tree:
+        texts = {path: self._object(name) or b"" for mode, name, path in listed if mode == _LINK}
+        return Tree(
+            {path: name for mode, name, path in listed if mode != _LINK},
+            {path: text.decode(errors="surrogateescape") for path, text in texts.items()},
+        )
 
     def _object(self, name: str) -> bytes | None:
         stdin, stdout = self._objects.stdin, self._objects.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(name.encode(errors="surrogateescape") + b"\n")
+        stdin.write(name.encode() + b"\n")
         stdin.flush()
         head = stdout.readline().rstrip(b"\n").rsplit(b" ", 2)
         if len(head) < 3 or not head[2].isdigit():

@@ -6,13 +6,26 @@ import posixpath
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from harness.audit.revision import Side
+from harness.audit.worktree import Side
 from harness.errors import SpecError
-from harness.spec.files import MUST_FAIL, SUFFIXES
+from harness.spec.files import collected
 from harness.spec.load import merge
 from harness.spec.reader import Value, parse
 
 Body = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A spec as a run finds it; both paths are relative to the project root.
+
+    Attributes:
+        path: by which it is collected.
+        home: with no link in it. Stems are relative to this one, and it gives the spec its id.
+    """
+
+    path: str
+    home: str
 
 
 @dataclass
@@ -22,9 +35,13 @@ class Specs:
     side: Side
     _bodies: dict[str, Body | None] = field(default_factory=dict)
 
-    def paths(self) -> dict[str, str]:
-        """Id → path of every spec that gates: neither a stem nor there to fail."""
-        return {spec_id(path): path for path in sorted(self.side.files()) if gates(path)}
+    def found(self) -> dict[str, Found]:
+        """Id → file of every spec that gates: neither a stem nor there to fail. Of two with one id, the first."""
+        found: dict[str, Found] = {}
+        for path in collected(self.side.files()):
+            home = self.side.home(path)
+            found.setdefault(spec_id(home), Found(path, home))
+        return found
 
     def chain(self, path: str) -> tuple[bytes | None, ...]:
         """The contents of a spec and of every stem that it extends, nearest first."""
@@ -57,7 +74,7 @@ class Specs:
     def _chain(self, path: str) -> list[str]:
         chain = [path]
         while isinstance(stem := (self._body(chain[-1]) or {}).get("extends"), str):
-            at = posixpath.normpath(posixpath.join(posixpath.dirname(chain[-1]), stem))
+            at = self.side.home(posixpath.join(posixpath.dirname(chain[-1]), stem))
             if at in chain:
                 break
             chain.append(at)
@@ -73,17 +90,8 @@ class Specs:
         return self._bodies[path]
 
 
-def gates(path: str) -> bool:
-    """Whether a file is a spec that a run collects without being told its name."""
-    parts = PurePosixPath(path)
-    return (
-        parts.parts[0] == "specs"
-        and parts.suffix in SUFFIXES
-        and not parts.name.startswith(("_", "."))
-        and MUST_FAIL not in parts.parts
-    )
-
-
-def spec_id(path: str) -> str:
-    """The id of a spec, by its path from the project root."""
-    return PurePosixPath(path).relative_to("specs").with_suffix("").as_posix()
+def spec_id(home: str) -> str:
+    """The id of a spec, by its path with no link in it; see `spec.files.id_of`."""
+    path = PurePosixPath(home)
+    below = path.relative_to("specs") if path.is_relative_to("specs") else PurePosixPath(path.name)
+    return below.with_suffix("").as_posix()

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     for one in found.loosened:
         print(f"{one}\n    {one.reason or 'NO REASON IS RECORDED'}")
+    for path in found.unread:
+        print(f"{path} was a link to nothing that the commit holds: nothing is compared with it")
     missing, total = len(found.unexplained), len(found.loosened)
     if arguments.json is not None:
         document = {
@@ -56,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             "commit": found.commit,
             "loosened": [one.document() for one in found.loosened],
             "unexplained": missing,
+            "unread": list(found.unread),
         }
         arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     since = f"since {arguments.revision} ({found.commit[:12]})"

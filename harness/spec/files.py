@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
+from fnmatch import fnmatch
+from pathlib import Path, PurePath, PurePosixPath
 
 SUFFIXES = (".yaml", ".yml")
 # Below this folder stand the specs that the gate must refuse.
 MUST_FAIL = "must-fail"
+# Folders that pytest does not look into, where a project sets no `norecursedirs` of its own.
+UNVISITED = ("*.egg", ".*", "_darcs", "build", "CVS", "dist", "node_modules", "venv", "{arch}", "__pycache__")
+# Nor does it look into a virtual environment, which it knows by these.
+_ENVIRONMENT = ("pyvenv.cfg", "conda-meta/history")
+
+
+def is_stem(path: PurePath) -> bool:
+    """Whether a file is there to be extended; as a spec it is taken only where it is named."""
+    return path.name.startswith("_")
+
+
+def collected(files: Collection[str]) -> list[str]:
+    """The specs that a run collects without being told a name, in the order of their names.
+
+    This is what `gate.discovery` and pytest's own defaults come to, for whatever looks at specs without pytest.
+
+    Args:
+        files: every file of a project below `specs/`, as paths from the project root with forward slashes.
+    """
+    environments = {
+        path.removesuffix(f"/{mark}") for path in files for mark in _ENVIRONMENT if path.endswith(f"/{mark}")
+    }
+    return [path for path in sorted(files) if _collected(PurePosixPath(path), environments)]
+
+
+def _collected(path: PurePosixPath, environments: Collection[str]) -> bool:
+    if path.parts[0] != "specs" or path.suffix not in SUFFIXES or is_stem(path):
+        return False
+    folders = [folder for folder in path.parents if "specs" in folder.parts[:-1]]
+    return not any(
+        folder.name == MUST_FAIL
+        or folder.as_posix() in environments
+        or any(fnmatch(folder.name, pattern) for pattern in UNVISITED)
+        for folder in folders
+    )
 
 
 def root_of(path: Path) -> Path:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.audit.budgets import CEILINGS, FLOORS, loosened
+from harness.audit.budgets import CEILINGS, FLOORS, labels, loosened
 from harness.metrics.base import BOUNDS
 
 OLD = {
@@ -112,6 +112,14 @@ def test_a_budget_that_is_only_called_otherwise_is_followed():
     assert changes({"budgets": {"fast": None, "slow": slow, "quick": quick}}) == []
 
 
+def test_labels_are_told_by_what_they_are_called_now():
+    quick = dict(OLD["budgets"]["fast"])
+    new = merged(OLD, {"budgets": {"fast": None, "quick": quick, "size_mb": None, "macs_g": {"max_ratio": 0.5}}})
+    assert labels(OLD, new) == {"top1": "top1", "fast": "quick", "macs_g": "macs_g"}
+    assert labels({}, OLD) == {"size_mb": "size_mb", "top1": "top1", "fast": "fast"}
+    assert labels(OLD, {}) == {}
+
+
 def test_a_label_that_measures_something_else_is_told_once():
     change = {"budgets": {"fast": {"metric": "throughput_fps", "max_ratio": None, "min_ratio": 1.0}}}
     assert changes(change) == [("fast", "metric")]
@@ -132,6 +140,13 @@ REASONS = [
     ({"expect_fail": FAILS}, {}, "y"),
     ({"expect_fail": {"until": "2026-07-01"}}, {"expect_fail": FAILS}, None),
     ({"expect_fail": {"until": "2026-07-01", "because": "still y"}}, {"expect_fail": FAILS}, "still y"),
+    # An entry that became another is not explained by what was said of the first, nor by what was said of a third.
+    ({"expect_fail": {"bound": "max_drop"}}, {"expect_fail": FAILS}, None),
+    ({"expect_fail": {"verdict": "INVALID", "says": "x"}}, {"expect_fail": FAILS}, None),
+    ({"expect_fail": {"metric": "size_mb"}}, {"expect_fail": FAILS}, None),
+    ({"expect_fail": [FAILS, {**FAILS, "bound": "max_drop"}]}, {"expect_fail": [FAILS]}, None),
+    ({"expect_fail": {"bound": "max_drop", "because": "z"}}, {"expect_fail": FAILS}, "z"),
+    ({"expect_fail": {"bound": "max_drop"}, "because": "all of it"}, {"expect_fail": FAILS}, "all of it"),
 ]
 
 

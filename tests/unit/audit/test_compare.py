@@ -110,7 +110,13 @@ def test_a_spec_that_is_gone_needs_a_reason_in_the_commit(repository):
     assert [one.reason for one in repository.audit("HEAD~1")] == ["the model is retired"]
 
 
-@pytest.mark.parametrize("name", ["specs/_x.yaml", "specs/must-fail/x.yaml", "x.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "specs/_x.yaml", "specs/must-fail/x.yaml", "x.yaml", "specs/build/x.yaml", "specs/.old/x.yaml",
+        "specs/vision/old.egg/x.yaml",
+    ],
+)  # fmt: skip
 def test_a_spec_that_no_run_collects_any_more_is_gone(repository, spec, name):
     (repository.root / "specs/x.yaml").unlink()
     repository.write(spec, name)
@@ -147,6 +153,38 @@ def test_an_unlike_file_is_another_one(repository):
     assert repository.told() == ["x: spec specs/x.yaml → none"]
 
 
+@pytest.mark.parametrize(("old", "new"), [("float16", "bfloat16"), ("resnet20-digits", "resnet18-digits")])
+def test_a_file_that_gates_something_else_is_no_heir_however_alike(repository, spec, old, new):
+    (repository.root / "specs/x.yaml").unlink()
+    repository.write(spec.replace(old, new), "specs/y.yaml")
+    assert repository.told() == ["x: spec specs/x.yaml → none"]
+
+
+def test_equal_contents_over_another_stem_are_another_spec(repository, spec):
+    repository.write(spec, "specs/a/_stem.yaml")
+    repository.write(spec.replace("float16", "bfloat16"), "specs/b/_stem.yaml")
+    repository.write("extends: _stem.yaml\n", "specs/a/y.yaml")
+    repository.commit()
+    (repository.root / "specs/a/y.yaml").unlink()
+    repository.write("extends: _stem.yaml\n", "specs/b/y.yaml")
+    assert repository.told() == ["a/y: spec specs/a/y.yaml → none"]
+
+
+def test_a_case_that_compresses_otherwise_since_its_file_moved_is_gone(repository, spec):
+    cases = "cases:\n  w4: {compress: [{method: bfloat16}]}\n  w8: {}\n"
+    repository.write(spec + cases)
+    repository.commit()
+    (repository.root / "specs/x.yaml").unlink()
+    repository.write(spec + cases, "specs/y.yaml")
+    assert repository.told() == []
+    repository.write(spec + cases.replace("bfloat16", "identity"), "specs/y.yaml")
+    assert repository.told() == ["y[w4]: case w4 → none"]
+    # Its steps are taken under another name.
+    taken = "  w2: {compress: [{method: bfloat16}]}\n"
+    repository.write(spec + cases.replace("bfloat16", "identity") + taken, "specs/y.yaml")
+    assert repository.told() == []
+
+
 @pytest.mark.parametrize(
     ("new", "told"),
     [
@@ -162,6 +200,16 @@ def test_an_unlike_file_is_another_one(repository):
                 }
             ),
             ["x::top1: baseline float figure 5.0 → 4.9"],
+        ),
+        (
+            held(
+                portable={
+                    "size_mb": accepted(2.0, kernels="arm"),
+                    "top1": accepted(0.9, "top1", kernels="arm", outcomes={"kind": "pairs", "data": "d"}),
+                }
+            ),
+            # Counts are compared whatever the kernels, outcomes are not.
+            ["x::top1: baseline kernels x86 → arm"],
         ),
         (held(samples="e"), ["x::top1: baseline samples d → e"]),
         (held(portable={"top1": held()["cases"][""]["portable"]["top1"]}), ["x::size_mb: baseline value 2.0 → none"]),
@@ -202,11 +250,12 @@ def test_a_baseline_that_is_gone_is_told_unless_its_budget_is(repository, spec):
 
 
 LATENCY = "  latency_ms: {max_ratio: 0.8}\n"
+UPPER = "x::latency_ms: baseline upper end of the ratio on machine m1 0.51 →"
 
 
-def machine(ratio, cpu="a", threads=1, libraries=None, value=10.0):
+def machine(ratio, cpu="a", threads=1, libraries=None, value=10.0, wide=0.01, **more):
     about = {"cpu": cpu, "instruction_sets": ["avx2"], "system": "Linux", "libraries": libraries or {}}
-    held = accepted(value, "latency_ms", ratio=[ratio - 0.01, ratio, ratio + 0.01])
+    held = accepted(value, "latency_ms", ratio=[ratio - wide, ratio, ratio + wide], **more)
     return {"environment": about, "threads": threads, "labels": {"latency_ms": held}}
 
 
@@ -215,12 +264,16 @@ def machine(ratio, cpu="a", threads=1, libraries=None, value=10.0):
     [
         ({"m1": machine(0.5, value=20.0)}, []),
         ({"m1": machine(0.4)}, []),
-        ({"m1": machine(0.6)}, ["x::latency_ms: baseline ratio on machine m1 0.5 → 0.6"]),
+        ({"m1": machine(0.6)}, [f"{UPPER} 0.61"]),
+        # The estimate is the same, and its upper end is what a regression is proven against.
+        ({"m1": machine(0.5, wide=0.05)}, [f"{UPPER} 0.55"]),
+        ({"m1": machine(0.505, wide=0.001)}, []),
+        ({"m1": machine(0.5, kernels="arm")}, ["x::latency_ms: baseline kernels on machine m1 x86 → arm"]),
         ({}, ["x::latency_ms: baseline value on machine m1 10.0 → none"]),
         ({"m2": machine(0.5, cpu="b")}, ["x::latency_ms: baseline value on machine m1 10.0 → none"]),
         # Superseded: the same machine, other libraries.
         ({"m2": machine(0.5, libraries={"torch": "3"})}, []),
-        ({"m2": machine(0.6, libraries={"torch": "3"})}, ["x::latency_ms: baseline ratio on machine m1 0.5 → 0.6"]),
+        ({"m2": machine(0.6, libraries={"torch": "3"})}, [f"{UPPER} 0.61"]),
     ],
 )
 def test_times_are_compared_as_ratios_machine_by_machine(repository, spec, now, told):
@@ -229,6 +282,84 @@ def test_times_are_compared_as_ratios_machine_by_machine(repository, spec, now, 
     repository.commit()
     repository.baseline(held(machines=now))
     assert repository.told() == told
+
+
+def called(document, name):
+    """The same baseline, its only case under another name."""
+    return {"cases": {name: document["cases"][""]}}
+
+
+def relabeled(top1, label="acc", **more):
+    portable = held(top1=top1)["cases"][""]["portable"]
+    portable[label] = portable.pop("top1")
+    return held(portable=portable, **more)
+
+
+def test_a_baseline_is_held_to_what_its_budget_became(repository, spec):
+    repository.baseline(held(history=[FIRST]))
+    repository.commit()
+    repository.write(spec.replace("  top1: {", "  acc: {metric: top1, "))
+    # As long as nothing was accepted under the new label, that is told too.
+    assert repository.told() == ["x::acc: baseline value 0.9 → none"]
+    repository.baseline(relabeled(0.9, history=[FIRST]))
+    assert repository.told() == []
+    repository.baseline(relabeled(0.8, history=[FIRST]))
+    assert [(str(one), one.reason) for one in repository.audit()] == [("x::acc: baseline value 0.9 → 0.8", None)]
+    repository.baseline(relabeled(0.8, history=[FIRST, entry("other data", acc=[None, 0.8])]))
+    assert [one.reason for one in repository.audit()] == ["other data"]
+
+
+def test_a_time_is_held_to_what_its_budget_became(repository, spec):
+    repository.write(spec + LATENCY)
+    repository.baseline(held(machines={"m1": machine(0.5)}))
+    repository.commit()
+    repository.write(spec + "  quick: {metric: latency_ms, max_ratio: 0.8}\n")
+    for ratio, told in ((0.5, []), (0.6, [UPPER.replace("latency_ms", "quick") + " 0.61"])):
+        now = machine(ratio)
+        now["labels"] = {"quick": now["labels"]["latency_ms"]}
+        repository.baseline(held(machines={"m1": now}))
+        assert repository.told() == told
+
+
+def test_a_baseline_is_held_to_what_its_case_became(repository, spec):
+    repository.baseline(held(history=[FIRST]))
+    repository.commit()
+    # The file is split; then a case is renamed, and a label of it too.
+    repository.write(spec + "cases: {as-ever: {}, other: {compress: [{method: bfloat16}]}}\n")
+    assert repository.told() == ["x[as-ever]: baseline accepted → none"]
+    repository.baseline(called(held(size=3.0), "as-ever"))
+    assert repository.told() == ["x::size_mb[as-ever]: baseline value 2.0 → 3.0"]
+    repository.baseline(called(held(), "as-ever"))
+    assert repository.told() == []
+    repository.commit()
+    acc = spec.replace("  top1: {", "  acc: {metric: top1, ")
+    repository.write(acc + "cases: {anew: {}}\nbecause: one is enough\n")
+    repository.baseline(called(relabeled(0.8), "anew"))
+    assert repository.told() == [
+        "x[other]: case other → none", "x::acc[anew]: baseline value 0.9 → 0.8",
+    ]  # fmt: skip
+
+
+def test_the_commit_says_why_nothing_is_held_of_a_case_any_more(repository):
+    repository.baseline(held(history=[FIRST]))
+    repository.commit()
+    repository.baseline({"cases": {}})
+    repository.commit("Take it anew\n\nBudget-Reason: measured on the wrong split")
+    assert [(str(one), one.reason) for one in repository.audit("HEAD~1")] == [
+        ("x: baseline accepted → none", "measured on the wrong split")
+    ]
+
+
+def test_of_a_throughput_the_lower_end_is_held(repository, spec):
+    repository.write(spec + "  throughput_fps: {min_ratio: 1.0}\n")
+    lower = "x::throughput_fps: baseline lower end of the ratio on machine m1 0.49 → 0.45"
+    for wide, told in ((0.01, []), (0.05, [lower])):
+        now = machine(0.5, wide=wide)
+        now["labels"] = {"throughput_fps": {**now["labels"]["latency_ms"], "metric": "throughput_fps"}}
+        repository.baseline(held(machines={"m1": now}))
+        if not told:
+            repository.commit()
+        assert repository.told() == told
 
 
 def test_a_project_in_a_folder_of_the_repository_is_compared_with_that_folder(repository, spec):
@@ -284,6 +415,7 @@ def test_the_command_exits_by_what_it_found(repository, spec, monkeypatch, capsy
     assert document["loosened"][0] == {
         "spec": "x", "case": "", "label": "size_mb", "what": "max_ratio", "old": 0.5, "new": 0.6, "reason": "agreed",
     }  # fmt: skip
+    assert document["unread"] == []
     repository.write(spec.replace("0.5", "0.6") + "because: agreed\n")
     assert main(["audit", "HEAD"]) == 0
 

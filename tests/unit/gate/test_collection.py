@@ -12,6 +12,7 @@ from _pytest.mark.expression import Expression
 
 from harness.gate.collection import _imagined
 from harness.gate.discovery import _folders
+from harness.spec.files import collected
 
 
 def test_only_folders_of_the_project_count(tmp_path: Path) -> None:
@@ -145,3 +146,22 @@ def test_no_choice_of_tier_or_task_hides_a_broken_spec(pytester: pytest.Pytester
     run = pytester.inline_run("-p", "no:cacheprovider", "-m", chosen)
     assert len(run.getreports("pytest_runtest_logreport")) == 2 * count
     assert run.ret == (10 if count else 4 if chosen == "ci and" else 5)
+
+
+def test_what_is_said_to_be_collected_is_what_a_run_collects(pytester: pytest.Pytester) -> None:
+    """The audit reads which specs there are without pytest, and of revisions that lie in no folder."""
+    named = """
+        a.yaml b.yml .hidden.yaml _stem.yaml a.txt deep/d.yaml deep/_under/e.yaml deep/builder/f.yaml must-fail/g.yaml
+        deep/must-fail/h.yaml .old/i.yaml build/j.yaml deep/build/k.yaml dist/l.yaml node_modules/m.yaml CVS/n.yaml
+        _darcs/o.yaml {arch}/p.yaml x.egg/q.yaml __pycache__/r.yaml venv/s.yaml env/t.yaml conda/u.yaml conda/in/v.yaml
+        env/pyvenv.cfg conda/conda-meta/history
+    """
+    names = named.split()
+    for name in names:
+        path = pytester.path / "specs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SPEC % "any")
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--collect-only", "-q", "specs")
+    ran = {line.partition("::")[0] for line in done.outlines if "::" in line}
+    assert sorted(ran) == collected([f"specs/{name}" for name in names])
+    assert ran == {f"specs/{name}" for name in [*names[:3], "deep/d.yaml", "deep/_under/e.yaml", "deep/builder/f.yaml"]}
