@@ -96,7 +96,8 @@ def require_following(measured: Correlation) -> None:
         raise Unmeasurable(
             f"the float model's similarities do not follow the truth: its {measured.coefficient} over "
             f"{measured.extent} is {measured.reference:.4f}, and the {100 * (1 - ALPHA):g} % lower bound of that, "
-            f"{lower:.4f}, is not above 0. What it never knew cannot be lost: was it loaded, and fed, as it was trained?"
+            f"{lower:.4f}, is not above 0. What it never knew cannot be lost: was it loaded, and fed, as it was "
+            "trained?"
         )
 
 

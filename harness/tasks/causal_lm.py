@@ -156,7 +156,7 @@ def _logits(batch: Batch, outputs: Tensors) -> torch.Tensor:
 
 
 def _picked(log_chances: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """log P of the token that came, shape (batch, tokens), in float64; 0 where none is scored."""
+    """Log-probability of the token that came, in nats, shape (batch, tokens), in float64; 0 where none is scored."""
     picked = log_chances.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1).double()
     return picked.where(targets != UNSCORED, 0)
 

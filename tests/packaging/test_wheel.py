@@ -117,7 +117,7 @@ def test_a_model_of_the_zoo_comes_with_its_weights_there(installed: Path, elsewh
         "sum(one.numel() for one in model.parameters())]))"
     )
     path, package, weights, parameters = json.loads(there(elsewhere, installed, "-c", code))
-    assert [place for place in path if place and (Path(place) / "harness").exists()] == [str(installed)]
+    assert [place for place in path if place and (Path(place) / "harness" / "__init__.py").exists()] == [str(installed)]
     assert package == str(installed / "harness" / "__init__.py")
     assert Path(weights).read_bytes() == (ROOT / "models" / "lenet5-digits" / "weights.safetensors").read_bytes()
     assert Path(weights).is_relative_to(installed)

@@ -118,7 +118,7 @@ def test_a_float_model_whose_similarities_do_not_follow_the_truth_is_refused(coe
 
 
 def test_too_few_texts_prove_nothing_of_a_float_model() -> None:
-    with pytest.raises(Unmeasurable, match="over 3 samples is .* lower bound of that, -inf, is not above 0"):
+    with pytest.raises(Unmeasurable, match=r"over 3 samples is .* lower bound of that, -inf, is not above 0"):
         correlation(alike(0.5, texts=3), "pearson")
 
 
