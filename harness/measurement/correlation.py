@@ -73,6 +73,19 @@ class Correlation(Base):
         # The bounds are the pseudo-values'; the figure is the one that the sentence shows of each side.
         return Interval(self.reference - self.value, found.lower, found.upper, confidence, f"jackknife, {found.method}")
 
+    def of_reference(self, confidence: float) -> Interval:
+        """The float model's coefficient: the mean of its pseudo-values, bounded as the mean of differences is.
+
+        Args:
+            confidence: of each bound.
+
+        Raises:
+            ValueError: without one of the units there is nothing to correlate.
+        """
+        values = self._pseudo_values(self.similarities_reference)
+        found = mean_difference(values, np.zeros_like(values), np.arange(self.n), confidence)
+        return Interval(self.reference, found.lower, found.upper, confidence, f"jackknife, {found.method}")
+
     def _pseudo_values(self, similarities: np.ndarray[Any, Any]) -> FloatArray:
         units = np.union1d(self.first, self.second)
         whole = self._coefficient(similarities, np.ones(len(self.truth), dtype=bool))

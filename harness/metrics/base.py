@@ -62,11 +62,13 @@ class Comparison:
 
     Attributes:
         rows: what the task made of them, first axis the sample.
+        targets: the truth, first axis the sample.
         units: shape (samples,), the sampling unit of each.
         data: fingerprint of the evaluation split, of which these are the first samples.
     """
 
     rows: Answers
+    targets: np.ndarray[Any, Any]
     units: np.ndarray[Any, Any]
     data: str
 

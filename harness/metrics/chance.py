@@ -9,9 +9,10 @@ import numpy as np
 from scipy.special import bdtrc
 
 from harness.errors import Unmeasurable
+from harness.measurement import Correlation
 from harness.tasks.base import Evaluation
 
-# Of the one-sided exact test; a model that is any good is far from it.
+# Of every one-sided test here; a model that is any good is far from it.
 ALPHA = 0.05
 
 
@@ -53,6 +54,51 @@ def require_informed(evaluation: Evaluation) -> None:
         evaluation, named == targets, chance,
         f"answering as often the same classes without looking gives {chance:.4f}",
     )  # fmt: skip
+
+
+def require_above_frequencies(
+    tokens: np.ndarray[Any, Any], nll: np.ndarray[Any, Any], scored: np.ndarray[Any, Any]
+) -> None:
+    """Hold the float language model to one that knows how often each token of these very texts stands in them.
+
+    Args:
+        tokens: of the windows, shape (windows, width), below 0 where none is scored.
+        nll: the float model's sum of -log P(token) over the scored tokens of each window, in nats, shape (windows,).
+        scored: how many tokens of each window are scored, shape (windows,).
+
+    Raises:
+        Unmeasurable: the float model's perplexity is not below that one's.
+    """
+    shares = np.unique(tokens[tokens >= 0], return_counts=True)[1] / (tokens >= 0).sum()
+    known = math.exp(-float((shares * np.log(shares)).sum()))
+    mean = float(nll.sum() / scored.sum())
+    if len(shares) > 1 and mean >= math.log(known):
+        raise Unmeasurable(
+            f"the float model's perplexity on these texts is e^{mean:.2f}, and knowing no more than how often each of "
+            f"their tokens occurs gives {known:.1f}: was it loaded with its own tokenizer, and was it trained on such "
+            "texts?"
+        )
+
+
+def require_following(measured: Correlation) -> None:
+    """Hold the float model's similarities to those of one that knows nothing of the true ones.
+
+    Raises:
+        Unmeasurable: its coefficient is not proven above zero by a one-sided bound at 95 %, or there are too few
+            samples for a bound.
+    """
+    try:
+        lower = measured.of_reference(1 - ALPHA).lower
+    except ValueError:
+        # Without one of the samples there is nothing left to correlate.
+        lower = -math.inf
+    if not lower > 0:
+        raise Unmeasurable(
+            f"the float model's similarities do not follow the truth: its {measured.coefficient} over "
+            f"{measured.extent} is {measured.reference:.4f}, and the {100 * (1 - ALPHA):g} % lower bound of that, "
+            f"{lower:.4f}, is not above 0. What it never knew cannot be lost: was it loaded, and fed, as it was "
+            "trained?"
+        )
 
 
 def _require(evaluation: Evaluation, hits: np.ndarray[Any, Any], chance: float, otherwise: str) -> None:

@@ -10,6 +10,7 @@ from harness.errors import Unmeasurable
 from harness.measurement import Correlation
 from harness.measurement.correlation import Coefficient
 from harness.metrics.base import CORRELATION, Better, Metric, Span
+from harness.metrics.chance import require_following
 from harness.tasks.base import Answers, Evaluation
 
 
@@ -28,14 +29,15 @@ def correlation(evaluation: Evaluation, coefficient: Coefficient) -> Correlation
     """Both models' cosine similarities of every pair whose true similarity is known.
 
     Raises:
-        Unmeasurable: fewer than three pairs are known, or an embedding has no direction.
+        Unmeasurable: fewer than three pairs are known, an embedding has no direction, or the float model's coefficient
+            is not proven above zero.
     """
     rows, columns = np.nonzero(np.triu(np.isfinite(evaluation.targets), 1))
     if len(rows) < 3:
         raise Unmeasurable(f"a correlation over {len(rows)} pairs means nothing")
     cosines = [_cosines(side) for side in (evaluation.reference, evaluation.compressed)]
     units = np.unique(evaluation.units, return_inverse=True)[1]
-    return Correlation(
+    measured = Correlation(
         coefficient=coefficient,
         first=units[rows].astype(np.int32),
         second=units[columns].astype(np.int32),
@@ -44,6 +46,8 @@ def correlation(evaluation: Evaluation, coefficient: Coefficient) -> Correlation
         similarities=cosines[1][rows, columns].astype(np.float32),
         data=evaluation.data,
     )
+    require_following(measured)
+    return measured
 
 
 def _cosines(answers: Answers) -> np.ndarray[Any, Any]:

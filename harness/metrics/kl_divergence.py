@@ -10,6 +10,7 @@ from pydantic import Field
 
 from harness.measurement import Totals
 from harness.metrics.base import METRICS, POSITIVE, Bench, Better, Span
+from harness.metrics.chance import require_above_frequencies
 from harness.metrics.tokens import OfTokens
 
 
@@ -23,16 +24,21 @@ class KlDivergence(OfTokens):
     metric: Literal["kl_divergence"] = "kl_divergence"
     also: ClassVar[Mapping[str, str]] = {"kl": "", "kld": ""}
     windows: int = Field(default=8, ge=2, description="evaluation windows that it is taken on, the first ones")
-    reads: ClassVar[frozenset[str]] = frozenset({"divergence", "scored"})
+    reads: ClassVar[frozenset[str]] = frozenset({"divergence", "nll", "scored"})
     better: ClassVar[Better] = "lower"
     span: ClassVar[Span | None] = POSITIVE
     relative: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.001
 
     def measure(self, bench: Bench) -> Totals:
-        """Divergences, by window; the float model's from itself is 0."""
+        """Divergences, by window; the float model's from itself is 0.
+
+        Raises:
+            Unmeasurable: on these windows the float model is no better than chance, or there are fewer of them.
+        """
         compared = bench.comparison(self.windows)
         scored, divergence = compared.rows["scored"], compared.rows["divergence"]
+        require_above_frequencies(compared.targets, compared.rows["nll"], scored)
         return Totals(
             totals_reference=np.zeros(len(scored)),
             totals=divergence,

@@ -14,11 +14,15 @@ class NextTokenAccuracy(OfTokens):
     """Share of scored tokens that the model holds for the most probable."""
 
     metric: Literal["next_token_accuracy"] = "next_token_accuracy"
-    reads: ClassVar[frozenset[str]] = frozenset({"best", "scored"})
+    reads: ClassVar[frozenset[str]] = frozenset({"best", "nll", "scored"})
     span: ClassVar[Span | None] = SHARE
 
     def measure(self, bench: Bench) -> Totals:
-        """Tokens that each side has right, by window."""
+        """Tokens that each side has right, by window.
+
+        Raises:
+            Unmeasurable: as `totals`.
+        """
         evaluation = bench.evaluation()
         # Positions that are not scored hold -1 here and another number in the targets.
         right = [

@@ -16,5 +16,9 @@ class Spearman(Correlated):
     metric: Literal["spearman"] = "spearman"
 
     def measure(self, bench: Bench) -> Correlation:
-        """Both models' similarities beside the given ones."""
+        """Both models' similarities beside the given ones.
+
+        Raises:
+            Unmeasurable: as `correlation`.
+        """
         return correlation(bench.evaluation(), "spearman")

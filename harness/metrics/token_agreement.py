@@ -17,12 +17,16 @@ class TokenAgreement(OfTokens):
     """
 
     metric: Literal["token_agreement"] = "token_agreement"
-    reads: ClassVar[frozenset[str]] = frozenset({"best", "scored"})
+    reads: ClassVar[frozenset[str]] = frozenset({"best", "nll", "scored"})
     relative: ClassVar[bool] = True
     span: ClassVar[Span | None] = SHARE
 
     def measure(self, bench: Bench) -> Totals:
-        """Positions of the same token, by window; the float model agrees with itself everywhere."""
+        """Positions of the same token, by window; the float model agrees with itself everywhere.
+
+        Raises:
+            Unmeasurable: as `totals`.
+        """
         evaluation = bench.evaluation()
         ours, theirs = evaluation.reference["best"], evaluation.compressed["best"]
         same = ((ours == theirs) & (evaluation.targets >= 0)).sum(axis=1)

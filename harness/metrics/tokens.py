@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.measurement import Totals
 from harness.metrics.base import Better, Metric
+from harness.metrics.chance import require_above_frequencies
 from harness.tasks.base import Evaluation
 
 
@@ -24,16 +25,20 @@ def totals(
     evaluation: Evaluation, reference: np.ndarray[Any, Any], compressed: np.ndarray[Any, Any], *,
     share: bool = False, exponential: bool = False,
 ) -> Totals:  # fmt: skip
-    """Sums over each window's scored tokens, of both models.
+    """Sums over each window's scored tokens, of both models, where the float model knows anything of these texts.
 
     Args:
-        evaluation: for what is scored, the units and the data.
+        evaluation: for what is scored, how probable it was to the float model, the units and the data.
         reference: of the float model, shape (windows,).
         compressed: of the compressed model.
         share: whether each token adds 0 or 1.
         exponential: whether the figure is e to the mean.
+
+    Raises:
+        Unmeasurable: the float model is no better than chance.
     """
     scored = evaluation.reference["scored"]
+    require_above_frequencies(evaluation.targets, evaluation.reference["nll"], scored)
     return Totals(
         totals_reference=reference.astype(np.float64),
         totals=compressed.astype(np.float64),

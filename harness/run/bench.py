@@ -273,7 +273,7 @@ class LocalBench(Bench):
         units = distinct(split.units[:samples], rows[SAMPLES])
         if address(self._spec, Path(self._job.root)) != data:
             raise DataError("the data changed while the models were evaluated on it: run it again")
-        return Comparison(answered(rows), units, data)
+        return Comparison(answered(rows), rows[TARGETS], units, data)
 
     def _sampled(
         self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Limits, rate: bool

@@ -197,7 +197,18 @@ def _told(found: Mapping[str, Sequence[Placed]]) -> list[Problem]:
 
 
 def merge(base: dict[str, Value], over: dict[str, Value]) -> dict[str, Value]:
-    """Maps merge, null takes a key away, lists and plain values replace (RFC 7396, JSON merge patch)."""
+    """Maps merge, null takes a key away that is there, anything else replaces.
+
+    Unlike in a JSON merge patch, a null stays where there is nothing to take away: it is the value of an option that
+    may be null, a case that changes nothing, and in the place of anything else a fault, so that a misspelt key is told.
+
+    Args:
+        base: what the stem or the file says.
+        over: what the file or the case says.
+
+    Returns:
+        A new mapping; neither operand changes.
+    """
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)

@@ -66,27 +66,14 @@ class CausalLM(Task):
         """
         import torch
 
-        logits = outputs[0]
-        shape = tuple(batch.inputs[0].shape)
-        if logits.ndim != 3 or tuple(logits.shape[:2]) != shape:
-            raise Unmeasurable(
-                "causal-lm needs logits of shape (batch, tokens, vocabulary), here "
-                f"({shape[0]}, {shape[1]}, …); the model returned {tuple(logits.shape)}"
-            )
-        most = int(batch.targets.max())
-        if most >= logits.shape[-1]:
-            raise Unmeasurable(
-                f"the text holds the token {most:,}, and the model knows {logits.shape[-1]:,}: the tokenizer is not "
-                "this model's"
-            )
+        logits = _logits(batch, outputs)
         rows, width = batch.targets.shape
         nll = torch.zeros(rows, dtype=torch.float64)
         best = torch.full((rows, width), -1, dtype=torch.int32)
         for places, part, targets in _parts(batch, logits):
             scored = targets != UNSCORED
             chances = torch.log_softmax(part, dim=-1)
-            picked = chances.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-            nll -= torch.where(scored, picked, torch.zeros_like(picked)).double().sum(dim=1)
+            nll -= _picked(chances, targets).sum(dim=1)
             best[:, places] = torch.where(scored, part.argmax(dim=-1), -1).int()
         return {
             "nll": nll.numpy(),
@@ -98,18 +85,25 @@ class CausalLM(Task):
         """KL(float ‖ compressed) of the next token's distribution, over the whole vocabulary.
 
         Returns:
-            ``divergence``: float64, shape (batch,), the sum over scored tokens, in nats; ``scored``: how many they are.
+            ``divergence``: float64, shape (batch,), the sum over scored tokens, in nats; ``nll`` of the float model and
+            ``scored``: as `answers_to` has them.
+
+        Raises:
+            Unmeasurable: the outputs of one of the models are no logits of every position.
         """
         import torch
 
-        total = torch.zeros(len(batch.targets), dtype=torch.float64)
-        theirs = _parts(batch, compressed[0])
-        for (_, ours, targets), (_, other, _) in zip(_parts(batch, reference[0]), theirs, strict=True):
-            log_p, log_q = torch.log_softmax(ours, dim=-1), torch.log_softmax(other, dim=-1)
+        total, nll = (torch.zeros(len(batch.targets), dtype=torch.float64) for _ in range(2))
+        ours, theirs = (_parts(batch, _logits(batch, outputs)) for outputs in (reference, compressed))
+        for (_, one, targets), (_, other, _) in zip(ours, theirs, strict=True):
+            scored = targets != UNSCORED
+            log_p, log_q = torch.log_softmax(one, dim=-1), torch.log_softmax(other, dim=-1)
             each = (log_p.exp() * (log_p - log_q)).double().sum(dim=-1)
-            total += torch.where(targets != UNSCORED, each, torch.zeros_like(each)).sum(dim=1)
+            total += torch.where(scored, each, torch.zeros_like(each)).sum(dim=1)
+            nll -= _picked(log_p, targets).sum(dim=1)
         return {
             "divergence": total.numpy(),
+            "nll": nll.numpy(),
             "scored": (batch.targets != UNSCORED).sum(dim=1).int().numpy(),
         }
 
@@ -141,6 +135,30 @@ class CausalLM(Task):
             scored = batch.targets[:, : student.shape[1]] != UNSCORED
             student, teacher = student[scored], teacher[scored]
         return divergence_of_logits(student, teacher, temperature, reverse=reverse)
+
+
+def _logits(batch: Batch, outputs: Tensors) -> torch.Tensor:
+    """Logits of every position, held to the tokens of the batch."""
+    logits = outputs[0]
+    shape = tuple(batch.inputs[0].shape)
+    if logits.ndim != 3 or tuple(logits.shape[:2]) != shape:
+        raise Unmeasurable(
+            "causal-lm needs logits of shape (batch, tokens, vocabulary), here "
+            f"({shape[0]}, {shape[1]}, …); the model returned {tuple(logits.shape)}"
+        )
+    most = int(batch.targets.max())
+    if most >= logits.shape[-1]:
+        raise Unmeasurable(
+            f"the text holds the token {most:,}, and the model knows {logits.shape[-1]:,}: the tokenizer is not "
+            "this model's"
+        )
+    return logits
+
+
+def _picked(log_chances: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Log-probability of the token that came, in nats, shape (batch, tokens), in float64; 0 where none is scored."""
+    picked = log_chances.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1).double()
+    return picked.where(targets != UNSCORED, 0)
 
 
 def _parts(batch: Batch, logits: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:

@@ -86,8 +86,14 @@ class Project:
         path.write_text(head.format(title=name) + text)
         return path
 
-    def run(self, *arguments: str, env: dict[str, str] | None = None) -> Run:
-        """Run pytest there, as a user would."""
+    def run(self, *arguments: str, env: dict[str, str] | None = None, remember: bool = False) -> Run:
+        """Run pytest there, as a user would.
+
+        Args:
+            arguments: of the command line.
+            env: beside the environment of this process.
+            remember: whether pytest keeps what failed, for `--lf`.
+        """
         report, junit = self.root / "report", self.root / "junit.xml"
         (report / "report.json").unlink(missing_ok=True)
         junit.unlink(missing_ok=True)
@@ -97,8 +103,7 @@ class Project:
             "pytest",
             "-m",
             "spec",
-            "-p",
-            "no:cacheprovider",
+            *(() if remember else ("-p", "no:cacheprovider")),
             "--weighin-report",
             str(report),
         ]

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, pearsonr, t
 from sklearn.metrics import cohen_kappa_score
 
 from harness.errors import Unmeasurable
-from harness.metrics.chance import require_above_classes, require_informed
+from harness.measurement import Correlation
+from harness.measurement.correlation import Coefficient
+from harness.metrics.chance import require_above_classes, require_following, require_informed
+from harness.metrics.correlation import correlation
 from harness.metrics.ranking import agreement, hits, labels
 from harness.tasks.base import Evaluation
 
@@ -88,3 +91,55 @@ def test_a_hit_that_is_certain_means_nothing() -> None:
     found = evaluation(np.arange(50) % 7, np.arange(50) % 7)
     with pytest.raises(Unmeasurable, match="a top-5 hit means nothing where only 1 classes are ranked"):
         hits(found, 5)
+
+
+def alike(noise: float, texts: int = 40, seed: int = 0) -> Evaluation:
+    """Texts whose meaning is a point in four dimensions, and a model that sees it under noise."""
+    draw = np.random.default_rng(seed)
+    meaning, blur = draw.normal(size=(2, texts, 4))
+    unit = meaning / np.linalg.norm(meaning, axis=1, keepdims=True)
+    answers = {"embedding": (meaning + noise * blur).astype(np.float32)}
+    return Evaluation(answers, answers, unit @ unit.T, np.arange(texts), [str(one) for one in range(texts)], "data")
+
+
+@pytest.mark.parametrize("coefficient", ["pearson", "spearman"])
+def test_a_float_model_whose_similarities_do_not_follow_the_truth_is_refused(coefficient: Coefficient) -> None:
+    found = correlation(alike(1.0), coefficient)
+    assert 0.3 < found.reference == found.value < 0.9
+    with pytest.raises(Unmeasurable, match=rf"do not follow the truth: its {coefficient} over 40 samples is -?0\.0"):
+        correlation(alike(1000.0), coefficient)
+    # One that says the contrary of the truth knows no more of it.
+    contrary = alike(0.0)
+    contrary = Evaluation(
+        contrary.reference, contrary.reference, -contrary.targets, contrary.units, contrary.names, contrary.data
+    )
+    with pytest.raises(Unmeasurable, match=r"is -(1\.0000|0\.\d+), and the 95 % lower bound of that, -\d\.\d+, is not"):
+        correlation(contrary, coefficient)
+
+
+def test_too_few_texts_prove_nothing_of_a_float_model() -> None:
+    with pytest.raises(Unmeasurable, match=r"over 3 samples is .* lower bound of that, -inf, is not above 0"):
+        correlation(alike(0.5, texts=3), "pearson")
+
+
+def test_the_bound_of_a_float_coefficient_is_as_low_as_students_of_its_pseudo_values() -> None:
+    refused = 0
+    for seed in range(200):
+        draw = np.random.default_rng(seed)
+        first, second = np.triu_indices(12, 1)
+        truth, told = draw.normal(size=(2, len(first)))
+        found = Correlation(
+            coefficient="pearson", first=first, second=second, truth=truth, similarities_reference=told,
+            similarities=told, data="d",
+        )  # fmt: skip
+        kept = [(first != one) & (second != one) for one in range(12)]
+        without = [pearsonr(told[part], truth[part])[0] for part in kept]
+        values = 12 * found.reference - 11 * np.array(without)
+        bound = found.of_reference(0.95)
+        assert bound.lower <= values.mean() - t.ppf(0.95, 11) * values.std(ddof=1) / np.sqrt(12) + 1e-9
+        try:
+            require_following(found)
+        except Unmeasurable:
+            refused += 1
+    # Told by chance, one in twenty may look like knowledge.
+    assert refused >= 185

@@ -380,6 +380,13 @@ def test_fewer_samples_than_are_to_be_compared_are_refused(bench: LocalBench) ->
         bench.comparison(EVALUATED + 1)
 
 
+def test_what_is_compared_comes_with_its_truth(bench: LocalBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS["image-classification"], "compared", lambda self, batch, one, other: {})
+    found = bench.comparison(60)
+    assert found.targets.tolist() == bench.evaluation().targets[:60].tolist()
+    assert (len(found.units), found.rows) == (60, {})
+
+
 def test_a_stream_that_ends_before_all_were_compared_is_refused(
     bench: LocalBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.spec.files import id_of, root_of
-from harness.spec.load import load
+from harness.spec.load import load, merge
 
 STEM = """\
 task: image-classification
@@ -87,6 +87,16 @@ def test_maps_merge_and_lists_replace(stemmed):
 def test_null_takes_away_what_a_stem_says(stemmed):
     spec = only(stemmed.load(f"{HEAD}budgets: {{size_mb: {{max: null}}, top1: null}}\n"))
     assert {label: budget.bounds() for label, budget in spec.budgets.items()} == {"size_mb": {"max_ratio": 0.5}}
+
+
+def test_null_where_there_is_nothing_to_take_away_is_a_value(stemmed):
+    """Of an option that may be null, or of a case that changes nothing; a misspelt key is no silence."""
+    assert merge({"data": {}}, {"data": {"windows": None}}) == {"data": {"windows": None}}
+    stemmed.write(STEM + "cases: {a: {tier: nightly}}\n", "_stem.yaml")
+    file = stemmed.load(f"{HEAD}cases: {{b: null}}\n")
+    assert [(case.name, case.spec.tier) for case in file.cases] == [("a", "nightly"), ("b", "ci")]
+    problem = stemmed.problem(f"{HEAD}budgets: {{topp1: null}}\n")
+    assert (problem.file, problem.line, problem.path) == ("specs/x.yaml", 3, "budgets.topp1")
 
 
 def test_stems_stack_and_the_nearest_wins(stemmed):

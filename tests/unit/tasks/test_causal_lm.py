@@ -12,6 +12,7 @@ from harness.data.base import Batch
 from harness.data.windows import UNSCORED, Cut, Documents
 from harness.errors import Unmeasurable
 from harness.measurement import Totals
+from harness.metrics.base import Comparison
 from harness.metrics.kl_divergence import KlDivergence
 from harness.metrics.next_token_accuracy import NextTokenAccuracy
 from harness.metrics.perplexity import Perplexity
@@ -58,16 +59,27 @@ def evaluated(windows, *models):
     return Evaluation(sides[0], sides[-1], targets, windows.units, windows.names, "data")
 
 
+def compared(windows, *models):
+    batches = list(windows.batches(2))
+    parts = [TASK.compared(batch, *((run(batch.inputs[0]),) for run in models)) for batch in batches]
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    targets = np.concatenate([batch.targets.numpy() for batch in batches])
+    return Comparison(rows, targets, windows.units, "data")
+
+
 class Bench:
-    def __init__(self, evaluation):
-        self._evaluation = evaluation
+    def __init__(self, evaluation, comparison=None):
+        self._evaluation, self._comparison = evaluation, comparison
 
     def evaluation(self):
         return self._evaluation
 
+    def comparison(self, samples):
+        return self._comparison
+
 
 def test_perplexity_is_that_of_a_plain_loop_over_tokens(windows, monkeypatch):
-    monkeypatch.setattr("harness.metrics.perplexity._require_informed", lambda evaluation: None)
+    monkeypatch.setattr("harness.metrics.tokens.require_above_frequencies", lambda *given: None)
     run, other = model(0), model(1)
     measured = Perplexity(max=1e9).measure(Bench(evaluated(windows, run, other)))
     for value, side in ((measured.reference, run), (measured.value, other)):
@@ -82,7 +94,8 @@ def test_perplexity_is_that_of_a_plain_loop_over_tokens(windows, monkeypatch):
     assert measured.n == 3
 
 
-def test_accuracy_and_agreement_count_scored_tokens_only(windows):
+def test_accuracy_and_agreement_count_scored_tokens_only(windows, monkeypatch):
+    monkeypatch.setattr("harness.metrics.tokens.require_above_frequencies", lambda *given: None)
     run, other = model(0), model(1)
     evaluation = evaluated(windows, run, other)
     right = same = total = 0
@@ -106,6 +119,8 @@ def test_divergence_is_scipys(windows):
     scored = (batch.targets[0] != UNSCORED).numpy()[: p.shape[0]]
     assert found["divergence"][0] == pytest.approx(sum(entropy(p[scored].T, q[scored].T)), rel=1e-4)
     assert found["scored"][0] == scored.sum()
+    # How probable the texts are to the float model is what its answers alone say.
+    assert found["nll"].tolist() == pytest.approx(TASK.answers_to(batch, outputs[0])["nll"].tolist(), rel=1e-12)
     assert TASK.compared(batch, outputs[0], outputs[0])["divergence"][0] == pytest.approx(0, abs=1e-9)
     assert KlDivergence(max=1.0).better == "lower"
 
@@ -127,11 +142,37 @@ def test_outputs_that_are_no_logits_of_every_position_are_refused():
         TASK.answers_to(batch, (torch.zeros(1, 4),))
     with pytest.raises(Unmeasurable, match="the text holds the token 3, and the model knows 3"):
         TASK.answers_to(batch, (torch.zeros(1, 4, 3),))
+    with pytest.raises(Unmeasurable, match="the text holds the token 3, and the model knows 3"):
+        TASK.compared(batch, (torch.zeros(1, 4, 3),), (torch.zeros(1, 4, 3),))
 
 
-def test_a_float_model_that_knows_less_than_the_frequencies_of_tokens_is_refused(windows):
+LANGUAGE = (Perplexity(max=10.0), TokenAgreement(min=0.5), NextTokenAccuracy(max_drop=0.5), KlDivergence(max=1.0))
+
+
+@pytest.mark.parametrize("metric", LANGUAGE, ids=lambda metric: metric.metric)
+def test_a_float_model_that_knows_less_than_the_frequencies_of_tokens_is_refused(windows, metric):
     with pytest.raises(Unmeasurable, match="was it loaded with its own tokenizer"):
-        Perplexity(max=10.0).measure(Bench(evaluated(windows, model(0), model(1))))
+        metric.measure(Bench(evaluated(windows, model(0), model(1)), compared(windows, model(0), model(1))))
+
+
+@pytest.mark.parametrize("metric", LANGUAGE, ids=lambda metric: metric.metric)
+def test_one_that_knows_a_little_more_is_measured(windows, metric):
+    """Next to all frequencies is too little; a tenth of knowing what follows which token is enough."""
+    follows, counts = torch.zeros(VOCABULARY, VOCABULARY), torch.full((VOCABULARY,), 0.01)
+    for row in windows.rows:
+        for before, token in zip(row.tokens[row.first - 1 :], row.tokens[row.first :], strict=False):
+            follows[before, token] += 1
+            counts[token] += 1
+    follows = (follows + 1e-6) / (follows + 1e-6).sum(dim=1, keepdim=True)
+
+    def measured(share):
+        chances = share * follows + (1 - share) * counts / counts.sum()
+        sides = (lambda tokens: chances.log()[tokens], model(1))
+        return metric.measure(Bench(evaluated(windows, *sides), compared(windows, *sides)))
+
+    assert measured(0.1).n == 3
+    with pytest.raises(Unmeasurable, match="no more than how often each"):
+        measured(0.0)
 
 
 def test_an_interval_of_perplexities_is_that_of_the_mean_difference():
