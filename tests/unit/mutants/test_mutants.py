@@ -13,6 +13,7 @@ import pytest
 
 from harness.data.base import Batch, Split
 from harness.evidence import Evidence
+from harness.measurement import Totals
 from harness.mutants.base import mutants
 from harness.run.job import Measured
 from harness.run.mutation import NONE, mutation
@@ -178,6 +179,20 @@ def test_every_spec_claims_the_no_op_and_the_shuffled_layer_whatever_its_budgets
     others = {name for name, claim in claims.items() if not claim.claimed}
     assert others == MUTANTS.keys() - {"no-op", "shuffled-layer", "dropped-metric"}
     assert all(claims[name].missing for name in others)
+
+
+def test_what_is_taken_on_the_first_samples_does_not_claim_that_the_others_are_gone(green, entry):
+    totals = Totals(
+        totals_reference=np.zeros(8), totals=np.full(8, 0.1), tokens=np.full(8, 100), units=np.arange(8), data="d"
+    )
+    stored = {"kl_divergence": entry("kl_divergence", 0.001, outcomes=totals)}
+    case = green({"kl_divergence": {"max": 0.1}}, {"kl_divergence": totals}, stored)
+    claims = {name: one.claim(case, case.result) for name, one in MUTANTS.items()}
+    for name in ("truncated-evaluation", "halved-data"):
+        assert not claims[name].claimed
+        assert "all samples" in claims[name].missing
+    for name in ("shuffled-layer", "other-data"):
+        assert claims[name].owed.keys() == {"kl_divergence"}
 
 
 def test_descriptions_are_plain_data():
