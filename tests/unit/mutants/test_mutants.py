@@ -137,6 +137,38 @@ def test_a_padded_archive_is_still_an_archive(tmp_path):
         assert archive.read("model/data.pkl") == b"d" * 10_000
 
 
+def test_a_padded_packed_file_is_read_as_before(tmp_path):
+    from harness.artifacts import packed_file
+    from harness.artifacts.packed_bytes import Tensor
+
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    values = np.random.default_rng(0).integers(0, 2**32, 10_000, np.uint32)
+    tensors = {"w": Tensor("float32", (100, 100), values)}
+    before = packed_file.pack({"buffers": []}, tensors, None)
+    (artifact / "model.packed").write_bytes(before)
+    MUTANTS["padded-file"].artifact(tmp_path, tmp_path / "none", None)
+    after = (artifact / "model.packed").read_bytes()
+    # Blocks of five bytes; and the length of the head takes a byte or two more.
+    assert 0.05 * len(before) <= len(after) - len(before) < 0.05 * len(before) + 8
+    graph, read = packed_file.unpack(after)
+    assert graph == {"buffers": []}
+    assert np.array_equal(read["w"].words, values)
+    assert packed_file.sizes(after) == packed_file.sizes(before)
+
+
+def test_a_padded_safetensors_file_is_read_as_before(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    path = artifact / "model.safetensors"
+    safetensors.save_file({"w": np.arange(5000, dtype=np.float32)}, path, metadata={"format": "pt"})
+    size = path.stat().st_size
+    MUTANTS["padded-file"].artifact(tmp_path, tmp_path / "none", None)
+    assert 0.05 * size <= path.stat().st_size - size < 0.05 * size + 8
+    assert np.array_equal(safetensors.load_file(path)["w"], np.arange(5000))
+
+
 def test_a_no_op_leaves_what_the_float_side_has(tmp_path):
     reference, compressed = tmp_path / "reference", tmp_path / "compressed"
     for folder in (reference, compressed):
