@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from typing import Any
 
 from harness.judge.bounds import head, judge
-from harness.judge.family import broken, compared, proof
-from harness.judge.match import Held, Setting, held
-from harness.judge.place import HOW_TO_ACCEPT, place_of, then_and_now
-from harness.judge.regression import compare
+from harness.judge.family import broken, proof
+from harness.judge.history import history
+from harness.judge.match import Setting, held
+from harness.judge.place import place_of
 from harness.judge.standing import Standing
-from harness.judge.verdict import BASELINE, Finding, Match, State, Verdict, by_bound, overall
+from harness.judge.verdict import BASELINE, Finding, State, Verdict, by_bound, not_kept, overall
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.result import Result
 from harness.spec.bounds import harmful
 from harness.spec.expectation import EVIDENCE
-from harness.spec.schema import Measure, Spec
+from harness.spec.schema import Spec
 
 
 def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdict:
@@ -41,8 +41,7 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
         gone = Finding(State.INVALID, "was not measured: the worker left no figure for it")
     if gone is not None or measurement is None:
         assert gone is not None
-        changes = {"verdict": gone.state, "found": by_bound([gone]), "sentence": f"{label}: {gone.text} → {gone.state}"}
-        return blank.model_copy(update=changes)
+        return blank.model_copy(update=_told(label, [gone]))
     near = None
     if metric.machine and not standing.updating:
         here = Setting(result.environment, spec.measure.threads, result.kernels)
@@ -54,7 +53,7 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     # The bound that decided leads; what the baseline has to say comes last.
     budget = decided(metric, findings)
     findings.sort(key=lambda finding: finding.state is not budget)
-    findings += _history(spec, result, label, standing, budget, near, place.slower)
+    findings += history(spec, result, label, standing, budget, near, place.slower)
     match = near.match if near is not None else None
     return row_of(blank.model_copy(update={"match": match}), metric, measurement, findings)
 
@@ -89,6 +88,7 @@ def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: l
             "value": None if empty else _finite(measurement.value),
             "reference": None if empty else _finite(measurement.reference),
             "found": found,
+            "broken": not_kept(findings),
             "interval": interval,
             "n": measurement.n,
             "details": {name: figure for name, figure in measurement.details.items() if math.isfinite(figure)},
@@ -106,22 +106,30 @@ def _finite(figure: float | None) -> float | None:
     return figure if figure is not None and math.isfinite(figure) else None
 
 
+def _told(label: str, findings: list[Finding]) -> dict[str, Any]:
+    """What a row without figures says: the findings, each a clause of its sentence."""
+    state = overall(findings)
+    return {
+        "verdict": state,
+        "found": by_bound(findings),
+        "broken": not_kept(findings),
+        "sentence": f"{label}: {'; '.join(finding.text for finding in findings)} → {state}",
+    }
+
+
 def _evidence(result: Result) -> Verdict:
     gone = _gone(result, EVIDENCE)
     if gone is not None:
-        state, text = gone.state, gone.text
+        findings = [gone]
     elif result.compressed is None:
-        state, text = State.INVALID, "nothing was counted on the artifact"
+        findings = [Finding(State.INVALID, "nothing was counted on the artifact")]
     elif result.contradictions:
-        state, text = State.INVALID, "; ".join(result.contradictions)
+        # Each a finding of its own: who expects the one has not foreseen the other.
+        findings = [Finding(State.INVALID, sentence) for sentence in result.contradictions]
     else:
         known = result.reference.notes if result.reference is not None else ()
-        state, text = State.PASS, "; ".join((result.compressed.summary(), *known))
-    return Verdict(
-        spec=result.spec, case=result.case, label=EVIDENCE, metric=EVIDENCE, verdict=state,
-        found=by_bound([Finding(state, text)]),
-        sentence=f"{EVIDENCE}: {text} → {state}",
-    )  # fmt: skip
+        findings = [Finding(State.PASS, "; ".join((result.compressed.summary(), *known)))]
+    return Verdict(spec=result.spec, case=result.case, label=EVIDENCE, metric=EVIDENCE, **_told(EVIDENCE, findings))
 
 
 def _gone(result: Result, label: str) -> Finding | None:
@@ -130,45 +138,3 @@ def _gone(result: Result, label: str) -> Finding | None:
         return Finding(State.NOT_RUN, result.not_here)
     failure = result.failure or result.failures.get(label)
     return Finding(State.INVALID, failure.sentence) if failure is not None else None
-
-
-def _history(
-    spec: Spec, result: Result, label: str, standing: Standing, state: State, near: Held | None, slower: float
-) -> list[Finding]:
-    """What the baseline has to say, where the budget itself is kept."""
-    if standing.updating or state not in (State.PASS, State.NOT_RUN):
-        return []
-    if standing.problem:
-        return [Finding(State.INVALID, standing.problem, bound=BASELINE)]
-    if near is not None:
-        found = _beside(spec.budgets[label], result.measurements[label], near, slower, spec.measure, result.kernels)
-        # What was not enforced here has said so already, and does not turn green by what a baseline says.
-        return [] if state is State.NOT_RUN and found.state is State.PASS else [found]
-    stored = standing.baseline.portable if standing.baseline is not None else {}
-    if label in stored:
-        return [compared(spec.budgets, result.measurements, stored, label, spec.measure.confidence, result.kernels)]
-    return [
-        Finding(
-            State.FAIL,
-            f"within budget, but no baseline is stored: look at it and accept it with {HOW_TO_ACCEPT}",
-            bound=BASELINE,
-        )
-    ]
-
-
-def _beside(
-    metric: Metric, measurement: Measurement, near: Held, slower: float, measure: Measure, kernels: str
-) -> Finding:
-    """What the baseline of this machine has to say, or of one that is compatible."""
-    if near.accepted is None or (near.match is Match.COMPATIBLE and near.accepted.ratio is None):
-        return Finding(State.PASS, f"no baseline here ({near.match} machine)")
-    if slower < 0 and near.accepted.ratio is not None:
-        # No neighbour makes a model quicker: it is the baseline that was taken at another pace of this machine.
-        figures = then_and_now(metric, measurement, near.accepted)
-        text = f"no baseline here: the float model, far quicker, has {figures}; accept it anew with {HOW_TO_ACCEPT}"
-        return Finding(State.PASS, text)
-    found = compare(metric, measurement, near.accepted, measure.confidence, kernels, slower)
-    if near.match is Match.COMPATIBLE:
-        text = found.text or "no regression against the baseline ratio"
-        return replace(found, text=f"{text} (compatible machine: {near.versions})")
-    return found

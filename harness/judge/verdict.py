@@ -59,6 +59,15 @@ class Range(BaseModel):
         )  # fmt: skip
 
 
+class Broken(BaseModel):
+    """One thing that is not kept: a bound, or a fact that makes a row INVALID, with its own clause of the sentence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    bound: str = Field(description="as `found` names it")
+    verdict: State
+    clause: str
+
+
 class Verdict(BaseModel):
     """One row of the report: one budget of one case, judged."""
 
@@ -76,6 +85,9 @@ class Verdict(BaseModel):
         default_factory=dict,
         description="what each bound found; `regress` is the comparison with the stored baseline, `baseline` the want "
         "of one, `measurement` what was wrong before any bound was looked at",
+    )
+    broken: tuple[Broken, ...] = Field(
+        default=(), description="each finding that is neither kept nor not run, with its own clause of the sentence"
     )
     interval: Range | None = Field(default=None, description="of the contrast that decided")
     n: int | None = Field(default=None, description="sampling units behind the figures")
@@ -152,6 +164,15 @@ def by_bound(findings: list[Finding]) -> dict[str, State]:
     return found
 
 
+def not_kept(findings: list[Finding]) -> tuple[Broken, ...]:
+    """The findings that keep a row from being green, one by one: of one name there may be several."""
+    return tuple(
+        Broken(bound=finding.bound or MEASUREMENT, verdict=finding.state, clause=finding.text)
+        for finding in findings
+        if finding.state not in (State.PASS, State.NOT_RUN)
+    )
+
+
 def overall(findings: list[Finding]) -> State:
     """The verdict of several findings. A float model below its floor makes every other finding meaningless."""
     states = {finding.state for finding in findings}
@@ -163,6 +184,6 @@ def overall(findings: list[Finding]) -> State:
 
 
 __all__ = [
-    "BASELINE", "MEASUREMENT", "Finding", "Match", "Place", "Range", "State", "Verdict", "by_bound", "number",
-    "overall", "ratio_text",
+    "BASELINE", "MEASUREMENT", "Broken", "Finding", "Match", "Place", "Range", "State", "Verdict", "by_bound",
+    "not_kept", "number", "overall", "ratio_text",
 ]  # fmt: skip

@@ -165,6 +165,8 @@ class Metric(Options):
     # Needs one fresh process a side.
     isolated: ClassVar[bool] = False
     needs_data: ClassVar[bool] = False
+    # Taken on the first samples only, so that it cannot tell that the others are gone.
+    partial: ClassVar[bool] = False
     # The answers of a task that it is made of, and the targets that they are held to; nothing where no task matters.
     reads: ClassVar[frozenset[str]] = frozenset()
     targets: ClassVar[str] = ""

@@ -28,6 +28,7 @@ class KlDivergence(OfTokens):
     better: ClassVar[Better] = "lower"
     span: ClassVar[Span | None] = POSITIVE
     relative: ClassVar[bool] = True
+    partial: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.001
 
     def measure(self, bench: Bench) -> Totals:

@@ -21,6 +21,12 @@ def answering(green: Green) -> list[str]:
     return [label for label, budget in green.budgets().items() if budget.metric.needs_data]
 
 
+def exhaustive(green: Green) -> list[str]:
+    """The budgets that are measured on every evaluation sample, and can tell that some are gone."""
+    budgets = green.budgets()
+    return [label for label in answering(green) if not budgets[label].metric.partial]
+
+
 def counted(green: Green, metric: str, factor: float) -> Claim:
     """A count that becomes `factor` times what it is."""
     owed, missing = {}, []

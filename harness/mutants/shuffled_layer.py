@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from harness.errors import Unmeasurable
 from harness.mutants.arithmetic import answering
 from harness.mutants.base import MUTANTS, Claim, Green, Mutant
-from harness.mutants.stored_weights import SHUFFLERS
+from harness.mutants.stored_transformers import shuffle_transformers
+from harness.mutants.stored_weights import shuffle_openvino, shuffle_packed, shuffle_torchscript
 from harness.run.compressing import ARTIFACT
 from harness.run.result import Result
 from harness.spec.schema import Spec
+
+# Runtime → how its artifacts are changed.
+SHUFFLERS: dict[str, Callable[[Path, int], str]] = {
+    "torch": shuffle_torchscript,
+    "openvino": shuffle_openvino,
+    "packed": shuffle_packed,
+    "transformers": shuffle_transformers,
+}
 
 
 @MUTANTS.register
 class ShuffledLayer(Mutant):
     """The largest weight matrix that is neither first nor last, its stored elements permuted.
 
-    Size, operators, types, zeros and every statistic of the weights stay as they are: only measured answers tell.
+    Operators, types, zeros and every statistic of the weights stay as they are, and so does the size, except of a
+    packed file, which is encoded anew: what owes the catch are measured answers.
     """
 
     mutant: Literal["shuffled-layer"] = "shuffled-layer"

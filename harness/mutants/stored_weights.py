@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,7 +51,7 @@ def shuffle_torchscript(artifact: Path, seed: int) -> str:
         [
             (fact.elements, (fact.name, *_bytes_of(value)))
             for fact, value in stored(read(path))
-            if fact.matrix and not _looked_up(fact.used_by)
+            if fact.matrix and not looked_up(fact.used_by)
         ]
     )
     with zipfile.ZipFile(path) as archive:
@@ -68,7 +68,7 @@ def shuffle_torchscript(artifact: Path, seed: int) -> str:
     return name
 
 
-def _looked_up(operators: Sequence[str]) -> bool:
+def looked_up(operators: Sequence[str]) -> bool:
     """Whether a matrix is a table of embeddings. Codes that are decoded before they multiply are a layer like any."""
     return any("embedding" in one for one in operators)
 
@@ -152,11 +152,3 @@ def shuffle_packed(artifact: Path, seed: int) -> str:
     changed = {**tensors, name: Tensor(old.dtype, old.shape, old.words[order])}
     path.write_bytes(packed_file.pack(graph, changed, coding))
     return name
-
-
-# Runtime → how its artifacts are changed.
-SHUFFLERS: dict[str, Callable[[Path, int], str]] = {
-    "torch": shuffle_torchscript,
-    "openvino": shuffle_openvino,
-    "packed": shuffle_packed,
-}

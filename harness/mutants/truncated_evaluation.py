@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from harness.data.base import Batch, Split
-from harness.mutants.arithmetic import answering
+from harness.mutants.arithmetic import exhaustive
 from harness.mutants.base import MUTANTS, Claim, Green, Mutant
 from harness.run.result import Result
 
@@ -66,11 +66,10 @@ class TruncatedEvaluation(Mutant):
         return _Half(split, silent=False)
 
     def claim(self, green: Green, mutated: Result) -> Claim:
-        """Whatever is measured on samples claims it: they are counted."""
-        labels = answering(green)
-        return Claim(
-            dict.fromkeys(labels, "samples are counted"), "" if labels else "a budget that is measured on samples"
-        )
+        """Whatever is measured on all samples claims it: they are counted."""
+        labels = exhaustive(green)
+        missing = "" if labels else "a budget that is measured on all samples"
+        return Claim(dict.fromkeys(labels, "samples are counted"), missing)
 
 
 @MUTANTS.register
@@ -86,10 +85,10 @@ class HalvedData(Mutant):
         return _Half(split, silent=True)
 
     def claim(self, green: Green, mutated: Result) -> Claim:
-        """Whatever has a baseline of per-sample outcomes claims it: they are of other samples."""
-        kept = {
-            label: "the baseline holds outcomes of all samples"
-            for label, budget in green.budgets().items()
-            if budget.accepted is not None and budget.accepted.outcomes is not None
-        }
-        return Claim(kept, "" if kept else "a baseline with per-sample outcomes")
+        """Whatever has a baseline of all samples' outcomes claims it: they are of other samples."""
+        budgets, kept = green.budgets(), {}
+        for label in exhaustive(green):
+            accepted = budgets[label].accepted
+            if accepted is not None and accepted.outcomes is not None:
+                kept[label] = "the baseline holds outcomes of all samples"
+        return Claim(kept, "" if kept else "a baseline with all samples' outcomes")

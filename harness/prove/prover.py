@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from harness.baselines import standing_of
 from harness.judge.case import verdict
 from harness.judge.expected import apply_expected_failures
 from harness.judge.verdict import State, Verdict
-from harness.mutants.base import Green, Mutant, Reach
+from harness.mutants.base import Claim, Green, Mutant, Reach
+from harness.prove.judged import Judged, broken_down, refusal, too_loose
 from harness.prove.progress import Live
-from harness.prove.trial import Fate, Proof, Trial
+from harness.prove.trial import Fate, Proof, Trial, by_others
 from harness.run.executor import Watch
 from harness.run.mutating import MutatingPipeline, NotMade
 from harness.run.result import Result
@@ -59,34 +60,17 @@ def prove(pipeline: MutatingPipeline, file: SpecFile, case: Case, mutants: Seque
     return blank.model_copy(update={"trials": tuple(trials)})
 
 
-@dataclass
-class _Judged:
-    """One fault, or none, measured and judged over some labels."""
-
-    result: Result
-    rows: list[Verdict]
-
-    def loaded(self, label: str) -> bool:
-        """Whether others were at work while this label was timed."""
-        measured = self.result.measurements.get(label)
-        return measured is not None and measured.unsettled()
-
-    def withheld(self, row: Verdict) -> bool:
-        """Whether a row cannot tell for what came from outside: the gate itself asks for a quieter machine."""
-        return row.verdict is State.INCONCLUSIVE and (self.loaded(row.label) or row.doubted)
-
-
 class _Subject:
     """One case: what it gives without a fault is measured once, and times only where a mutant moves them."""
 
     def __init__(self, pipeline: MutatingPipeline, file: SpecFile, case: Case, watch: Watch) -> None:
         self._pipeline, self._file, self._case, self._watch = pipeline, file, case, watch
-        self._green: dict[Reach, _Judged] = {}
+        self._green: dict[Reach, Judged] = {}
 
     def trial(self, mutant: Mutant) -> Trial:
         """Run the gate on a mutant."""
         started = time.monotonic()
-        judged: list[_Judged] = []
+        judged: list[Judged] = []
         try:
             for reach in mutant.reach:
                 if not self._labels(reach):
@@ -133,18 +117,18 @@ class _Subject:
         labels = self._measured(reach)
         return self._pipeline.run_mutated(self._file, self._case, labels, mutant.mutant, self._watch).result
 
-    def _judge(self, result: Result, reach: Reach, mutant: Mutant | None = None) -> _Judged:
+    def _judge(self, result: Result, reach: Reach, mutant: Mutant | None = None) -> Judged:
         spec, today = self._case.spec, datetime.now(UTC).date()
         standing = standing_of(self._file, self._case, result.kernels)
         if mutant is not None and standing.baseline is not None:
             standing = replace(standing, baseline=mutant.baseline(standing.baseline))
         rows = [verdict(spec, result, label, standing) for label in self._labels(reach)]
-        return _Judged(result, [apply_expected_failures(row, spec, today) for row in rows])
+        return Judged(result, [apply_expected_failures(row, spec, today) for row in rows])
 
     def _passing(self) -> set[str]:
         return {row.label for judged in self._green.values() for row in judged.rows if row.verdict is State.PASS}
 
-    def _caught(self, judged: Iterable[_Judged]) -> list[Verdict]:
+    def _caught(self, judged: Iterable[Judged]) -> list[Verdict]:
         """Rows that stop the release because of the mutant: green without it, and not for others being at work."""
         return [
             row
@@ -153,26 +137,37 @@ class _Subject:
             if row.label in self._passing() and row.verdict is not State.PASS and not one.withheld(row)
         ]
 
-    def _told(self, mutant: Mutant, judged: list[_Judged], not_made: str, seconds: float) -> Trial:
+    def _told(self, mutant: Mutant, judged: list[Judged], not_made: str, seconds: float) -> Trial:
         green = self._as_green()
         measurements = {label: one for part in judged for label, one in part.result.measurements.items()}
         claim = mutant.claim(green, green.result.model_copy(update={"measurements": measurements}))
-        rows = [row for one in judged for row in one.rows]
-        caught = self._caught(judged)
-        if not_made or (not_made := _broken_down(judged)):
+        turned, refused = self._caught(judged), refusal(mutant, judged)
+        if not_made or (not_made := broken_down(judged)):
             fate, sentence = Fate.UNTOLD, not_made
-        elif caught:
-            # What owes the catch speaks first.
-            fate, sentence = Fate.CAUGHT, min(caught, key=lambda row: row.label not in claim.owed).sentence
-        elif reason := self._undecided(mutant, judged):
-            fate, sentence = Fate.UNTOLD, reason
+        elif turned and refused:
+            fate, sentence = Fate.CAUGHT, f"the artifact was refused before any budget was tried: {refused}"
         else:
-            fate, sentence = Fate.SURVIVED, _too_loose(rows, claim.owed) or claim.missing
+            fate, sentence = self._fate(mutant, judged, claim, turned)
         return Trial(
             mutant=mutant.mutant, what=mutant.what, fate=fate, claimed=claim.claimed, owed=dict(claim.owed),
-            missing=claim.missing, verdicts={row.label: row.verdict.value for row in rows}, sentence=sentence,
-            seconds=round(seconds, 2),
+            missing=claim.missing, verdicts={row.label: row.verdict.value for one in judged for row in one.rows},
+            refused=fate is Fate.CAUGHT and bool(refused),
+            others={row.label: row.verdict.value for row in turned} if fate is Fate.SURVIVED else {},
+            sentence=sentence, seconds=round(seconds, 2),
         )  # fmt: skip
+
+    def _fate(self, mutant: Mutant, judged: list[Judged], claim: Claim, turned: Sequence[Verdict]) -> tuple[Fate, str]:
+        """What became of a mutant whose budgets were tried, and the sentence that says why."""
+        # Where somebody owes the catch, nobody else can make it in his place.
+        caught = [row for row in turned if row.label in claim.owed or not claim.claimed]
+        if caught:
+            return Fate.CAUGHT, caught[0].sentence
+        if reason := self._undecided(mutant, judged, claim):
+            return Fate.UNTOLD, reason
+        rows = [row for one in judged for row in one.rows]
+        stranger = by_others({row.label: row.verdict.value for row in turned}, claim.owed)
+        loose = too_loose(rows, claim.owed) or claim.missing
+        return Fate.SURVIVED, "; ".join(filter(None, (stranger, loose)))
 
     def _as_green(self) -> Green:
         """Every budget that was measured: what it owes does not depend on whether it could be told here."""
@@ -183,34 +178,20 @@ class _Subject:
         labels = tuple(label for label in measurements if label not in expected)
         return Green(self._case.spec, result, standing_of(self._file, self._case, result.kernels), labels)
 
-    def _undecided(self, mutant: Mutant, judged: list[_Judged]) -> str:
-        """Why nothing can be said of a mutant that moves times: one was not told, or others were at work."""
+    def _undecided(self, mutant: Mutant, judged: list[Judged], claim: Claim) -> str:
+        """Why nothing can be said of a mutant that moves times: one was not told, or others were at work.
+
+        Of a mutant that is claimed only the budgets that owe the catch are asked.
+        """
         if "times" not in mutant.reach or "times" not in self._green:
             return ""
+        asked = claim.owed.keys() if claim.claimed else self._case.spec.budgets.keys()
         passing = self._passing()
         for row in self._green["times"].rows:
-            if row.label not in passing:
+            if row.label in asked and row.label not in passing:
                 return f"{row.label} was {row.verdict} without the fault"
         for one in judged:
             for row in one.rows:
-                if one.loaded(row.label) or one.withheld(row):
+                if row.label in asked and (one.loaded(row.label) or one.withheld(row)):
                     return f"other processes were running while {row.label} was timed"
         return ""
-
-
-def _broken_down(judged: Iterable[_Judged]) -> str:
-    """How a worker ended that was not let finish: a kill, a time-out or want of memory is no verdict on the mutant."""
-    for one in judged:
-        failure = one.result.failure
-        # An exception in a stage is the mutant's doing.
-        if failure is not None and failure.kind == "ended":
-            return failure.sentence
-    return ""
-
-
-def _too_loose(rows: Iterable[Verdict], owed: Iterable[str]) -> str:
-    """The budgets that owed the catch, each with what it said."""
-    said = {row.label: row.sentence for row in rows}
-    return "; ".join(
-        f"{label} should have caught it and is too loose ({said.get(label, 'not judged')})" for label in owed
-    )

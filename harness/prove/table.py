@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.prove.trial import Fate, Proof, Trial, score
+from harness.prove.trial import Fate, Proof, Trial, by_others, in_words, score
 
 
 def lines(proof: Proof) -> Iterator[str]:
@@ -50,10 +50,13 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 def _fate(trial: Trial) -> str:
     if trial.fate is Fate.CAUGHT:
-        return f"caught: {', '.join(f'{label} {verdict}' for label, verdict in trial.by.items())}"
+        by = "caught by the artifact, which was refused" if trial.refused else "caught"
+        return f"{by}: {in_words(trial.by)}"
     if trial.fate is Fate.UNTOLD:
         return f"could not tell: {trial.sentence}"
-    return "SURVIVED" if trial.claimed else f"survived; would claim it: {trial.missing}"
+    if not trial.claimed:
+        return f"survived; would claim it: {trial.missing}"
+    return "; ".join(filter(None, ("SURVIVED", by_others(trial.others, trial.owed))))
 
 
 def _score(proofs: Sequence[Proof]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +34,13 @@ class Trial(_Model):
     owed: dict[str, str] = Field(default_factory=dict, description="label → why this budget owes the catch")
     missing: str = Field(default="", description="what would make a budget owe it, where none does")
     verdicts: dict[str, str] = Field(default_factory=dict, description="label → verdict, for every row that was judged")
+    refused: bool = Field(
+        default=False, description="caught by the artifact: it was refused before any budget was tried"
+    )
+    others: dict[str, str] = Field(
+        default_factory=dict,
+        description="label → verdict of the rows that turned and owed nothing; a mutant that only they caught survived",
+    )
     sentence: str = Field(default="", description="what caught it, what let it through, or why nothing can be said")
     seconds: float = 0.0
 
@@ -67,6 +74,23 @@ def score(proofs: Sequence[Proof]) -> tuple[int, int]:
     """Claimed mutants that were caught, and claimed mutants of which that can be told."""
     claimed = [trial for proof in proofs for trial in proof.trials if trial.claimed and trial.fate is not Fate.UNTOLD]
     return sum(trial.fate is Fate.CAUGHT for trial in claimed), len(claimed)
+
+
+def by_others(turned: Mapping[str, str], owed: Mapping[str, str]) -> str:
+    """A clause on a mutant that nobody caught who owed it; empty where no other row turned either.
+
+    Args:
+        turned: label → verdict.
+        owed: label → why it owes the catch.
+    """
+    if not turned:
+        return ""
+    return f"caught by others: {in_words(turned)}; {', '.join(owed) or 'no budget'} owed it"
+
+
+def in_words(verdicts: Mapping[str, str]) -> str:
+    """Rows as a list: ``size_mb FAIL, evidence INVALID``."""
+    return ", ".join(f"{label} {verdict}" for label, verdict in verdicts.items())
 
 
 def exit_code(proofs: Sequence[Proof]) -> int:

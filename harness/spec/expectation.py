@@ -41,7 +41,8 @@ class ExpectFail(Options):
         description="the bound that breaks; `regress` is the stored baseline. The budget's only one by default",
     )
     says: _Words | None = Field(
-        default=None, description="words that stand in the sentence; needed for INVALID where no `bound` is meant"
+        default=None,
+        description="words of the clause that says how it breaks; needed for INVALID where no `bound` is meant",
     )
     because: _Words = Field(description="why it is tolerated")
     owner: _Words = Field(description="who answers for it")

@@ -116,6 +116,27 @@ def test_the_faults_on_disk_are_the_same_for_openvino(project: Project) -> None:
     }
 
 
+PACKED = """compress: [{method: weight-sharing, bits: 4}, {method: entropy-coding, coder: %s}]
+deploy: {runtime: packed}
+budgets:
+  size_mb: {max_ratio: 0.20}
+  top1: {max_drop: 0.05, reference_min: 0.96}
+"""
+
+
+@pytest.mark.parametrize("coder", ["huffman", "range"])
+def test_the_budgets_of_a_packed_file_are_tried_too(project: Project, coder: str) -> None:
+    project.spec("packed", PACKED % coder)
+    accept(project)
+    done = prove(project, "specs/packed.yaml", "--mutants", "no-op", "shuffled-layer", "padded-file")
+    assert done.code == 0, done.out
+    trials = done.trials()
+    assert trials["padded-file"].by == {"size_mb": "FAIL"}
+    assert trials["shuffled-layer"].by["top1"] == "FAIL"
+    assert trials["no-op"].by["evidence"] == "INVALID"
+    assert not any(trial.refused or trial.others for trial in trials.values())
+
+
 def test_a_loose_budget_is_named(project: Project) -> None:
     project.spec("loose", LOOSE)
     accept(project)

@@ -1,17 +1,20 @@
 """Budgets, evidence and baseline of a case together."""
 
+from datetime import date
+
 import pytest
 
 from harness.evidence import Evidence, TensorFact
 from harness.judge.baseline import CaseBaseline, Machine, accept
 from harness.judge.case import verdict
+from harness.judge.expected import apply_expected_failures
 from harness.judge.standing import Standing
 from harness.judge.verdict import Match, State
 from harness.measurement import Exact
 from harness.run.environment import environment
 from harness.run.job import Failure
 from harness.run.result import Result
-from harness.spec.expectation import EVIDENCE
+from harness.spec.expectation import EVIDENCE, ExpectFail
 from harness.spec.schema import Spec
 
 PASS, FAIL, INVALID, INCONCLUSIVE, NOT_RUN = (
@@ -306,3 +309,87 @@ def test_evidence_that_contradicts_a_step_is_invalid(case):
 
 def test_evidence_that_nobody_counted_is_invalid(case):
     assert case.judge(EVIDENCE, None, compressed=None).verdict is INVALID
+
+
+def test_each_contradiction_is_a_finding_of_its_own(case):
+    said = ("the compressed artifact equals the float one: nothing was compressed", "float16: none is float16")
+    row = case.judge(EVIDENCE, None, contradictions=said)
+    assert [(one.bound, one.verdict, one.clause) for one in row.broken] == [
+        ("measurement", INVALID, sentence) for sentence in said
+    ]
+    assert row.found == {"measurement": INVALID}
+    assert case.judge(EVIDENCE, None).broken == ()
+
+
+def test_a_row_keeps_every_finding_that_is_not_kept_with_its_own_clause(case, pairs):
+    case.measured["top1"] = pairs(60, 0, 337, 397)
+    row = case.judge("top1")
+    assert [(one.bound, one.verdict) for one in row.broken] == [("max_drop", FAIL)]
+    assert row.broken[0].clause.startswith("drop 0.1511 (60 lost, 0 won of 397; ")
+
+
+@pytest.fixture
+def expected(case):
+    """The case with a size that is expected to break its limit of 0.5."""
+
+    def entry(bound, verdict="FAIL"):
+        terms = {"because": "a leaner export", "owner": "mara", "until": "2999-12-31"}
+        return ExpectFail.model_validate({"metric": "size_mb", "bound": bound, "verdict": verdict, **terms})
+
+    def judge(size, accepted, *entries):
+        case.spec = case.spec.model_copy(update={"expect_fail": [entry(*one) for one in entries]})
+        standing = Standing(None, HERE)
+        if accepted is not None:
+            standing = Standing(case.baseline(size_mb=Exact(measured=accepted, measured_reference=5.0)), HERE)
+        case.measured["size_mb"] = Exact(measured=size, measured_reference=5.0)
+        return apply_expected_failures(case.judge("size_mb", standing), case.spec, date(2026, 6, 1))
+
+    return judge
+
+
+LIMIT, REGRESSION = ("max_ratio",), ("regress",)
+
+
+def test_an_expected_failure_is_held_to_what_was_accepted_before(expected):
+    assert expected(3.0, None, LIMIT).verdict is State.EXPECTED
+    held = expected(3.0, 3.0, LIMIT)
+    assert (held.verdict, held.found) == (State.EXPECTED, {"max_ratio": FAIL, "regress": PASS})
+    worse = expected(4.5, 3.0, LIMIT)
+    assert worse.verdict is FAIL
+    assert worse.sentence == (
+        "size_mb: 4.500 vs float 5.000, ratio 0.900, limit 0.500; worse than the baseline 3.000 by more than 1 %; "
+        "nobody expects that of regress → FAIL"
+    )
+    assert expected(4.5, 3.0, LIMIT, REGRESSION).verdict is State.EXPECTED
+    # It can be tightened by no update while it breaks, so nothing is said of that.
+    assert "better" not in expected(3.0, 4.0, LIMIT).sentence
+
+
+def test_a_regression_that_was_foreseen_and_is_none_is_told(expected):
+    row = expected(3.0, 3.0, LIMIT, REGRESSION)
+    assert row.verdict is FAIL
+    assert "expected FAIL (regress) by mara, and it passes: remove the expect_fail" in row.sentence
+
+
+def test_a_baseline_that_cannot_be_compared_with_leaves_an_expected_failure_as_it_is(case, pairs):
+    terms = {"because": "a new backbone", "owner": "mara", "until": "2999-12-31"}
+    entry = ExpectFail.model_validate({"metric": "top1", "verdict": "FAIL", **terms})
+    case.spec = case.spec.model_copy(update={"expect_fail": [entry]})
+    standing = Standing(case.baseline(top1=pairs(3, 0, 382, 397, data="others")), HERE)
+    case.measured["top1"] = pairs(60, 0, 337, 397)
+    row = apply_expected_failures(case.judge("top1", standing), case.spec, date(2026, 6, 1))
+    assert row.verdict is State.EXPECTED
+    assert "; no regression is proven: the baseline was taken on other samples: " in row.sentence
+    broken = Standing(None, HERE, problem="baselines/x.json is no baseline")
+    assert case.judge("top1", broken).verdict is INVALID
+
+
+def test_an_entry_for_one_contradiction_bears_no_second_one(case):
+    terms = {"because": "a new pruner", "owner": "mara", "until": "2999-12-31"}
+    entry = ExpectFail.model_validate({"metric": "evidence", "verdict": "INVALID", "says": "are zero", **terms})
+    case.spec = case.spec.model_copy(update={"expect_fail": [entry]})
+    zeros = "magnitude-pruning: 10.0% of the weights in conv are zero"
+    equal = "the compressed artifact equals the float one: nothing was compressed"
+    for said, state in (((zeros,), State.EXPECTED), ((equal, zeros), INVALID), ((zeros, equal), INVALID)):
+        row = apply_expected_failures(case.judge(EVIDENCE, None, contradictions=said), case.spec, date(2026, 6, 1))
+        assert row.verdict is state

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from harness.judge.expected import apply_expected_failures
-from harness.judge.verdict import BASELINE, MEASUREMENT, State, Verdict
+from harness.judge.verdict import BASELINE, MEASUREMENT, Broken, State, Verdict
 from harness.spec.schema import Spec
 
 PASS, FAIL, INVALID, INCONCLUSIVE, EXPECTED, NOT_RUN = (
@@ -31,9 +31,20 @@ def spec(*entries: dict[str, str]) -> Spec:
     )
 
 
-def row(verdict: State, found: dict[str, State], label: str = "top1") -> Verdict:
+def row(
+    verdict: State, found: dict[str, State], label: str = "top1", clauses: tuple[tuple[str, str], ...] = ()
+) -> Verdict:
+    """A row whose every finding says "figures", unless `clauses` gives them: bound and clause, one by one."""
+    given = clauses or tuple((bound, "figures") for bound in found)
+    broken = tuple(Broken(bound=bound, verdict=found[bound], clause=clause) for bound, clause in given)
     return Verdict(
-        spec="s", label=label, metric=label, verdict=verdict, found=found, sentence=f"{label}: figures → {verdict}"
+        spec="s",
+        label=label,
+        metric=label,
+        verdict=verdict,
+        found=found,
+        broken=tuple(one for one in broken if one.verdict not in (PASS, NOT_RUN)),
+        sentence=f"{label}: {'; '.join(clause for _, clause in clauses) or 'figures'} → {verdict}",
     )
 
 
@@ -123,6 +134,32 @@ def test_invalid_is_told_by_words_of_its_sentence():
 def test_words_narrow_a_bound_too():
     assert left(FAIL, {"max_drop": FAIL, "min": PASS}, {**DROP, "says": "figures"}).verdict is EXPECTED
     assert left(FAIL, {"max_drop": FAIL, "min": PASS}, {**DROP, "says": "other words"}).verdict is FAIL
+
+
+ZEROS = ("measurement", "magnitude-pruning: 0.1 % of weights in fc1 are zero")
+EQUAL = ("measurement", "the compressed artifact equals the float one: nothing was compressed")
+
+
+def test_words_of_one_clause_excuse_no_other():
+    entry = {"metric": "evidence", "verdict": "INVALID", "says": "are zero"}
+    one = row(INVALID, {MEASUREMENT: INVALID}, "evidence", (ZEROS,))
+    assert apply_expected_failures(one, spec(entry), TODAY).verdict is EXPECTED
+    both = apply_expected_failures(row(INVALID, {MEASUREMENT: INVALID}, "evidence", (EQUAL, ZEROS)), spec(entry), TODAY)
+    assert (both.verdict, both.expected) == (INVALID, ())
+    assert both.sentence.endswith(f'; nobody expects "{EQUAL[1]}" → INVALID')
+    second = {**entry, "says": "equals the float one"}
+    foreseen = row(INVALID, {MEASUREMENT: INVALID}, "evidence", (EQUAL, ZEROS))
+    assert apply_expected_failures(foreseen, spec(entry, second), TODAY).verdict is EXPECTED
+
+
+def test_a_float_model_below_its_floor_excuses_no_implausible_gain():
+    found = {MEASUREMENT: INVALID, "reference_min": INVALID}
+    clauses = ((MEASUREMENT, "gains 0.3: is the float model broken?"), ("reference_min", "below reference_min 0.9"))
+    both = row(INVALID, found, clauses=clauses)
+    for entry in ({"says": "below reference_min"}, {"bound": "reference_min"}):
+        left_so = apply_expected_failures(both, spec({"metric": "top1", "verdict": "INVALID", **entry}), TODAY)
+        assert left_so.verdict is INVALID
+        assert 'nobody expects "gains 0.3' in left_so.sentence
 
 
 def test_a_regression_can_be_foreseen():

@@ -13,6 +13,7 @@ import pytest
 
 from harness.data.base import Batch, Split
 from harness.evidence import Evidence
+from harness.measurement import Totals
 from harness.mutants.base import mutants
 from harness.run.job import Measured
 from harness.run.mutation import NONE, mutation
@@ -136,6 +137,38 @@ def test_a_padded_archive_is_still_an_archive(tmp_path):
         assert archive.read("model/data.pkl") == b"d" * 10_000
 
 
+def test_a_padded_packed_file_is_read_as_before(tmp_path):
+    from harness.artifacts import packed_file
+    from harness.artifacts.packed_bytes import Tensor
+
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    values = np.random.default_rng(0).integers(0, 2**32, 10_000, np.uint32)
+    tensors = {"w": Tensor("float32", (100, 100), values)}
+    before = packed_file.pack({"buffers": []}, tensors, None)
+    (artifact / "model.packed").write_bytes(before)
+    MUTANTS["padded-file"].artifact(tmp_path, tmp_path / "none", None)
+    after = (artifact / "model.packed").read_bytes()
+    # Blocks of five bytes; and the length of the head takes a byte or two more.
+    assert 0.05 * len(before) <= len(after) - len(before) < 0.05 * len(before) + 8
+    graph, read = packed_file.unpack(after)
+    assert graph == {"buffers": []}
+    assert np.array_equal(read["w"].words, values)
+    assert packed_file.sizes(after) == packed_file.sizes(before)
+
+
+def test_a_padded_safetensors_file_is_read_as_before(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    path = artifact / "model.safetensors"
+    safetensors.save_file({"w": np.arange(5000, dtype=np.float32)}, path, metadata={"format": "pt"})
+    size = path.stat().st_size
+    MUTANTS["padded-file"].artifact(tmp_path, tmp_path / "none", None)
+    assert 0.05 * size <= path.stat().st_size - size < 0.05 * size + 8
+    assert np.array_equal(safetensors.load_file(path)["w"], np.arange(5000))
+
+
 def test_a_no_op_leaves_what_the_float_side_has(tmp_path):
     reference, compressed = tmp_path / "reference", tmp_path / "compressed"
     for folder in (reference, compressed):
@@ -178,6 +211,20 @@ def test_every_spec_claims_the_no_op_and_the_shuffled_layer_whatever_its_budgets
     others = {name for name, claim in claims.items() if not claim.claimed}
     assert others == MUTANTS.keys() - {"no-op", "shuffled-layer", "dropped-metric"}
     assert all(claims[name].missing for name in others)
+
+
+def test_what_is_taken_on_the_first_samples_does_not_claim_that_the_others_are_gone(green, entry):
+    totals = Totals(
+        totals_reference=np.zeros(8), totals=np.full(8, 0.1), tokens=np.full(8, 100), units=np.arange(8), data="d"
+    )
+    stored = {"kl_divergence": entry("kl_divergence", 0.001, outcomes=totals)}
+    case = green({"kl_divergence": {"max": 0.1}}, {"kl_divergence": totals}, stored)
+    claims = {name: one.claim(case, case.result) for name, one in MUTANTS.items()}
+    for name in ("truncated-evaluation", "halved-data"):
+        assert not claims[name].claimed
+        assert "all samples" in claims[name].missing
+    for name in ("shuffled-layer", "other-data"):
+        assert claims[name].owed.keys() == {"kl_divergence"}
 
 
 def test_descriptions_are_plain_data():

@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import Unmeasurable
 from harness.forms import Form, Subject
+from harness.mutants.stored_transformers import shuffle_transformers
 from harness.mutants.stored_weights import inner, permuted, shuffle_openvino, shuffle_packed, shuffle_torchscript
 
 torch = pytest.importorskip("torch")
@@ -192,6 +193,58 @@ def test_one_inner_layer_of_a_packed_file_changes_its_order(tmp_path: Path, codi
         {name: one.words for name, one in tensors.items()}, {n: one.words for n, one in after.items()}, "inner"
     )
     assert {name: encoding for name, (encoding, _) in packed_file.sizes(path.read_bytes()).items()} == how
+
+
+CODED = {"float": 32 * 128, "codes": 32 * 128 // 2}
+
+
+@pytest.mark.parametrize("kind", CODED)
+def test_one_inner_layer_of_a_folder_of_transformers_changes_its_order(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("transformers")
+    from safetensors.numpy import load_file
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    from harness.artifacts.integer_modules import Grid, matrix
+    from harness.artifacts.quantized_layers import grouped_embedding, grouped_linear
+    from harness.runtimes.transformers import TransformersRuntime
+    from harness.sources.heads import language_model
+
+    config = Gemma3TextConfig(
+        vocab_size=1024, hidden_size=32, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=128, query_pre_attn_scalar=16,
+        layer_types=["full_attention", "full_attention"], tie_word_embeddings=False,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Gemma3ForCausalLM(config).eval()
+        if kind == "codes":
+
+            def stored(rows: int, columns: int) -> torch.nn.Module:
+                grid = Grid(rows=rows, columns=columns, bits=4, group=16, symmetric=True)
+                codes = torch.randint(0, 16, (rows, columns), dtype=torch.uint8)
+                return matrix(grid, codes, torch.rand(rows, columns // 16))
+
+            for layer in model.model.layers:
+                layer.mlp.gate_proj = grouped_linear(*_grid_and(stored(128, 32)), None)
+                layer.mlp.up_proj = grouped_linear(*_grid_and(stored(128, 32)), None)
+                layer.mlp.down_proj = grouped_linear(*_grid_and(stored(32, 128)), None)
+            model.model.embed_tokens = grouped_embedding(*_grid_and(stored(1024, 32)))
+    runtime, tokens = TransformersRuntime(), torch.arange(5, 25)[None]
+    runtime.save(Subject(Form.TORCH, language_model(model), (tokens,)), tmp_path)
+    path = tmp_path / "model.safetensors"
+    before, size, answers = load_file(path), path.stat().st_size, runtime.load(tmp_path, 1)((tokens,))[0]
+    name = shuffle_transformers(tmp_path, 0)
+    assert "embed" not in name
+    assert "lm_head" not in name
+    assert before[name].size == CODED[kind]
+    only_reordered(before, load_file(path), name)
+    assert path.stat().st_size == size
+    assert not torch.allclose(runtime.load(tmp_path, 1)((tokens,))[0], answers)
+    assert not list(tmp_path.glob("*.new"))
+
+
+def _grid_and(stored: torch.nn.Module) -> tuple[object, torch.nn.Module]:
+    return stored.grid, stored
 
 
 def test_the_order_follows_from_the_seed() -> None:

@@ -168,14 +168,15 @@ def test_a_figure_that_does_not_pass_without_the_fault_refuses_the_case(proven):
     assert unsure.untold
 
 
-def test_a_no_op_that_the_figures_let_through_is_held_to_times_too(proven):
+def test_a_no_op_that_the_figures_let_through_is_held_to_times_too_and_only_its_evidence_owes_it(proven):
     budgets, green = (
         f"size_mb: {{max_ratio: 0.41, regress: 9}}, {LATENCY}",
         {"size_mb": size(4.0), "latency_ms": times(1.0)},
     )
     proof, pipeline = proven(budgets, green, {"latency_ms": times(2.0)}, "no-op")
-    assert fates(proof) == {"no-op": Fate.CAUGHT}
-    assert proof.trials[0].by == {"latency_ms": "FAIL"}
+    (trial,) = proof.trials
+    assert (trial.fate, trial.others) == (Fate.SURVIVED, {"latency_ms": "FAIL"})
+    assert trial.sentence.startswith("caught by others: latency_ms FAIL; evidence owed it; evidence should have caught")
     assert pipeline.asked == [
         ("", ("size_mb",)), ("no-op", ("size_mb",)), ("", ("latency_ms",)), ("no-op", ("latency_ms",)),
     ]  # fmt: skip
@@ -213,6 +214,41 @@ def test_a_worker_that_ends_by_itself_with_no_figures_is_a_catch(proven, failure
     proof, _ = proven("top1: {max_drop: 0.02}", {"top1": right(392)}, {"failure": failure}, "shuffled-layer")
     assert proof.trials[0].by == {"top1": "INVALID", "evidence": "INVALID"}
     assert fates(proof) == {"shuffled-layer": Fate.CAUGHT}
+    # No budget was tried, so it is the artifact that caught it.
+    assert proof.trials[0].refused
+    assert proof.trials[0].sentence == f"the artifact was refused before any budget was tried: {failure.sentence}"
+
+
+def test_a_row_that_owed_nothing_does_not_catch_for_one_that_did(proven):
+    # A packed file is encoded anew, and grows; what the model answers is as good as before.
+    budgets = "size_mb: {max_ratio: 0.41}, top1: {max_drop: 0.02}"
+    green = {"size_mb": size(4.0), "top1": right(392)}
+    proof, _ = proven(budgets, green, {"size_mb": size(4.2)}, "shuffled-layer")
+    (trial,) = proof.trials
+    assert (trial.fate, trial.others, trial.refused) == (Fate.SURVIVED, {"size_mb": "FAIL"}, False)
+    assert trial.sentence.startswith(
+        "caught by others: size_mb FAIL; top1 owed it; top1 should have caught it and is too"
+    )
+    assert proof.score() == (0, 1)
+    both, _ = proven(budgets, green, {"size_mb": size(4.2), "top1": right(300)}, "shuffled-layer")
+    assert (both.trials[0].fate, both.trials[0].others) == (Fate.CAUGHT, {})
+    assert both.trials[0].sentence.startswith("top1: ")
+
+
+def test_a_shuffled_layer_that_only_the_size_caught_is_owed_by_no_budget(proven):
+    proof, _ = proven("size_mb: {max_ratio: 0.41}", {"size_mb": size(4.0)}, {"size_mb": size(4.2)}, "shuffled-layer")
+    (trial,) = proof.trials
+    assert (trial.fate, trial.claimed) == (Fate.SURVIVED, True)
+    assert trial.sentence == (
+        "caught by others: size_mb FAIL; no budget owed it; no budget bounds what the model answers: add top1 with a "
+        "max_drop"
+    )
+
+
+def test_a_fault_that_leaves_the_artifact_alone_is_not_caught_by_it(proven):
+    failure = Failure(sentence="the measure stage failed: IndexError: out of bounds", kind="raised")
+    proof, _ = proven("top1: {max_drop: 0.02}", {"top1": right(392)}, {"failure": failure}, "truncated-evaluation")
+    assert (proof.trials[0].fate, proof.trials[0].refused) == (Fate.CAUGHT, False)
 
 
 def test_a_swapped_baseline_is_judged_and_nothing_is_run(proven):

@@ -82,6 +82,17 @@ def test_a_case_is_told_mutant_by_mutant():
     assert text[5] == "  1 of 1 claimed mutants caught (100 %); 1 claimed could not be told; 1 not claimed"
 
 
+def test_who_caught_it_and_who_owed_it_are_told_apart():
+    stranger = trial(Fate.SURVIVED, verdicts={"size_mb": "FAIL", "top1": "PASS"}, others={"size_mb": "FAIL"})
+    refused = trial(Fate.CAUGHT, refused=True, verdicts={"size_mb": "INVALID", "top1": "INVALID"})
+    text = list(lines(proof(stranger, refused)))
+    assert [line.split(maxsplit=2)[2] for line in text[2:4]] == [
+        "SURVIVED; caught by others: size_mb FAIL; top1 owed it",
+        "caught by the artifact, which was refused: size_mb INVALID, top1 INVALID",
+    ]
+    assert text[4] == "  1 of 2 claimed mutants caught (50 %)"
+
+
 def test_survivors_are_named_at_the_end_with_what_was_too_loose():
     bad = trial(Fate.SURVIVED, mutant="shuffled-layer", sentence="top1 should have caught it and is too loose (…)")
     text = list(summary([proof(CAUGHT, FREE), proof(bad, case="w4")]))
