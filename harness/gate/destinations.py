@@ -24,7 +24,19 @@ def check_folders(config: pytest.Config) -> None:
     for option, name in (("--weighin-report", "weighin_report"), ("--export", "export")):
         folder: Path | None = config.getoption(name)
         if folder is not None and not config.option.collectonly:
-            _refuse(f"{option} {folder}", hindrance(folder))
+            _refuse(f"{option} {folder}", hindrance(folder) or _taken_for_tests(config, option, folder))
+
+
+def _taken_for_tests(config: pytest.Config, option: str, folder: Path) -> str:
+    """Why pytest may have taken a folder for one of tests; empty where it has not.
+
+    It looks for the project's root before it knows the options of plugins, among all folders that stand by themselves
+    on the command line: beside one outside of the project, ``pytest.ini`` is not found any more.
+    """
+    here, root = config.invocation_params.dir.resolve(), config.rootpath.resolve()
+    alone = str(folder) in map(str, config.invocation_params.args)
+    taken = (here / folder).resolve().is_relative_to(root) and not here.is_relative_to(root)
+    return f"pytest takes it for a folder of tests: write {option}={folder}" if alone and taken else ""
 
 
 def check_kept(config: pytest.Config, paths: Iterable[Path]) -> None:

@@ -153,3 +153,17 @@ def test_a_report_that_cannot_be_written_at_the_end_costs_no_verdict(
     )  # fmt: skip
     other = {"report.json": "report.html", "report.html": "report.json"}[part]
     assert (project / "report" / other).is_file()
+
+
+def test_a_folder_that_pytest_takes_for_the_root_of_the_project_is_refused(
+    project: Path, pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-m", "spec", "--weighin-report", str(outside))
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    way_out = f"write --weighin-report={outside}"
+    done.stderr.fnmatch_lines([f"ERROR: --weighin-report {outside}: pytest takes it for a folder of tests: {way_out}"])
+
+    for arguments in ((f"--weighin-report={outside}",), ("specs", "--weighin-report", str(outside))):
+        done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-m", "spec", *arguments)
+        assert "pytest takes it" not in done.stderr.str()
