@@ -33,10 +33,11 @@ def _taken_for_tests(config: pytest.Config, option: str, folder: Path) -> str:
     It looks for the project's root before it knows the options of plugins, among all folders that stand by themselves
     on the command line: beside one outside of the project, ``pytest.ini`` is not found any more.
     """
-    here, root = config.invocation_params.dir.resolve(), config.rootpath.resolve()
+    here = config.invocation_params.dir.resolve()
     alone = str(folder) in map(str, config.invocation_params.args)
-    taken = (here / folder).resolve().is_relative_to(root) and not here.is_relative_to(root)
-    return f"pytest takes it for a folder of tests: write {option}={folder}" if alone and taken else ""
+    outside = not (here / folder).resolve().is_relative_to(here)
+    astray = config.inipath is None and config.rootpath.resolve() != here
+    return f"pytest takes it for a folder of tests: write {option}={folder}" if alone and outside and astray else ""
 
 
 def check_kept(config: pytest.Config, paths: Iterable[Path]) -> None:

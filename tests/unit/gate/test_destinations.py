@@ -159,6 +159,7 @@ def test_a_folder_that_pytest_takes_for_the_root_of_the_project_is_refused(
     project: Path, pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
+    (project / "pytest.ini").write_text("[pytest]\n")
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-m", "spec", "--weighin-report", str(outside))
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     way_out = f"write --weighin-report={outside}"
