@@ -160,14 +160,17 @@ def _scores(before: FloatArray, after: FloatArray, size: FloatArray) -> FloatArr
 def judged_reach(numerator: FloatArray, denominator: FloatArray, scores: FloatArray, size: FloatArray) -> float:
     """How far from its expectation the sum over an unseen unit may lie, judged by those seen.
 
-    The farthest seen, and beyond it towards the range of the scores over the largest unit by 1 / (k + 1), where k
-    units differ from the typical one: that is the chance that the next such unit is farther out than all of those k.
+    The farthest seen, and beyond it towards the range of the scores by 1 / (k + 1), where k units differ from the
+    typical one: that is the chance that the next such unit is farther out than all of those k. How large it is follows
+    from them too, and from the largest of all: where none differs, it may be that one.
     """
     deviation = numerator - numerator.sum() / denominator.sum() * denominator
     each = deviation / size
     largest = float(np.abs(scores).max())
-    differ = int((np.abs(each - np.median(each)) > 1e-12 * largest).sum())
-    span = (float(np.ptp(scores)) or largest or math.inf) * float(size.max())
+    differs = np.abs(each - np.median(each)) > 1e-12 * largest
+    differ = int(differs.sum())
+    next_size = float(size[differs].sum() + size.max()) / (differ + 1)
+    span = (float(np.ptp(scores)) or largest or math.inf) * next_size
     farthest = float(np.abs(deviation).max()) if differ else 0.0
     return farthest + max(span - farthest, 0.0) / (differ + 1)
 
