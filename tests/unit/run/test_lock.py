@@ -110,7 +110,7 @@ def test_the_lock_is_one_for_all_jobs_of_a_user_whatever_their_tmpdir(monkeypatc
 
 
 def test_a_lock_whose_file_was_removed_is_taken_again_where_others_take_it() -> None:
-    """Whoever tidies up temporary files removes it, held or not: two holders of two files would both be alone."""
+    """Whoever tidies up temporary files may remove it: one who waited for the old file then waits for the new one."""
     first = Holder(alone=True)
     assert first.held.wait(10)
     second = Holder(alone=True)
