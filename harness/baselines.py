@@ -10,8 +10,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,6 +21,11 @@ from harness.judge.baseline import Baseline
 from harness.judge.standing import Standing
 from harness.run.environment import environment
 from harness.spec.load import Case, SpecFile
+
+try:
+    import fcntl
+except ImportError:  # a system without flock: of two updates at the same moment the later one counts
+    fcntl = None  # type: ignore[assignment]
 
 FOLDER = "baselines"
 # A baseline that is being written, and how old it is when nobody can be writing it any more.
@@ -59,6 +64,24 @@ def read(root: Path, spec: str) -> Baseline | None:
     if baseline.spec != spec:
         raise BaselineError(f"{shown} says that it belongs to {baseline.spec!r}; it was left as it is: was it copied?")
     return baseline
+
+
+@contextmanager
+def updating(root: Path) -> Iterator[None]:
+    """Keep other updates of a project's baselines waiting, from the reading of the old ones to the writing of the new.
+
+    The project's folder itself is locked, so nothing is left behind, and a process that is killed lets go.
+    """
+    descriptor = os.open(root, os.O_RDONLY) if fcntl is not None else None
+    try:
+        if descriptor is not None:
+            # A file system that locks no folders is no reason to accept nothing.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def write_all(root: Path, baselines: Mapping[str, Baseline]) -> list[Path]:

@@ -16,25 +16,26 @@ from harness.judge.baseline import Baseline
 
 
 def accept_cases(
-    outcomes: Sequence[ItemOutcome], spoiled: Mapping[str, str], reason: str
-) -> tuple[dict[Path, dict[str, Baseline]], list[str]]:
-    """The new baselines, by project root and spec, and a note for each case that has none.
+    root: Path, outcomes: Sequence[ItemOutcome], spoiled: Mapping[str, str], reason: str
+) -> tuple[dict[str, Baseline], list[str]]:
+    """The new baselines of a project, by spec, and a note for each case that has none.
 
     Args:
-        outcomes: of every item of the run.
+        root: the project's.
+        outcomes: of every item of the run that belongs to it.
         spoiled: node id of an item that failed beside its verdict → the phase in which it did.
         reason: why the new figures are acceptable.
     """
-    by_case: dict[tuple[str, str, str, str], list[ItemOutcome]] = defaultdict(list)
+    by_case: dict[tuple[str, str, str], list[ItemOutcome]] = defaultdict(list)
     for outcome in outcomes:
-        by_case[outcome.root, outcome.id, outcome.path, outcome.verdict.case].append(outcome)
-    commits = {root: _commit(Path(root)) for root in {outcome.root for outcome in outcomes}}
-    updated: dict[Path, dict[str, Baseline]] = defaultdict(dict)
+        by_case[outcome.id, outcome.path, outcome.verdict.case].append(outcome)
+    commit = _commit(root)
+    updated: dict[str, Baseline] = {}
     notes: list[str] = []
-    for (root, spec, _, case), items in sorted(by_case.items()):
+    for (spec, _, case), items in sorted(by_case.items()):
         name = items[0].verdict.name
         try:
-            old = updated[Path(root)].get(spec) or baselines.read(Path(root), spec)
+            old = updated.get(spec) or baselines.read(root, spec)
         except BaselineError as error:
             notes.append(str(error))
             continue
@@ -42,18 +43,17 @@ def accept_cases(
         if reasons := obstacle([item.verdict for item in items], items[0].selected, hindered):
             notes.append(f"baseline of {name}: nothing accepted: {reasons}")
             continue
-        known = set(items[0].known)
         candidate = _joined([item.candidate for item in items if item.candidate is not None])
         if not candidate.portable and not candidate.machine:
             continue
         new = accepted(
-            old, spec, case, candidate, known, reason, commits[root], set(items[0].cases),
+            old, spec, case, candidate, set(items[0].known), reason, commit, set(items[0].cases),
             today=datetime.now(UTC).date(),
         )  # fmt: skip
         if old is not None and new.model_dump(mode="json") == old.model_dump(mode="json"):
             notes.append(f"baseline of {name}: nothing changed")
         else:
-            updated[Path(root)][spec] = new
+            updated[spec] = new
     return updated, notes
 
 

@@ -201,13 +201,19 @@ class GateSession:
     def _update(self) -> None:
         """Accept every case whose budgets all hold; of another case nothing."""
         reason = str(self._config.getoption("reason")).strip()
-        updated, notes = acceptance.accept_cases(self._outcomes, self._spoiled, reason)
-        self._notes += notes
         below = naming.names(self._config).below
-        for folder in sorted(updated):
+        for folder in sorted({Path(outcome.root) for outcome in self._outcomes}):
             what = f"baselines below {folder}, each of which is whole, the old one or the new one"
-            for path in self._written(what, partial(baselines.write_all, folder, updated[folder])) or ():
+            for path in self._written(what, partial(self._accept, folder, reason)) or ():
                 self._notes.append(f"baseline accepted: {below(folder, path.relative_to(folder).as_posix())}")
+
+    def _accept(self, root: Path, reason: str) -> list[Path]:
+        """Accept the cases of one project; what another run of it accepts at the same time is kept."""
+        own = [outcome for outcome in self._outcomes if Path(outcome.root) == root]
+        with baselines.updating(root):
+            updated, notes = acceptance.accept_cases(root, own, self._spoiled, reason)
+            self._notes += notes
+            return baselines.write_all(root, updated)
 
 
 def _key(outcome: ItemOutcome) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from harness.baselines import orphans, path_of, read, write_all
+from harness.baselines import orphans, path_of, read, updating, write_all
 from harness.errors import BaselineError
 from harness.judge.baseline import Accepted, Baseline, CaseBaseline, Machine
 from harness.measurement import Pairs
@@ -172,3 +172,28 @@ def test_a_process_killed_at_any_moment_leaves_every_baseline_whole(tmp_path: Pa
     # The next update works, whatever was left behind.
     write_all(tmp_path, {spec: baseline(spec, -1.0) for spec in specs})
     assert {read(tmp_path, spec).cases[""].portable["top1"].value for spec in specs} == {-1.0}
+
+
+def _accept_one_more(root: Path, times: int) -> NoReturn:
+    code = 1
+    try:
+        for _ in range(times):
+            with updating(root):
+                held = read(root, "a").cases[""].portable["top1"].value
+                write_all(root, {"a": baseline("a", held + 1, samples=500)})
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def test_of_updates_at_the_same_time_none_is_lost(tmp_path: Path):
+    write_all(tmp_path, {"a": baseline("a", 0.0)})
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            _accept_one_more(tmp_path, 20)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+    assert read(tmp_path, "a").cases[""].portable["top1"].value == 60
+    assert [path.name for path in tmp_path.iterdir()] == ["baselines"]
