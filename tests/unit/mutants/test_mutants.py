@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,13 @@ def test_one_figure_is_missing_and_the_claim_names_it(green, size, right, times)
     budgets = {"top1": {"min": 0.5}, "size_mb": {"max": 9.0}, "latency_ms": {"max_ratio": 1.0}}
     case = green(budgets, {**measured.measurements, "latency_ms": times(1.0, 2.0)})
     assert MUTANTS["dropped-metric"].claim(case, case.result).owed.keys() == {"size_mb"}
+
+
+def test_a_missing_figure_that_was_expected_to_fail_is_claimed_by_no_other(green, size, right):
+    measurements = {"size_mb": size(4.0), "top1": right(9, 9, 10)}
+    case = replace(green({"size_mb": {"max": 1.0}, "top1": {"min": 0.5}}, measurements), labels=("top1",))
+    claim = MUTANTS["dropped-metric"].claim(case, case.result)
+    assert (claim.claimed, claim.missing) == (False, "size_mb as it should be: it is expected to fail")
 
 
 EMPTY = Evidence(operators={}, tensors=())
