@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from harness.errors import Unmeasurable
 
 try:
@@ -19,6 +21,8 @@ Clock = Callable[[], int]
 
 _SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 STEPS, MOST_READINGS = 20, 500_000
+# Systems count processor time in steps of a hundredth of a second: so much of it moves every counter.
+COUNTED_S = 0.1
 # Two clocks of one machine agree to parts in a million; past this share, one of them was set, slewed or stopped.
 DISAGREEMENT, DISAGREEMENT_NS = 0.01, 5e6
 
@@ -68,12 +72,13 @@ class Host:
 
 def _busy() -> tuple[float | None, float]:
     try:
-        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-        user, nice, system, _idle, _wait, irq, soft, steal = fields
-    except (OSError, ValueError):
+        spent = psutil.cpu_times()
+    except (OSError, RuntimeError, ValueError):
         return None, 0.0
-    tick = os.sysconf("SC_CLK_TCK")
-    return (user + nice + system + irq + soft + steal) / tick, steal / tick
+    # What guests took is in the time of users already, and waiting for a disk takes no processor.
+    others = ("idle", "iowait", "guest", "guest_nice")
+    stolen = float(getattr(spent, "steal", 0.0))
+    return sum(spent) - sum(getattr(spent, name, 0.0) for name in others), stolen
 
 
 def _waited() -> float:
@@ -103,14 +108,23 @@ class Load:
 
     @classmethod
     def between(cls, start: Reading, end: Reading) -> Load:
-        """What was taken between two readings."""
+        """What was taken between two readings.
+
+        Raises:
+            Unmeasurable: the system does not tell.
+        """
         wall = end.wall - start.wall
         if wall <= 0:
             return cls(0.0, 0.0, 0.0)
+        own = end.own - start.own
+        # Some sandboxes have the counters and leave them where they are.
+        if start.busy is None or end.busy is None or (end.busy == start.busy and own > COUNTED_S):
+            raise Unmeasurable(
+                "this system does not tell what others take of its processors, so times that they spoiled cannot be "
+                "told from sound ones"
+            )
         cores = os.cpu_count() or 1
-        others = 0.0
-        if start.busy is not None and end.busy is not None:
-            others = max(0.0, (end.busy - start.busy) - (end.own - start.own)) / (wall * cores)
+        others = max(0.0, (end.busy - start.busy) - own) / (wall * cores)
         return cls(
             min(1.0, others), max(0.0, end.stolen - start.stolen) / (wall * cores), (end.waited - start.waited) / wall
         )

@@ -1,8 +1,12 @@
 """What this machine tells of itself."""
 
 import itertools
+import os
 import sys
 import time
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +63,31 @@ def test_shares_are_worked_out_from_two_readings(monkeypatch: pytest.MonkeyPatch
     assert (load.others, load.stolen, load.waited) == pytest.approx((1.5 / 4, 0.1, 0.25))
 
 
-def test_a_system_that_tells_nothing_reads_as_idle() -> None:
-    start = Reading(wall=10.0, busy=None, stolen=0.0, own=5.0, waited=0.0)
-    assert Load.between(start, Reading(wall=12.0, busy=None, stolen=0.0, own=6.0, waited=0.0)).others == 0
-    assert Load.between(start, start).waited == 0
+@linux
+def test_what_anything_took_is_what_the_kernel_counts() -> None:
+    user, nice, system, _idle, _wait, irq, soft, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    told = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+    busy = Host().read().busy
+    assert busy is not None
+    assert told <= busy <= told + 1
+
+
+def test_a_system_that_tells_of_no_waiting_still_tells_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What psutil has on macOS.
+    spent = namedtuple("scputimes", "user nice system idle")(5.0, 0.5, 2.0, 100.0)
+    monkeypatch.setattr("psutil.cpu_times", lambda: spent)
+    reading = Host().read()
+    assert (reading.busy, reading.stolen) == (7.5, 0.0)
+
+
+@pytest.mark.parametrize("busy", [None, 100.0])
+def test_times_are_refused_where_nothing_tells_what_others_took(busy: float | None) -> None:
+    start = Reading(wall=10.0, busy=busy, stolen=0.0, own=5.0, waited=0.0)
+    with pytest.raises(Unmeasurable, match="does not tell what others take"):
+        Load.between(start, replace(start, wall=12.0, own=6.0))
+    assert Load.between(start, start) == Load(0.0, 0.0, 0.0)
+
+
+def test_a_counter_that_had_no_time_to_move_is_none_that_stands_still() -> None:
+    start = Reading(wall=10.0, busy=100.0, stolen=0.0, own=5.0, waited=0.0)
+    assert Load.between(start, replace(start, wall=10.01, own=5.01)).others == 0
