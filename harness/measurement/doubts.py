@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LOAD_NOTICED = 0.05
 # What contention for caches and memory does to a ratio of undisturbed readings; see "load from outside" in verdicts.md.
 BIAS_A_LOAD = 0.35
+# What a machine that runs float slower than it did does to a ratio: it slows both models, and not quite alike.
+BIAS_A_SLOWNESS = 0.35
 # Sums in another order differ by less.
 NEGLIGIBLE = 1e-9
 # Readings below this share of all are those that were least in contention.
@@ -96,7 +98,7 @@ def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
 
 def _slower(share: float) -> Doubt:
     because = f"the float model runs {share:.0%} slower than where its baseline was accepted, {AGAIN}"
-    return Doubt(share, because, whole=True, outside=True)
+    return Doubt(BIAS_A_SLOWNESS * share, because, whole=True, outside=True)
 
 
 def load_bias(load: float) -> float:

@@ -16,7 +16,7 @@ from harness.errors import Unmeasurable
 from harness.measurement import Timings, doubts
 from harness.run.host import Clock, Clocks, Host, Load, tick
 from harness.spec.schema import Measure
-from harness.statistics import Looks
+from harness.statistics import Interval, Looks
 
 Call = Callable[[], object]
 
@@ -26,8 +26,10 @@ MOST_READINGS = 200
 # One reading of the clock spans so much: as many calls as it takes, and so many steps of the clock at least.
 READING_NS, READING_TICKS = 100_000, 1000
 FIRST_BLOCKS, MAX_LOOKS = 10, 8
-# Looks after which a verdict that only load from outside keeps back is given up.
+# Looks after which a verdict that only load from outside keeps back is given up, and a ratio stays as rough as it is.
 PATIENCE = 3
+# A decided ratio whose bounds are farther off than this share is still rough: a later doubt would move all of it.
+ROUGH = 0.05
 # A reading during which the process lost its processor is taken again, this many readings for each that is wanted.
 ATTEMPTS = 4
 WARM_UP_S = 0.3
@@ -51,7 +53,7 @@ def sample(
         reference: one inference of the float model.
         compressed: one inference of the compressed model.
         limits: from the reference's figure to limits on compressed ÷ reference of times; sampling stops when all are
-            decided, or at the cap.
+            decided and the ratio is no rough one, or at the cap.
         measure: the seconds that may be spent, and the confidence.
         batch: samples a call; passed on to the result.
         rate: whether the figure is a rate; passed on to the result.
@@ -97,14 +99,19 @@ def sample(
             )  # fmt: skip
             _require_work(timings, empty)
             open_for = doubts.undecided(timings, limits(timings.reference), measure.confidence)
+            settled = not open_for and not _rough(timings.ratio(measure.confidence))
             # A burst of load is soon outweighed; what is still there after some looks will not be gone after more.
-            given_up = open_for == "outside" and planned >= PATIENCE * FIRST_BLOCKS
+            given_up = open_for != "noise" and planned >= PATIENCE * FIRST_BLOCKS
             # Beside others a look takes longer than was planned.
             next_ends = (end.wall - start.wall) * (planned + FIRST_BLOCKS) / planned
-            if not open_for or given_up or next_ends > measure.latency_s:
+            if settled or given_up or next_ends > measure.latency_s:
                 break
     assert timings is not None
     return timings
+
+
+def _rough(ratio: Interval) -> bool:
+    return ratio.upper > ratio.lower * (1 + ROUGH) ** 2
 
 
 def _require_work(timings: Timings, empty: float) -> None:

@@ -97,6 +97,16 @@ def test_sampling_goes_on_while_the_limit_is_in_doubt() -> None:
     assert found.n >= 2 * timing.FIRST_BLOCKS
 
 
+@pytest.mark.parametrize(("spread", "blocks"), [(0.02, 1), (0.6, timing.PATIENCE)])
+def test_a_rough_ratio_is_made_finer_for_a_while_though_its_limit_is_decided(spread: float, blocks: int) -> None:
+    machine = Machine()
+    sides = [machine.work("A", noisy(4_000_000, 1, spread)), machine.work("B", noisy(2_000_000, 2, spread))]
+    found = sampled(machine, *sides, (9.0,))
+    assert found.n == blocks * timing.FIRST_BLOCKS
+    ratio = found.ratio(0.95)
+    assert (ratio.upper / ratio.estimate < 1 + timing.ROUGH) is (spread == 0.02)
+
+
 def test_milliseconds_are_limits_too_at_the_time_that_float_takes_here() -> None:
     """3.2 of 4 ms: a limit of 3.24 ms, or a rise of −0.76 ms, is a ratio of 0.81, and doubtful at the first look."""
     for rate, bounds in ((False, {"max": 3.24}), (True, {"min": 4 / 3.24e-3}), (False, {"max": 99.0})):
