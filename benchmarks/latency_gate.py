@@ -43,18 +43,18 @@ def read(path: Path | None, gates: int) -> list[Cell]:
 def main() -> int:
     """Run what is asked for, print the table and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two workloads, few gates: about a minute")
+    parser.add_argument("--quick", action="store_true", help="two workloads, few gates of one take: about a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the cells; read first, so that a run goes on")
     parser.add_argument("--markdown", action="store_true", help="print the cells of --json as Markdown, run nothing")
     parser.add_argument("--cells", nargs="+", default=list(NEIGHBOURS), choices=list(NEIGHBOURS), help="loads to run")
     parser.add_argument(
         "--work", nargs="+", metavar="WORD", help=f"workloads with such a word in: {', '.join(WORKLOADS)}"
     )
-    parser.add_argument("--gates", type=int, help="gates a cell (default 200; quick: 6)")
+    parser.add_argument("--gates", type=int, help="gates a cell (default 200; quick: 4)")
     parser.add_argument("--artifacts", type=Path, help="keep the compressed models there")
     options = parser.parse_args()
     one_thread()
-    asked = Asked(options.gates or 6, 2.0, 3) if options.quick else Asked(options.gates or 200, 20.0, 20)
+    asked = Asked(options.gates or 4, 1.0, 2, pauses=()) if options.quick else Asked(options.gates or 200, 20.0, 20)
     found = read(options.json, 0 if options.markdown else asked.gates)
     if options.markdown:
         print(markdown(found))

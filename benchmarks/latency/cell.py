@@ -63,11 +63,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Asked:
-    """How much of it."""
+    """How much of it; `pauses` are the seconds before each further take of an idle gate that others disturbed."""
 
     gates: int
     truth_seconds: float
     peer_runs: int
+    pauses: tuple[float, ...] = PAUSES_S
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> lis
         limits = {"below": true / (1 - MARGIN), "above": true / (1 + MARGIN)}
         answers: dict[str, list[Answer]] = {side: [] for side in limits}
         # Neighbours that stay are not waited for: beside them each take is a verdict of its own.
-        pauses = PAUSES_S if load == "idle" else ()
+        pauses = asked.pauses if load == "idle" else ()
         for _ in range(asked.gates):
             for side, limit in limits.items():
                 answers[side].append(gate(work, limit, pauses))
