@@ -191,23 +191,24 @@ def gate(
     return statistic_difference(statistic, units, swing=None, resamples=2000).upper < limit
 
 
-def weighted(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """KID of images that count by weights of shape [resamples, n]."""
+def weighted(images: np.ndarray, *, plain: bool = False) -> Callable[[np.ndarray], np.ndarray]:
+    """KID of images that count by weights of shape [resamples, n]; `plain` where no image ever meets its own kind."""
     between, real = kernel(images), against_real(images)
-    own = between.diagonal().copy()
+    np.fill_diagonal(between, -np.inf)
+    np.fill_diagonal(between, 0.0 if plain else between.max(axis=1))
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        total, squares = weights.sum(axis=1), weights**2
-        pairs = ((weights @ between) * weights).sum(axis=1) - squares @ own
-        constant = kernel_between(REAL, REAL)
-        return np.asarray(pairs / (total**2 - squares.sum(axis=1)) - 2 * (weights @ real) / total + constant)
+        total = weights.sum(axis=1)
+        pairs = ((weights @ between) * weights).sum(axis=1)
+        met = total**2 - (weights**2).sum(axis=1) if plain else total**2
+        return np.asarray(pairs / met - 2 * (weights @ real) / total + kernel_between(REAL, REAL))
 
     return statistic
 
 
 def bootstraps(reference: np.ndarray, value: np.ndarray, random: np.random.Generator) -> dict[str, float]:
     """Upper bounds of the rise by resampling: plain, and Bayesian with an unseen image."""
-    n, before, after = len(reference), weighted(reference), weighted(value)
+    n, before, after = len(reference), weighted(reference, plain=True), weighted(value, plain=True)
 
     def statistic(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return -before(weights), -after(weights)

@@ -74,14 +74,20 @@ def distance(images: ImageSet, constant: float) -> float:
 
 
 def weighted_distance(images: ImageSet, constant: float = 0.0) -> Callable[[FloatArray], FloatArray]:
-    """The distance of images that count by weights: from shape [resamples, n] to [resamples]."""
+    """The distance of images that count by weights: from shape [resamples, n] to [resamples].
+
+    A weight stands for so many images of a kind, which meet each other too. What one makes of another of its kind is
+    not its kernel with itself, and is taken to be what it makes of the image most like it: without that, a few broken
+    images would count as if no two of them ever met.
+    """
     between = kernel(images.features, images.features)
-    own = between.diagonal().copy()
+    np.fill_diagonal(between, -np.inf)
+    np.fill_diagonal(between, between.max(axis=1))
 
     def statistic(weights: FloatArray) -> FloatArray:
-        total, squares = weights.sum(axis=1), weights**2
-        pairs = ((weights @ between) * weights).sum(axis=1) - squares @ own
-        return np.asarray(pairs / (total**2 - squares.sum(axis=1)) - 2 * (weights @ images.real) / total + constant)
+        total = weights.sum(axis=1)
+        pairs = ((weights @ between) * weights).sum(axis=1)
+        return np.asarray(pairs / total**2 - 2 * (weights @ images.real) / total + constant)
 
     return statistic
 

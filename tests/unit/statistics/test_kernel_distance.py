@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.stats
 
 from harness.statistics import ImageSet, distance_rise, kernel, mean_kernel
 from harness.statistics.frechet import frechet_distance
@@ -39,15 +40,40 @@ def test_it_is_unbiased_where_both_sets_are_of_one_kind() -> None:
     assert min(distances) < 0
 
 
-def test_whole_weights_count_images_as_often(sets: tuple[np.ndarray, ...]) -> None:
+def test_weights_count_images_as_often_and_those_of_a_kind_meet_as_the_most_alike_do(
+    sets: tuple[np.ndarray, ...],
+) -> None:
     real, made, _ = sets
     images = described(made, real)
-    equal = weighted_distance(images)(np.ones((1, len(made))))
-    assert equal[0] == pytest.approx(distance(images, 0.0))
-    without = np.ones((1, len(made)))
-    without[0, 4] = 0
-    kept = np.delete(made, 4, axis=0)
-    assert weighted_distance(images)(without)[0] == pytest.approx(distance(described(kept, real), 0.0))
+    weights = np.random.default_rng(1).dirichlet(np.ones(len(made)), 3)
+    between = kernel(made, made)
+    twins = [max(between[i, j] for j in range(len(made)) if j != i) for i in range(len(made))]
+    for found, row in zip(weighted_distance(images, 7.0)(weights), weights, strict=True):
+        pairs = sum(
+            row[i] * row[j] * (twins[i] if i == j else between[i, j])
+            for i in range(len(made))
+            for j in range(len(made))
+        )
+        assert found == pytest.approx(pairs - 2 * row @ images.real + 7.0)
+    # Where images of a kind are alike it is the distance of a set that holds each as often as it counts. Of vectors of
+    # one length none has more in common with another than with itself.
+    kinds = made[:4] / np.linalg.norm(made[:4], axis=1, keepdims=True)
+    alike = described(np.repeat(kinds, 2, axis=0), real)
+    assert weighted_distance(alike)(np.ones((1, 8)))[0] == pytest.approx(
+        kernel(kinds, kinds).mean() - 2 * kernel(kinds, real).mean()
+    )
+
+
+def test_a_share_of_broken_images_is_bounded_by_what_they_make_of_each_other() -> None:
+    # All others are white, so the distance rises by the square of the share that is black; two were seen of 400.
+    ordinary, black = np.zeros((400, 1)), np.full((1, 1), 5.0)
+    value = ordinary.copy()
+    value[:2] = 5.0
+    real = np.zeros(400)
+    share = scipy.stats.beta.ppf(0.95, 3, 398)
+    upper = distance_rise(ImageSet(ordinary, real), ImageSet(value, real), ImageSet(black, np.zeros(1))).upper
+    # Kernels: (25 + 1)³ of two black ones, 1 of any other pair.
+    assert upper == pytest.approx(share**2 * (26**3 - 1), rel=0.05)
 
 
 def test_equal_images_rise_by_nothing_and_leave_room_for_one_that_was_not_seen(sets: tuple[np.ndarray, ...]) -> None:
