@@ -176,9 +176,10 @@ def gate(
     Few weights tell where a set is far from passing: with more than 48 of 400 above the limit, no more than 5 % of
     thousands are in less than one case in a million.
     """
-    worst = broken[np.argmax([reach(reference, one[None]) for one in broken])]
+    index = np.argmax([reach(reference, one[None]) for one in broken])
+    worst, others = broken[index], np.delete(broken, index, axis=0)
     before = weighted(np.vstack([reference, reference[random.integers(len(reference))]]))
-    after = weighted(np.vstack([value, worst]))
+    after = weighted(np.vstack([value, worst]), twin=float(((others @ worst / FEATURES + 1) ** 3).max()))
 
     def statistic(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # A rise is the drop of the negated figure.
@@ -191,11 +192,19 @@ def gate(
     return statistic_difference(statistic, units, swing=None, resamples=2000).upper < limit
 
 
-def weighted(images: np.ndarray, *, plain: bool = False) -> Callable[[np.ndarray], np.ndarray]:
-    """KID of images that count by weights of shape [resamples, n]; `plain` where no image ever meets its own kind."""
+def weighted(images: np.ndarray, *, plain: bool = False, twin: float = -math.inf) -> Callable[[np.ndarray], np.ndarray]:
+    """KID of images that count by weights of shape [resamples, n].
+
+    Args:
+        images: features, shape [n, features].
+        plain: no image ever meets its own kind.
+        twin: kernel of the last image with another of its kind.
+    """
     between, real = kernel(images), against_real(images)
     np.fill_diagonal(between, -np.inf)
-    np.fill_diagonal(between, 0.0 if plain else between.max(axis=1))
+    alike = between.max(axis=1)
+    alike[-1] = max(alike[-1], twin)
+    np.fill_diagonal(between, 0.0 if plain else alike)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         total = weights.sum(axis=1)

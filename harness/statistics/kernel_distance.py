@@ -73,16 +73,25 @@ def distance(images: ImageSet, constant: float) -> float:
     return mean_kernel(images.features) - 2 * float(images.real.mean()) + constant
 
 
-def weighted_distance(images: ImageSet, constant: float = 0.0) -> Callable[[FloatArray], FloatArray]:
+def weighted_distance(
+    images: ImageSet, constant: float = 0.0, twin: float = -math.inf
+) -> Callable[[FloatArray], FloatArray]:
     """The distance of images that count by weights: from shape [resamples, n] to [resamples].
 
     A weight stands for so many images of a kind, which meet each other too. What one makes of another of its kind is
     not its kernel with itself, and is taken to be what it makes of the image most like it: without that, a few broken
     images would count as if no two of them ever met.
+
+    Args:
+        images: to be weighted.
+        constant: mean kernel of every two real images.
+        twin: what the last image makes of another of its kind, where the others hold none.
     """
     between = kernel(images.features, images.features)
     np.fill_diagonal(between, -np.inf)
-    np.fill_diagonal(between, between.max(axis=1))
+    alike = between.max(axis=1)
+    alike[-1] = max(alike[-1], twin)
+    np.fill_diagonal(between, alike)
 
     def statistic(weights: FloatArray) -> FloatArray:
         total = weights.sum(axis=1)
@@ -96,6 +105,12 @@ def worst_of(broken: ImageSet, images: ImageSet) -> int:
     """Which of some broken images raises the distance most when it stands among these."""
     off = kernel(broken.features, images.features).mean(axis=1) - broken.real
     return int(off.argmax())
+
+
+def twin_of(broken: ImageSet, index: int) -> float:
+    """What a broken image makes of the one most like it; of itself, where it is alone."""
+    between = kernel(broken.features[index][None], broken.features)[0]
+    return float(np.delete(between, index).max() if len(between) > 1 else between[0])
 
 
 def distance_rise(
@@ -135,7 +150,8 @@ def distance_rise(
             side.with_one(broken, worst) if name == unseen else side.with_one(side, ordinary)
             for name, side in (("value", value), ("reference", reference))
         ]
-        statistics = [weighted_distance(side) for side in sides]
+        twins = [twin_of(broken, worst) if name == unseen else -math.inf for name in ("value", "reference")]
+        statistics = [weighted_distance(side, twin=twin) for side, twin in zip(sides, twins, strict=True)]
 
         def both(
             weights: FloatArray, statistics: list[Callable[[FloatArray], FloatArray]] = statistics
