@@ -69,7 +69,8 @@ def test_what_anything_took_is_what_the_kernel_counts() -> None:
     told = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
     busy = Host().read().busy
     assert busy is not None
-    assert told <= busy <= told + 1
+    # Sums of hundredths, read one after the other.
+    assert told - 0.005 <= busy <= told + 1
 
 
 def test_a_system_that_tells_of_no_waiting_still_tells_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
