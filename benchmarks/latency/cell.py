@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import Unmeasurable
-from harness.gate.retake import PAUSES_S
+from harness.gate.retake import BREACH_PAUSE_S, PAUSES_S, breach_to_bear_out
 from harness.judge.bounds import judge
 from harness.judge.verdict import State, overall
+from harness.measurement import Timings
 from harness.metrics.latency_ms import LatencyMs
 from harness.run.timing import sample
 from harness.spec.schema import Measure
@@ -31,7 +32,7 @@ class Cell:
         truth, truth_idle: compressed ÷ float of a long run under this load, and without any.
         wrong_verdicts: share of gates that answered PASS above the limit, or FAIL below it.
         others: median share of processor time that others took, as the gate saw it.
-        taken_again: share of gates whose times were taken more than once, as others kept the first undecided.
+        taken_again: share of gates whose times were taken more than once, as a breach, or others, asked for.
         peer, peer_mean: share of wrong answers of a stored run, by the least and by the mean.
     """
 
@@ -95,12 +96,18 @@ def gate(work: Work, limit: float, pauses: Sequence[float] = ()) -> Answer:
     Args:
         work: float, compressed and control.
         limit: on compressed ÷ float.
-        pauses: seconds before each further take, as the gate takes times again that only others kept undecided.
+        pauses: seconds before each further take, as the gate takes times again that only others kept undecided, or that
+            broke the limit.
     """
     metric, start = LatencyMs(max_ratio=limit), time.perf_counter()
     state, load, takes = State.INVALID, 0.0, 0
+    breach: tuple[float, float] | None = None
+
+    def judged(timings: Timings) -> State:
+        return overall(judge(metric, timings, MEASURE.confidence))
+
     for pause in (0.0, *pauses):
-        time.sleep(pause)
+        time.sleep(pause if state is not State.FAIL else min(pause, BREACH_PAUSE_S))
         takes += 1
         try:
             timings = sample(
@@ -110,10 +117,13 @@ def gate(work: Work, limit: float, pauses: Sequence[float] = ()) -> Answer:
         except Unmeasurable:
             state, load = State.INVALID, 0.0
             break
+        timings = timings.model_copy(update={"breach": breach})
         findings = judge(metric, timings, MEASURE.confidence)
         state, load = overall(findings), timings.load
-        if state is not State.INCONCLUSIVE or not any(finding.disturbed for finding in findings):
+        kept_back = state is State.INCONCLUSIVE and any(finding.disturbed for finding in findings)
+        if not kept_back and (state is not State.FAIL or breach is not None):
             break
+        breach = breach_to_bear_out(timings, state, judged, MEASURE.confidence)
     return Answer(state, time.perf_counter() - start, load, takes)
 
 

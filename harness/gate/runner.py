@@ -130,6 +130,7 @@ class CaseRunner:
                     labels,
                     lambda run, label: self._judged(item, run, label),
                     lambda again: self._pipeline.run(item.file, item.case, again, watch),
+                    item.case.spec.measure.confidence,
                     watch,
                 )
             except Exception as error:

@@ -37,21 +37,31 @@ class Doubt:
     """One reason why a ratio may be off.
 
     Attributes:
-        reach: by up to this share of it, either way.
+        below, above: by up to which share it may be lower, or higher, than it reads.
         because: a clause for the sentence of a verdict that it keeps back.
         whole: it moves the whole interval, and not the estimate alone.
         outside: others brought it about, and another run may be free of it.
     """
 
-    reach: float
+    below: float
+    above: float
     because: str
     whole: bool
     outside: bool = False
 
+    @property
+    def reach(self) -> float:
+        """The farther of both ways."""
+        return max(self.below, self.above)
+
     def covers(self, lower: float, estimate: float, upper: float, limit: float) -> bool:
         """Whether the ratio could be on either side of a limit."""
         low, high = (lower, upper) if self.whole else (estimate, estimate)
-        return low / (1 + self.reach) <= limit <= high * (1 + self.reach)
+        return low / (1 + self.below) <= limit <= high * (1 + self.above)
+
+
+def _either_way(reach: float, because: str, *, whole: bool, outside: bool = False) -> Doubt:
+    return Doubt(reach, reach, because, whole, outside)
 
 
 def found(timings: Timings, confidence: float, slower: float = 0.0) -> list[Doubt]:
@@ -68,29 +78,33 @@ def found(timings: Timings, confidence: float, slower: float = 0.0) -> list[Doub
 
 def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
     waits = 1 / max(1e-3, 1 - timings.waited) - 1
-    yield Doubt(
+    yield _either_way(
         waits if timings.disturbed > DISTURBED else 0.0,
         f"in {timings.disturbed:.0%} of the readings others took the processor in between, {AGAIN}",
         whole=True, outside=True,
     )  # fmt: skip
-    others, apart = load_bias(timings.load), disagreement(timings)
+    others, told = load_bias(timings.load), disagreement(timings)
+    # What contention did to the medians is undone on the side where the quickest readings are, and on no other.
+    apart = math.expm1(abs(told))
     yield Doubt(
-        others + apart,
+        others + (apart if told < 0 else 0.0),
+        others + (apart if told > 0 else 0.0),
         f"others took {timings.load:.0%} of the processor while measuring, {AGAIN}"
         if others >= apart else f"the quickest readings tell a ratio that is {apart:.1%} off, {AGAIN}",
         whole=True, outside=True,
     )  # fmt: skip
+    yield from _contradicted(timings, confidence)
     drift = timings.drift
-    yield Doubt(
+    yield _either_way(
         math.expm1(abs(math.log1p(drift))),
         f"the float model became {abs(drift):.1%} {'slower' if drift > 0 else 'faster'} while it was timed, {AGAIN}",
         whole=False, outside=True,
     )  # fmt: skip
     noise = noise_floor(timings, confidence)
-    yield Doubt(
+    yield _either_way(
         noise, f"float against float is known to {noise:.1%} in this run, and the limit is no farther off", whole=False
     )
-    yield Doubt(
+    yield _either_way(
         timings.overhead / float(np.median(timings.blocks)),
         f"the limit is nearer than the {timings.overhead:.0f} ns of an empty call: time a larger batch", whole=False,
     )  # fmt: skip
@@ -98,7 +112,16 @@ def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
 
 def _slower(share: float) -> Doubt:
     because = f"the float model runs {share:.0%} slower than where its baseline was accepted, {AGAIN}"
-    return Doubt(BIAS_A_SLOWNESS * share, because, whole=True, outside=True)
+    return _either_way(BIAS_A_SLOWNESS * share, because, whole=True, outside=True)
+
+
+def _contradicted(timings: Timings, confidence: float) -> Iterable[Doubt]:
+    """A breach that an earlier take proved: what two takes disagree about is not decided by either."""
+    if timings.breach is None:
+        return
+    ratio, (lower, upper) = timings.ratio(confidence), timings.breach
+    because = f"an earlier take proved a breach, [{lower:.3f}, {upper:.3f}]: measure again on a quieter machine"
+    yield Doubt(max(0.0, ratio.lower / lower - 1), max(0.0, upper / ratio.upper - 1), because, whole=True, outside=True)
 
 
 def load_bias(load: float) -> float:
@@ -107,14 +130,14 @@ def load_bias(load: float) -> float:
 
 
 def disagreement(timings: Timings) -> float:
-    """How far the ratio of the quick readings is from the ratio of medians, as a share.
+    """Logarithm of the ratio of the quick readings ÷ the ratio of medians: above zero where the quick ones' is higher.
 
     Contention slows some readings more than others. Where it moved the ratio of medians, the readings that had least
     of it tell another one.
     """
-    sides = timings.blocks, timings.floats
-    quick, middle = (float(np.quantile(sides[0], share) / np.quantile(sides[1], share)) for share in (QUICK, 0.5))
-    return math.expm1(abs(math.log(quick / middle)))
+    below, above = (timings.blocks, timings.floats) if timings.rate else (timings.floats, timings.blocks)
+    quick, middle = (float(np.quantile(above, share) / np.quantile(below, share)) for share in (QUICK, 0.5))
+    return math.log(quick / middle)
 
 
 def noise_floor(timings: Timings, confidence: float) -> float:

@@ -33,6 +33,7 @@ class Timings(Base):
         calls: calls that one reading of the clock spans, float and compressed.
         overhead: nanoseconds that an empty call takes.
         level: confidence that each bound's interval is due after repeated looks; None where there was one look.
+        breach: bounds of the ratio of an earlier take, which proved a breach that this one is to bear out.
     """
 
     timed: ClassVar[bool] = True
@@ -50,6 +51,7 @@ class Timings(Base):
     calls: tuple[int, int] = (1, 1)
     overhead: float = 0.0
     level: float | None = None
+    breach: tuple[float, float] | None = None
 
     def _figure(self, blocks: Times) -> float:
         median = float(np.median(blocks))

@@ -23,6 +23,9 @@ Call = Callable[[], object]
 # A block is long against the clock's resolution and short against drifts of the machine.
 BLOCK_NS = 12e6
 MOST_READINGS = 200
+# The first calls of a block run on caches that the other model has filled: so long they are called without being read.
+# Longer calls than a block fill their caches anew each time anyway, or hardly notice.
+SETTLE_NS = 3e6
 # One reading of the clock spans so much: as many calls as it takes, and so many steps of the clock at least.
 READING_NS, READING_TICKS = 100_000, 1000
 FIRST_BLOCKS, MAX_LOOKS = 10, 8
@@ -47,7 +50,8 @@ def sample(
     """Time both calls in alternating blocks, after a warm-up, with the garbage collector off.
 
     A pair of blocks is float, compressed, float; the second float block is the control, and takes turns with the first
-    in coming first (ABCCBA). Float and control are one model, so what sets them apart is the noise of this run.
+    in coming first (ABCCBA). Float and control are one model, so what sets them apart is the noise of this run. What a
+    block spends on filling the caches anew is not kept.
 
     Args:
         reference: one inference of the float model.
@@ -73,7 +77,7 @@ def sample(
     floats = [_Side(reference, plan[0], clock, host), _Side(control or reference, plan[0], clock, host)]
     middle = _Side(compressed, plan[1], clock, host)
     # What a pair of blocks takes decides how many looks the time allows.
-    pair_s = sum(one * calls for one, calls in zip(warm, (2 * plan[0].calls, plan[1].calls), strict=True)) / 1e9
+    pair_s = (2 * plan[0].nanoseconds(warm[0]) + plan[1].nanoseconds(warm[1])) / 1e9
     looks = int(min(MAX_LOOKS, max(1, measure.latency_s / (pair_s * FIRST_BLOCKS))))
     rule = Looks(measure.confidence, most=looks, first_blocks=FIRST_BLOCKS)
     # Said where it is so: no tail can be told from readings over several calls.
@@ -129,10 +133,12 @@ class _Plan:
 
     readings: int
     repeats: int
+    settles: bool
 
-    @property
-    def calls(self) -> int:
-        return self.readings * self.repeats
+    def nanoseconds(self, one: float) -> float:
+        """What a block takes when a call takes `one`."""
+        settling = max(SETTLE_NS, one * self.repeats) if self.settles else 0.0
+        return settling + one * self.readings * self.repeats
 
 
 def _plan(warm: Sequence[float], step: int, latency_s: float) -> tuple[_Plan, _Plan]:
@@ -148,7 +154,8 @@ def _plan(warm: Sequence[float], step: int, latency_s: float) -> tuple[_Plan, _P
         )
     shares = (BLOCK_NS / 2, BLOCK_NS)
     counts = [min(MOST_READINGS, max(1, math.ceil(share / one))) for share, one in zip(shares, readings, strict=True)]
-    return _Plan(counts[0], repeats[0]), _Plan(counts[1], repeats[1])
+    settles = [one < BLOCK_NS for one in readings]
+    return _Plan(counts[0], repeats[0], settles[0]), _Plan(counts[1], repeats[1], settles[1])
 
 
 class _Side:
@@ -159,8 +166,15 @@ class _Side:
         self._disturbed = 0
         self.blocks: list[list[float]] = []
 
+    def _settle(self) -> None:
+        spent = 0.0
+        while spent < SETTLE_NS:
+            spent += _reading(self._call, self._plan.repeats, self._clock) * self._plan.repeats
+
     def block(self) -> None:
         """Time one block: readings that were disturbed are taken again, and kept only where no others could be had."""
+        if self._plan.settles:
+            self._settle()
         wanted, kept, spoiled = self._plan.readings, [], []
         for _ in range(ATTEMPTS * wanted):
             before = self._host.preemptions()

@@ -89,11 +89,35 @@ def test_where_the_quickest_readings_tell_another_ratio_the_difference_is_added(
     stretched = FLOAT.copy()
     stretched[:, 2:] *= 1.2
     slowed = times(stretched, HALF, load=0.1)
-    assert doubts.disagreement(slowed) == pytest.approx(0.2)
+    assert doubts.disagreement(slowed) == pytest.approx(math.log(1.2))
     (doubt,) = (each for each in doubts.found(slowed, 0.95) if each.reach > 0.1)
-    assert doubt.reach == pytest.approx(0.2 + 0.035)
+    # Where the quick ones are; away from them only what others took is in doubt.
+    assert (doubt.below, doubt.above) == pytest.approx((0.035, 0.2 + 0.035))
     assert "the quickest readings tell a ratio that is 20.0% off" in doubt.because
     assert verdict(slowed, 0.5)[0] is State.INCONCLUSIVE
+    assert verdict(slowed, 0.417 / 1.03)[0] is State.INCONCLUSIVE
+    assert verdict(slowed, 0.417 / 1.04)[0] is State.FAIL
+    assert verdict(slowed, 0.52)[0] is State.PASS
+
+
+def test_of_a_rate_the_quickest_readings_point_the_other_way() -> None:
+    stretched = FLOAT.copy()
+    stretched[:, 2:] *= 1.2
+    # The compressed model is 2.4 × as quick, and 2 × by the quick readings.
+    (doubt,) = (each for each in doubts.found(times(stretched, HALF, rate=True), 0.95) if each.reach > 0.1)
+    assert doubt.below == pytest.approx(0.2)
+    assert doubt.above == 0
+
+
+def test_a_breach_of_an_earlier_take_leaves_open_what_lies_between_both() -> None:
+    calm = times(breach=(0.6, 0.7))
+    state, text = verdict(calm, 0.55)
+    assert state is State.INCONCLUSIVE
+    assert "an earlier take proved a breach, [0.600, 0.700]: measure again on a quieter machine" in text
+    assert verdict(calm, 0.69)[0] is State.INCONCLUSIVE
+    # Both are on one side of these.
+    assert verdict(calm, 0.71)[0] is State.PASS
+    assert verdict(calm, 0.49)[0] is State.FAIL
 
 
 def test_a_float_model_off_its_own_baseline_withholds_what_that_could_turn() -> None:

@@ -123,14 +123,14 @@ def test_milliseconds_are_limits_too_at_the_time_that_float_takes_here() -> None
 def test_sampling_ends_at_the_seconds_that_may_be_spent() -> None:
     machine = Machine()
     same = [machine.work(name, steady(4_000_000)) for name in "AB"]
-    # Four readings of float and three of compressed take 28 ms, and ten pairs of such blocks 0.28 s.
-    assert sampled(machine, *same, (1.0,), seconds=0.9).n == 3 * timing.FIRST_BLOCKS
+    # Four readings of float, three of compressed and one call before each block take 40 ms, and ten such pairs 0.4 s.
+    assert sampled(machine, *same, (1.0,), seconds=1.3).n == 3 * timing.FIRST_BLOCKS
     assert sampled(machine, *same, (1.0,)).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS
 
 
 def test_a_look_that_would_end_past_the_seconds_is_not_begun() -> None:
     machine = Machine()
-    # Every other reading is lost and taken again, at ten times its length: a look takes 3.1 s, planned as 0.28 s.
+    # Every other reading is lost and taken again, at ten times its length: a look takes 3 s, planned as 0.4 s.
     turns = {name: itertools.cycle([True, False]) for name in "AB"}
     calls = [
         machine.work(name, steady(4_000_000), losing=lambda name=name: next(turns[name]), dilated=10) for name in "AB"
@@ -146,6 +146,27 @@ def test_blocks_alternate_and_the_control_takes_turns_with_float() -> None:
     sides = {name: machine.work(name, steady(20_000_000)) for name in "ABC"}
     sampled(machine, sides["A"], sides["B"], control=sides["C"])
     assert machine.calls[-3 * timing.FIRST_BLOCKS :] == [*"ABCCBA"] * (timing.FIRST_BLOCKS // 2)
+
+
+def test_calls_on_caches_that_the_other_model_filled_are_not_read() -> None:
+    machine = Machine()
+
+    def cold(name: str, nanoseconds: int, since: list[int]) -> Callable[[], int]:
+        """Twice as long right after another model ran, and half as much again the time after."""
+
+        def duration() -> int:
+            others = machine.calls[-2:-1] != [name]
+            since[0] = 0 if others else since[0] + 1
+            return int(nanoseconds * (2.0, 1.5, 1.0)[min(2, since[0])])
+
+        return duration
+
+    sides = [
+        machine.work(name, cold(name, ns, [0])) for name, ns in (("A", 1_400_000), ("B", 700_000), ("C", 1_400_000))
+    ]
+    found = sampled(machine, sides[0], sides[1], control=sides[2])
+    for blocks, warm in ((found.floats, 1_400_000), (found.blocks, 700_000)):
+        assert np.unique(blocks).tolist() == [warm + READ_NS]
 
 
 def test_drift_that_both_sides_share_leaves_the_ratio_alone_and_is_seen() -> None:
@@ -286,11 +307,11 @@ def test_load_that_stays_is_not_waited_for_until_the_cap_and_a_burst_is_outweigh
     assert doubts.undecided(stayed, [0.55], 0.95) == "outside"
     burst = Machine()
     calls = burst.work("A", steady(4_000_000)), burst.work("B", steady(2_000_000))
-    others = itertools.chain([0.0, 0.08], itertools.repeat(0.08))
+    others = itertools.chain([0.0, 0.11], itertools.repeat(0.11))
     counted = burst.read
 
     def read() -> Reading:
-        # Others worked for 0.08 s of all cores before the first look, and not since: 28 % of 0.28 s.
+        # Others worked for 0.11 s of all cores before the first look, and not since: 28 % of 0.4 s.
         return replace(counted(), busy=counted().wall + next(others) * cores)
 
     burst.read = read  # type: ignore[method-assign]
