@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import Unmeasurable
-from harness.gate.retake import BREACH_PAUSE_S, PAUSES_S, breach_to_bear_out
+from harness.gate.retake import BREACH_S, PAUSES_S, breach_to_bear_out
 from harness.judge.bounds import judge
 from harness.judge.verdict import State, overall
 from harness.measurement import Timings
@@ -100,19 +100,19 @@ def gate(work: Work, limit: float, pauses: Sequence[float] = ()) -> Answer:
             broke the limit.
     """
     metric, start = LatencyMs(max_ratio=limit), time.perf_counter()
-    state, load, takes = State.INVALID, 0.0, 0
+    state, load, takes, breached = State.INVALID, 0.0, 0, False
     breach: tuple[float, float] | None = None
 
     def judged(timings: Timings) -> State:
         return overall(judge(metric, timings, MEASURE.confidence))
 
     for pause in (0.0, *pauses):
-        time.sleep(pause if state is not State.FAIL else min(pause, BREACH_PAUSE_S))
-        takes += 1
+        time.sleep(0.0 if state is State.FAIL else pause)
+        breached, takes = breached or state is State.FAIL, takes + 1
         try:
             timings = sample(
                 work[0], work[1], metric.ratio_limits, MEASURE, batch=1, rate=False, progress=lambda text: None,
-                clock=time.perf_counter_ns, control=work[2],
+                clock=time.perf_counter_ns, control=work[2], least_s=BREACH_S if breached else 0.0,
             )  # fmt: skip
         except Unmeasurable:
             state, load = State.INVALID, 0.0

@@ -14,32 +14,35 @@ from harness.run.result import Result
 # Seconds before each further take. A slow spell of a machine that is otherwise idle ends within some; what outlasts
 # them is there to stay, and the verdict says so.
 PAUSES_S = (2.0, 8.0)
-# Another guest of the host may slow one model alone for a moment, and nothing in that take tells of it.
-BREACH_PAUSE_S = 1.0
+# Another guest of the host may slow one model more than the other for a second or three, and nothing in a take as short
+# as that tells of it. In one of so many seconds the quickest readings do.
+BREACH_S = 6.0
 TAKES = "takes"
 
 
 def retaken(
-    run: Run, labels: Sequence[str], judged: Callable[[Run, str], Verdict], measured: Callable[[list[str]], Run],
+    run: Run, labels: Sequence[str], judged: Callable[[Run, str], Verdict], measured: Callable[[list[str], float], Run],
     confidence: float, watch: Watch, pauses: Sequence[float] = PAUSES_S,
 ) -> tuple[Run, tuple[str, ...]]:  # fmt: skip
     """A run whose disturbed times were taken again, and those that broke a bound, and a note for each such budget.
 
     A take replaces the one before, but for a breach that it does not bear out: the two then leave the verdict open, and
-    a third decides. So no bad time passes for being taken again: it has to pass twice.
+    a third decides. So no bad time passes for being taken again: it has to pass twice. Once there was a breach, takes
+    are long.
 
     Args:
         run: as it was measured first.
         labels: its budgets.
         judged: the verdict of a label on a run.
-        measured: measures labels of the same case once more.
+        measured: measures labels of the same case once more, times for so many seconds at least.
         confidence: of each bound.
         watch: told what is waited for.
-        pauses: seconds before each further take of disturbed times; a breach alone waits for `BREACH_PAUSE_S` at most.
+        pauses: seconds before each further take of disturbed times; a breach is not waited for.
     """
     takes: dict[str, int] = {}
     reasons: dict[str, str] = {}
     lost: dict[str, str] = {}
+    least_s = 0.0
     for pause in pauses:
         rows = [judged(run, label) for label in labels]
         breaches = [row.label for row in rows if _unconfirmed(row, run.result.measurements.get(row.label))]
@@ -51,18 +54,18 @@ def retaken(
             reasons.setdefault(row.label, row.sentence)
         names = [row.label for row in again]
         if len(breaches) == len(names):
-            watch(f"taking {', '.join(names)} again: a breach has to show twice", 0.0)
-            time.sleep(min(pause, BREACH_PAUSE_S))
+            watch(f"taking {', '.join(names)} again, for {BREACH_S:g} s: a breach has to show twice", 0.0)
         else:
             watch(f"waiting {pause:g} s for a quieter machine, to take {', '.join(names)} again", 0.0)
             time.sleep(pause)
-        fresh = measured(names)
+        open_breaches = {row.label: _open_breach(run, row, judged, confidence) for row in again}
+        least_s = BREACH_S if breaches else least_s
+        fresh = measured(names, least_s)
         failure = fresh.result.failure.sentence if fresh.result.failure is not None else fresh.result.not_here
         if failure is None:
             takes |= {name: takes[name] + 1 for name in names}
         else:
             lost = dict.fromkeys(names, failure)
-        open_breaches = {row.label: _open_breach(run, row, judged, confidence) for row in again}
         run = Run(_joined(run.result, fresh.result, takes, open_breaches), run.artifact)
         if lost:
             break

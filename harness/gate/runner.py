@@ -129,7 +129,7 @@ class CaseRunner:
                     self._pipeline.run(item.file, item.case, labels, watch),
                     labels,
                     lambda run, label: self._judged(item, run, label),
-                    lambda again: self._pipeline.run(item.file, item.case, again, watch),
+                    lambda again, least_s: self._pipeline.run(item.file, item.case, again, watch, least_s),
                     item.case.spec.measure.confidence,
                     watch,
                 )

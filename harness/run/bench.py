@@ -287,7 +287,7 @@ class LocalBench(Bench):
             return sample(
                 reference, self._fault.call(compressed), lambda figure: _time_limits(limits(figure), rate),
                 self._spec.measure, batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
-                control=control,
+                control=control, least_s=self._job.least_s,
             )  # fmt: skip
 
 

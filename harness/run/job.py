@@ -29,6 +29,9 @@ class Job(BaseModel):
     labels: tuple[str, ...] = Field(default=(), description="budgets to measure")
     side: Literal["reference", "compressed"] = "compressed"
     peak_bytes: dict[str, int] = Field(default_factory=dict, description="side → growth of peak memory")
+    least_s: float = Field(
+        default=0.0, description="seconds that times are sampled for before they are first looked at"
+    )
     mutant: str = Field(default="", description="the fault that is in this job on purpose; empty in every gate")
 
 

@@ -68,8 +68,8 @@ class Pipeline:
         self._executor.close()
         self._stack.close()
 
-    def run(self, file: SpecFile, case: Case, labels: Sequence[str], watch: Watch) -> Run:
-        """Run one case and measure these budgets of it."""
+    def run(self, file: SpecFile, case: Case, labels: Sequence[str], watch: Watch, least_s: float = 0.0) -> Run:
+        """Run one case and measure these budgets of it; times for so many seconds at least."""
         spec = case.spec
         blank = Result(
             spec=file.id, case=case.name, title=spec.title, task=spec.task,
@@ -78,7 +78,7 @@ class Pipeline:
         if not_here := shortfall(spec.requires):
             return Run(blank.model_copy(update={"not_here": not_here}), None)
         try:
-            return self._run(file, spec, tuple(labels), watch, blank)
+            return self._run(file, spec, tuple(labels), watch, blank, least_s)
         except _Failed as failed:
             outcome = failed.outcome
             failure = _relative(outcome.failure, file.root) if outcome.failure is not None else None
@@ -93,7 +93,9 @@ class Pipeline:
             failure = _relative(Failure(sentence=f"a file could not be read or kept: {error}"), file.root)
             return Run(blank.model_copy(update={"failure": failure}), None)
 
-    def _run(self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result) -> Run:
+    def _run(
+        self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result, least_s: float
+    ) -> Run:
         spent = Spent()
         data = address(spec, file.root)
         reference, compressed = self._artifacts(file, spec, data, watch, spent)
@@ -101,7 +103,7 @@ class Pipeline:
         digests = {side: sealed_digest(folder) for side, folder in folders.items()}
         job = Job(
             stage="measure", spec=spec, root=str(file.root), reference=str(reference), compressed=str(compressed),
-            data=data, cache=str(self._cache.folder), labels=labels,
+            data=data, cache=str(self._cache.folder), labels=labels, least_s=least_s,
         )  # fmt: skip
         alone = tuple(label for label in labels if spec.budgets[label].isolated)
         failures: dict[str, Failure] = {}

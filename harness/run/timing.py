@@ -45,7 +45,7 @@ LEAST_WORK, EMPTY_CALLS = 2.0, 1000
 def sample(
     reference: Call, compressed: Call, limits: Callable[[float], Sequence[float]], measure: Measure, *,
     batch: int, rate: bool, progress: Callable[[str], None], clock: Clock,
-    control: Call | None = None, host: Host | None = None,
+    control: Call | None = None, host: Host | None = None, least_s: float = 0.0,
 ) -> Timings:  # fmt: skip
     """Time both calls in alternating blocks, after a warm-up, with the garbage collector off.
 
@@ -65,6 +65,8 @@ def sample(
         clock: nanoseconds, monotonic.
         control: one inference of the float model, prepared anew; `reference` itself where it is None.
         host: tells what others did meanwhile.
+        least_s: seconds that go by before the first look, as far as `measure` allows: what comes and goes within them
+            is then seen.
 
     Raises:
         Unmeasurable: the clock cannot be trusted, or a call is too short for it.
@@ -78,8 +80,9 @@ def sample(
     middle = _Side(compressed, plan[1], clock, host)
     # What a pair of blocks takes decides how many looks the time allows.
     pair_s = (2 * plan[0].nanoseconds(warm[0]) + plan[1].nanoseconds(warm[1])) / 1e9
-    looks = int(min(MAX_LOOKS, max(1, measure.latency_s / (pair_s * FIRST_BLOCKS))))
-    rule = Looks(measure.confidence, most=looks, first_blocks=FIRST_BLOCKS)
+    first = max(FIRST_BLOCKS, math.ceil(min(least_s, measure.latency_s) / pair_s))
+    looks = int(min(MAX_LOOKS, max(1, measure.latency_s / (pair_s * first))))
+    rule = Looks(measure.confidence, most=looks, first_blocks=first)
     # Said where it is so: no tail can be told from readings over several calls.
     repeats = {"calls_a_reading_reference": plan[0].repeats, "calls_a_reading": plan[1].repeats}
     details = {name: float(calls) for name, calls in repeats.items() if calls > 1}
@@ -105,9 +108,9 @@ def sample(
             open_for = doubts.undecided(timings, limits(timings.reference), measure.confidence)
             settled = not open_for and not _rough(timings.ratio(measure.confidence))
             # A burst of load is soon outweighed; what is still there after some looks will not be gone after more.
-            given_up = open_for != "noise" and planned >= PATIENCE * FIRST_BLOCKS
+            given_up = open_for != "noise" and planned >= PATIENCE * first
             # Beside others a look takes longer than was planned.
-            next_ends = (end.wall - start.wall) * (planned + FIRST_BLOCKS) / planned
+            next_ends = (end.wall - start.wall) * (planned + first) / planned
             if settled or given_up or next_ends > measure.latency_s:
                 break
     assert timings is not None

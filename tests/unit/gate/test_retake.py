@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.gate.retake import retaken
+from harness.gate.retake import BREACH_S, retaken
 from harness.judge.baseline import CaseBaseline, Machine, accept
 from harness.judge.case import verdict
 from harness.judge.standing import Standing
@@ -57,7 +57,7 @@ class Bench:
     """Judges against a baseline of 10 ms for float, and hands out the takes in turn."""
 
     def __init__(self, *takes: Run) -> None:
-        self.takes, self.asked, self.said = list(takes), [], []
+        self.takes, self.asked, self.said, self.seconds = list(takes), [], [], []
         held = accept(SPEC.budgets["latency_ms"], timed(10.0, 6.0), "x86", 0.95)
         size = accept(SPEC.budgets["size_mb"], Exact(measured=2.0, measured_reference=5.0), "x86", 0.95)
         machine = Machine(environment={}, threads=2, labels={"latency_ms": held})
@@ -66,8 +66,9 @@ class Bench:
     def judged(self, one: Run, label: str):
         return verdict(SPEC, one.result, label, self.standing)
 
-    def measured(self, labels: list[str]) -> Run:
+    def measured(self, labels: list[str], least_s: float) -> Run:
         self.asked.append(labels)
+        self.seconds.append(least_s)
         return self.takes.pop(0)
 
     def retaken(self, first: Run):
@@ -127,6 +128,9 @@ def test_a_breach_has_to_show_twice_and_a_pass_after_it_too(takes: tuple[dict, .
     assert row.details["takes"] == len(takes)
     assert len(bench.asked) == len(takes) - 1
     assert bench.takes == []
+    # Long from the first breach on.
+    first = takes.index(BAD)
+    assert bench.seconds == [0.0 if index < first else BREACH_S for index in range(len(takes) - 1)]
     assert notes[0].startswith(f"latency_ms was taken {len(takes)} times; at first: ")
 
 
@@ -136,7 +140,7 @@ def test_a_breach_that_is_not_borne_out_is_told() -> None:
     row = bench.judged(last, "latency_ms")
     assert row.verdict is State.INCONCLUSIVE
     assert "ratio 0.600 [0.599, 0.601], limit 0.750 (an earlier take proved a breach, [0.899, 0.901]: " in row.sentence
-    assert bench.said[0] == "taking latency_ms again: a breach has to show twice"
+    assert bench.said[0] == "taking latency_ms again, for 6 s: a breach has to show twice"
     assert "and once more without result" in notes[0]
 
 

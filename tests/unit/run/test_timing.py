@@ -128,6 +128,19 @@ def test_sampling_ends_at_the_seconds_that_may_be_spent() -> None:
     assert sampled(machine, *same, (1.0,)).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS
 
 
+@pytest.mark.parametrize(("least_s", "pairs"), [(0.0, 10), (0.4, 10), (2.0, 50), (60.0, 75)])
+def test_a_first_look_can_be_put_off_as_far_as_the_seconds_allow(least_s: float, pairs: int) -> None:
+    machine = Machine()
+    calls = machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000))
+    # A pair takes 0.04 s, as it is planned and as it comes.
+    found = timing.sample(
+        *calls, lambda figure: (0.9,), Measure(latency_s=3), batch=1, rate=False, progress=lambda text: None,
+        clock=machine.clock, host=machine, least_s=least_s,
+    )  # fmt: skip
+    assert found.n == pytest.approx(pairs, abs=5)
+    assert found.n >= pairs
+
+
 def test_a_look_that_would_end_past_the_seconds_is_not_begun() -> None:
     machine = Machine()
     # Every other reading is lost and taken again, at ten times its length: a look takes 3 s, planned as 0.4 s.
