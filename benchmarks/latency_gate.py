@@ -5,7 +5,8 @@
 Synthetic work repeats one operation 10 and 6 times, so its ratio is 0.6; real models come from the shipped specs. The
 truth of a cell is a long run under the cell's own load. A limit is then set so that the truth lies 7 % below it (the
 verdict must be PASS) or 7 % above it (FAIL); INCONCLUSIVE is no wrong verdict. Times that
-only others kept undecided are taken again, as the gate does; not beside busy neighbours, who stay, and ignore the lock.
+only others kept undecided, or that broke the limit, are taken again, as the gate does; not beside busy neighbours, who
+stay, and ignore the lock.
 
 Beside it stands what a stored run of pytest-benchmark says, which times the compressed model alone and compares the
 least (`min:5%`) or the mean (`mean:5%`) of at least 5 rounds in 1 s with a run that was stored before the neighbours
