@@ -10,8 +10,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,12 +20,8 @@ from harness.errors import BaselineError
 from harness.judge.baseline import Baseline
 from harness.judge.standing import Standing
 from harness.run.environment import environment
+from harness.run.lock import hold_folder
 from harness.spec.load import Case, SpecFile
-
-try:
-    import fcntl
-except ImportError:  # a system without flock: of two updates at the same moment the later one counts
-    fcntl = None  # type: ignore[assignment]
 
 FOLDER = "baselines"
 # A baseline that is being written, and how old it is when nobody can be writing it any more.
@@ -66,22 +62,12 @@ def read(root: Path, spec: str) -> Baseline | None:
     return baseline
 
 
-@contextmanager
-def updating(root: Path) -> Iterator[None]:
+def updating(root: Path) -> AbstractContextManager[None]:
     """Keep other updates of a project's baselines waiting, from the reading of the old ones to the writing of the new.
 
-    The project's folder itself is locked, so nothing is left behind, and a process that is killed lets go.
+    On a system without flock the later of two updates at the same moment counts.
     """
-    descriptor = os.open(root, os.O_RDONLY) if fcntl is not None else None
-    try:
-        if descriptor is not None:
-            # A file system that locks no folders is no reason to accept nothing.
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+    return hold_folder(root)
 
 
 def write_all(root: Path, baselines: Mapping[str, Baseline]) -> list[Path]:

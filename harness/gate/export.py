@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from harness import __version__
@@ -14,6 +14,7 @@ from harness.artifacts.exported import MANIFEST, inside
 from harness.errors import ArtifactError
 from harness.judge.verdict import Verdict
 from harness.run.cache import sealed_digest
+from harness.run.lock import hold_folder
 from harness.run.pipeline import Run
 from harness.spec.load import Case
 
@@ -25,6 +26,13 @@ def export(folder: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
         ArtifactError: the bytes changed since they were measured, or the export of another spec lies there.
         OSError: the folder cannot be written to.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Another run may export the same case at this moment: its bytes are not to stand below this one's manifest.
+    with hold_folder(folder):
+        return _export(folder, case, run, rows)
+
+
+def _export(folder: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
     assert run.artifact is not None
     spec = run.result.spec
     target = place(folder, spec, case.name)
@@ -69,23 +77,27 @@ def withdraw(folder: Path, spec: str, case: str) -> Path | None:
         OSError: the folder cannot be written to.
     """
     target = place(folder, spec, case)
-    shutil.rmtree(_staging(target), ignore_errors=True)
-    manifest = _manifest(target)
-    if manifest is None or not _of(manifest, spec, case):
+    if not folder.is_dir():
         return None
-    _clear(target)
-    return target
+    with hold_folder(folder):
+        shutil.rmtree(_staging(target), ignore_errors=True)
+        manifest = _manifest(target)
+        if manifest is None or not _of(manifest, spec, case):
+            return None
+        _clear(target)
+        return target
 
 
-def withdraw_all(folder: Path, spec: str) -> list[Path]:
-    """Remove what an earlier run exported of any case of a spec, also of one that the spec has no more.
+def withdraw_others(folder: Path, spec: str, cases: Collection[str] = ()) -> list[Path]:
+    """Remove what earlier runs exported of a spec's cases, but for these: also of cases that it has no more.
 
     Raises:
         OSError: the folder cannot be written to.
     """
     target = folder / spec
-    cases = sorted(path.name for path in target.iterdir() if path.is_dir()) if target.is_dir() else []
-    return [gone for case in ("", *cases) if (gone := withdraw(folder, spec, case)) is not None]
+    found = ["", *sorted(path.name for path in target.iterdir() if path.is_dir())] if target.is_dir() else []
+    others = [case for case in found if case not in cases]
+    return [gone for case in others if (gone := withdraw(folder, spec, case)) is not None]
 
 
 def place(folder: Path, spec: str, case: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import ArtifactError
 from harness.gate.collection import BrokenSpec, Key, SpecItem
-from harness.gate.export import export, withdraw, withdraw_all
+from harness.gate.export import export, withdraw, withdraw_others
 from harness.gate.outcome import CaseOutcome, ItemOutcome, obstacle
 from harness.judge.verdict import State, Verdict
 from harness.run.pipeline import Run
@@ -22,6 +22,7 @@ class _Case:
     Attributes:
         earlier: where an earlier export lay, which is removed; empty where there was none.
         problem: why it could not be removed.
+        others: where exports lay of cases that the spec has no more, which are removed too.
         rows: label → verdict.
         spoiled: label → the phase in which its item failed beside its verdict.
         over: labels whose items are.
@@ -29,6 +30,7 @@ class _Case:
 
     earlier: str = ""
     problem: str = ""
+    others: tuple[Path, ...] = ()
     rows: dict[str, Verdict] = field(default_factory=dict)
     spoiled: dict[str, str] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
@@ -55,6 +57,8 @@ class Shipping:
         if self._folder is None:
             return
         try:
+            known = [one.name for one in item.file.cases]
+            case.others = tuple(withdraw_others(self._folder, item.called, known))
             case.earlier = str(withdraw(self._folder, item.called, item.case.name) or "")
         except OSError as error:
             case.problem = withdrawal_failed(item.called, error)
@@ -66,7 +70,8 @@ class Shipping:
         first, case.rows[item.label] = not case.rows, outcome.verdict
         if not first:
             return outcome
-        notes = (*outcome.notes, case.problem) if case.problem else outcome.notes
+        gone = [f"the export of a case that {item.called} has no more was removed from {one}" for one in case.others]
+        notes = (*outcome.notes, *gone, *([case.problem] if case.problem else []))
         changes = {"withdrawn": case.earlier, "notes": notes, "failed": outcome.failed or bool(case.problem)}
         return outcome.model_copy(update=changes)
 
@@ -109,7 +114,7 @@ class Shipping:
         home, failed = str(item.path.resolve()), False
         try:
             # A twin has no place of its own.
-            gone = [] if item.twin else withdraw_all(self._folder, item.called)
+            gone = [] if item.twin else withdraw_others(self._folder, item.called)
             word = unexported(item.called, f"{item.name} {State.INVALID}", ", ".join(map(str, gone)))
         except OSError as error:
             word, failed = withdrawal_failed(item.called, error), True

@@ -8,10 +8,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.errors import Unmeasurable
 from harness.mutants.stored_transformers import WORD, header
 
 # A block of DEFLATE that holds nothing, and is not the last one (RFC 1951, 3.2.4).
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
+# Of a longer header the library that reads safetensors refuses the file.
+MOST_HEADER = 100_000_000
 
 
 def lengthen(path: Path, extra: int) -> None:
@@ -50,6 +53,8 @@ def longer_safetensors(content: bytes, extra: int) -> bytes:
     """A safetensors file whose header ends with blanks, by whole words of eight bytes."""
     end, _ = header(content)
     blanks = b" " * (math.ceil(extra / WORD) * WORD)
+    if end - WORD + len(blanks) > MOST_HEADER:
+        raise Unmeasurable("a header of more than 100 MB would be refused whatever the budgets are: it is not padded")
     return (end - WORD + len(blanks)).to_bytes(WORD, "little") + content[WORD:end] + blanks + content[end:]
 
 

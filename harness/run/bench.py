@@ -187,18 +187,18 @@ class LocalBench(Bench):
         task = TASKS[spec.task]
         # What a chain does with a model is the data's.
         code = code_digest(task.__module__, type(spec.deploy).__module__, type(spec.data).__module__, __name__)
+        # How texts become tokens is the model's source's: it may cut them at another length, and leave equal weights.
+        texts = spec.data is not None and spec.data.texts
+        encoding = [spec.model.model_dump(mode="json"), code_digest(type(spec.model).__module__)] if texts else []
         key = key_of(
             "answers", self._digests[side], data, spec.task, spec.deploy.model_dump(mode="json"), spec.deploy.kernels(),
-            spec.measure.threads, software(), code,
+            spec.measure.threads, software(), code, encoding,
         )  # fmt: skip
         cache = Cache(Path(self._job.cache)) if self._job.cache and not self._fault.answers_wrongly else None
-        entry = cache.get(key) if cache else None
-        if entry is not None:
-            with np.load(entry / "answers.npz") as arrays:
-                kept = dict(arrays)
-            # What was put under another address, or for fewer samples, is not what was asked for.
-            if kept.pop("key", None) == key and all(len(rows) == len(split) for rows in kept.values()):
-                return kept
+        kept = _read(cache.get(key)) if cache else {}
+        # What was put under another address, or for fewer samples, is not what was asked for.
+        if kept.pop("key", None) == key and all(len(rows) == len(split) for rows in kept.values()):
+            return kept
         ask = self._answering(self._runners[side])
         found = evaluate(ask, split, TASKS[spec.task](task=spec.task), called(side), self._progress)
         if side == "compressed":
@@ -289,6 +289,17 @@ class LocalBench(Bench):
                 self._spec.measure, batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
                 control=control, least_s=self._job.least_s,
             )  # fmt: skip
+
+
+def _read(entry: Path | None) -> dict[str, np.ndarray[Any, Any]]:
+    """What an entry of answers holds; nothing where another run has just cleared it away."""
+    if entry is None:
+        return {}
+    try:
+        with np.load(entry / "answers.npz") as arrays:
+            return dict(arrays)
+    except OSError:
+        return {}
 
 
 def _time_limits(limits: Iterable[float], rate: bool) -> tuple[float, ...]:

@@ -20,16 +20,21 @@ from pathlib import Path
 
 import platformdirs
 
+from harness.run.lock import hold_folder, is_held
+
 DEFAULT_LIMIT_GB = 10.0
 # What was staged so long ago was left by a run that was killed.
 STALE_S = 7 * 86_400
 SEAL = "seal.json"
+# How the folders are called that `temporary` makes, and how long one is left alone that nobody holds.
+TEMPORARY, YOUNG_S = "weighin-cache-", 3600
 
 
 def default_folder() -> Path:
     """`WEIGHIN_CACHE`, else the user's cache directory."""
     given = os.environ.get("WEIGHIN_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("weighin"))
+    # Workers run in the project's folder, and look for it from there.
+    return Path(given).absolute() if given else Path(platformdirs.user_cache_dir("weighin"))
 
 
 def key_of(*parts: object) -> str:
@@ -86,7 +91,10 @@ class Cache:
         folder = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=staging))
         try:
             yield folder
-            (folder / SEAL).write_text(json.dumps(sealed_digest(folder)))
+            sealed = sealed_digest(folder)
+            if not sealed:
+                raise OSError(f"nothing was written to {folder}")
+            (folder / SEAL).write_text(json.dumps(sealed))
             entry = self.folder / "entries" / key
             entry.parent.mkdir(exist_ok=True)
             # Where another run was quicker its entry stands, and this one is dropped.
@@ -109,6 +117,22 @@ class Cache:
             if entry.name not in keep:
                 shutil.rmtree(entry, ignore_errors=True)
                 total -= size
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """The folder of a cache that lasts no longer than a run; what killed runs have left of theirs is cleared away."""
+    for left in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            # A younger one may not be held yet by the run that has just made it.
+            if time.time() - left.stat().st_mtime > YOUNG_S and not is_held(left):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+    try:
+        with hold_folder(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(staging: Path) -> None:

@@ -57,7 +57,12 @@ class LocalExecutor:
             watch(doing, seconds)
             return waited
 
-        ending = server.run(paths, limit, tick)
+        try:
+            ending = server.run(paths, limit, tick)
+        except BaseException:
+            # What ends this call from outside leaves the job running, and its answer would be taken for the next one's.
+            self._servers.pop(threads).close()
+            raise
         try:
             outcome = Outcome.model_validate_json(paths["outcome"].read_text())
         except OSError:

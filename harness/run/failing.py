@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
+from typing import Literal
 
 from harness.errors import MissingExtra, Unforeseen, Unmeasurable
 from harness.extras import EXTRAS
@@ -10,6 +12,8 @@ from harness.run.job import Failure
 
 # How allocators that raise no MemoryError say it.
 _OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc")
+# Of these a model cannot be the cause: a full or a broken disk, and too many open files.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
 def failure_of(what: str, error: Exception) -> Failure:
@@ -20,7 +24,9 @@ def failure_of(what: str, error: Exception) -> Failure:
         error: what was raised.
     """
     refused = isinstance(error, Unmeasurable | ModuleNotFoundError) and not isinstance(error, Unforeseen)
-    return Failure(sentence=_sentence(what, error), log=_log(error), kind="foreseen" if refused else "raised")
+    no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
+    kind: Literal["ended", "foreseen", "raised"] = "ended" if no_room else "foreseen" if refused else "raised"
+    return Failure(sentence=_sentence(what, error), log=_log(error), kind=kind)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -44,7 +44,8 @@ class Failure(BaseModel):
     kind: Literal["foreseen", "raised", "ended"] = Field(
         default="foreseen",
         description="foreseen: refused on purpose, and the sentence says it all; raised: an exception that nobody "
-        "foresaw; ended: the process was killed, ran out of time or memory, or left nothing that can be read",
+        "foresaw; ended: the process was killed, ran out of time or memory, or left nothing that can be read, or this "
+        "machine could not read or keep a file",
     )
 
 

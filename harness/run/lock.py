@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +21,16 @@ except ImportError:  # a system without flock measures without the lock, and its
     fcntl = None  # type: ignore[assignment]
 
 
+LOCK = "WEIGHIN_LOCK"
 # Job schedulers give each job a TMPDIR of its own: a lock that lay there would exclude nobody.
 SHARED = Path("/tmp")
 
 
 def lock_path() -> Path:
     """Where the lock file lies: one for each user of this machine. `WEIGHIN_LOCK` says otherwise."""
-    given = os.environ.get("WEIGHIN_LOCK")
+    given = os.environ.get(LOCK)
     if given:
-        return Path(given)
+        return Path(given).absolute()
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     folder = SHARED if os.access(SHARED, os.W_OK) else Path(tempfile.gettempdir())
     return folder / f"weighin-{user}.lock"
@@ -89,6 +90,38 @@ def machine(*, alone: bool, progress: Callable[[str], None] = lambda text: None)
     finally:
         if _waits.since is not None:
             _waits.done, _waits.since = waited(), None
+
+
+@contextmanager
+def hold_folder(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same folder waiting.
+
+    The folder itself is locked, so nothing is left behind, and a process that is killed lets go.
+    """
+    descriptor = os.open(path, os.O_RDONLY) if fcntl is not None else None
+    try:
+        if descriptor is not None:
+            # A file system that locks no folders is no reason to do nothing.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds a folder; True where that cannot be told."""
+    if fcntl is None:
+        return True
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _lies_at(descriptor: int, path: Path) -> bool:

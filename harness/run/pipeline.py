@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +11,7 @@ from pathlib import Path
 from harness.code import code_digest
 from harness.errors import Unmeasurable
 from harness.registry import Options
-from harness.run.cache import Cache, key_of, sealed_digest
+from harness.run.cache import Cache, key_of, sealed_digest, temporary
 from harness.run.compressing import ARTIFACT
 from harness.run.environment import environment, software
 from harness.run.executor import Executor, Watch
@@ -61,7 +58,7 @@ class Pipeline:
         self._executor = executor
         self._stack = ExitStack()
         self._reads_cache = cache is not None
-        self._cache = cache or Cache(Path(self._stack.enter_context(_temporary())))
+        self._cache = cache or Cache(self._stack.enter_context(temporary()))
 
     def close(self) -> None:
         """End the workers and drop what was kept for this run only."""
@@ -90,7 +87,7 @@ class Pipeline:
             failure = _relative(Failure(sentence=str(error)), file.root)
             return Run(blank.model_copy(update={"failure": failure}), None)
         except OSError as error:
-            failure = _relative(Failure(sentence=f"a file could not be read or kept: {error}"), file.root)
+            failure = _relative(Failure(sentence=f"a file could not be read or kept: {error}", kind="ended"), file.root)
             return Run(blank.model_copy(update={"failure": failure}), None)
 
     def _run(
@@ -155,14 +152,19 @@ class Pipeline:
                     reference=str(staged[0]), compressed=str(staged[1]),
                 )  # fmt: skip
                 self._do(job, watch, spent)
+                # What was read meanwhile may be another checkpoint or other data than the addresses are of.
+                if artifact_keys(spec, file.root, address(spec, file.root)) != both:
+                    raise Unmeasurable("the model, the data or a file of a step changed while it was compressed: again")
             reference, compressed = self._cache.get(reference_key), self._cache.get(compressed_key)
         else:
             spent.seconds["compress"] = 0.0
         if reference is None or compressed is None:
-            raise Unmeasurable(
+            sentence = (
                 f"the artifacts could not be kept under {self._cache.folder}: is the disk full, or does another run "
                 "clear them away (WEIGHIN_CACHE_GB is the size that is kept)?"
             )
+            failure = Failure(sentence=sentence, kind="ended")
+            raise _Failed(Outcome(failure=failure, seconds=spent.seconds, waited=spent.waited))
         return reference, compressed
 
     def _peak(self, job: Job, side: str, watch: Watch, spent: Spent) -> int:
@@ -231,13 +233,3 @@ def _relative(failure: Failure, root: Path) -> Failure:
 @contextmanager
 def _existing(entry: Path) -> Iterator[Path]:
     yield entry
-
-
-@contextmanager
-def _temporary() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="weighin-cache-")
-    try:
-        yield folder
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from harness.run.lock import LOCK, lock_path
+
 LOG_LINES = 15
 _TICK = 0.2
 # Set before the libraries load; a forked worker ignores a later change.
@@ -28,7 +30,9 @@ class ServerProcess:
         self.threads, self.place = threads, _place()
         # Without a name, so that a run that is killed leaves nothing behind; closed by `close`.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET}
+        # Workers change to the project's folder, and a lock is one for all of them.
+        lock = {LOCK: str(lock_path())} if os.environ.get(LOCK) else {}
+        self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET, **lock}
         self._process: subprocess.Popen[str] | None = None
         if hasattr(os, "fork"):
             self._process = subprocess.Popen(

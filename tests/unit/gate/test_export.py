@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ArtifactError
-from harness.gate.export import export, withdraw, withdraw_all
+from harness.gate.export import export, withdraw, withdraw_others
 from harness.run.cache import sealed_digest
 from harness.run.environment import environment
+from harness.run.lock import hold_folder
 from harness.run.pipeline import Run
 from harness.run.result import Result
 from harness.spec.load import Case, load
@@ -99,9 +101,9 @@ def test_all_exports_of_a_spec_are_withdrawn_and_no_others(tmp_path: Path) -> No
     export(out, case, run(tmp_path, "mine", b"uncased"), [])
     export(out, replace(case, name="w8"), run(tmp_path, "mine", b"cased"), [])
     other = export(out, spec(tmp_path, "mine/int8"), run(tmp_path, "mine/int8", b"other"), [])
-    assert withdraw_all(out, "mine") == [out / "mine", out / "mine" / "w8"]
+    assert withdraw_others(out, "mine") == [out / "mine", out / "mine" / "w8"]
     assert [path.parent for path in out.rglob("manifest.json")] == [other]
-    assert withdraw_all(out, "mine") == withdraw_all(out, "none") == []
+    assert withdraw_others(out, "mine") == withdraw_others(out, "none") == []
 
 
 def test_a_case_does_not_take_the_place_of_a_spec(tmp_path: Path) -> None:
@@ -125,3 +127,25 @@ def test_folders_of_an_artifact_come_and_go_whole(tmp_path: Path) -> None:
     assert (target / "a" / "b" / "weights.bin").read_bytes() == b"deep"
     assert withdraw(tmp_path / "out", "mine", "") == target
     assert not target.exists()
+
+
+def test_of_cases_that_a_spec_has_no_more_the_exports_go(tmp_path: Path) -> None:
+    out, case = tmp_path / "out", spec(tmp_path, "mine")
+    export(out, replace(case, name="w8"), run(tmp_path, "mine", b"8"), [])
+    export(out, replace(case, name="w4"), run(tmp_path, "mine", b"4"), [])
+    assert withdraw_others(out, "mine", ["w8"]) == [out / "mine" / "w4"]
+    assert (out / "mine" / "w8" / "manifest.json").exists()
+
+
+def test_of_two_runs_that_export_one_case_each_waits_for_the_other(tmp_path: Path) -> None:
+    """One's bytes would else lie below the other's manifest."""
+    out, case = tmp_path / "out", spec(tmp_path, "mine")
+    out.mkdir()
+    other = threading.Thread(target=export, args=(out, case, run(tmp_path, "mine", b"late"), []))
+    with hold_folder(out):
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        assert list(out.iterdir()) == []
+    other.join(10)
+    assert (out / "mine" / "model.pt").read_bytes() == b"late"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.cache import Cache, key_of
+from harness.run.cache import Cache, default_folder, key_of, temporary
 
 
 def fill(cache: Cache, key: str, size: int = 10) -> None:
@@ -119,3 +119,31 @@ def test_what_a_killed_run_left_half_written_is_cleared_away_in_time(tmp_path: P
         os.utime(staging / name, (time.time() - age, time.time() - age))
     fill(cache, "k")
     assert [path.name for path in staging.iterdir()] == ["at-work"]
+
+
+def test_a_folder_that_nothing_was_written_to_is_no_entry(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with pytest.raises(OSError, match="nothing was written to"), cache.put("k"):
+        pass
+    assert cache.get("k") is None
+
+
+def test_the_folder_is_one_for_processes_that_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers change to the project's folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEIGHIN_CACHE", "cache")
+    assert default_folder() == tmp_path / "cache"
+
+
+def test_what_a_killed_run_had_for_itself_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with temporary() as held:
+        left, young = tmp_path / "weighin-cache-left", tmp_path / "weighin-cache-young"
+        for folder in (left, young):
+            (folder / "entries").mkdir(parents=True)
+        old = time.time() - 7200
+        for folder in (left, held):
+            os.utime(folder, (old, old))
+        with temporary():
+            assert (left.exists(), young.exists(), held.exists()) == (False, True, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["weighin-cache-young"]

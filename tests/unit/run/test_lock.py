@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.run import lock
+from harness.run.server_process import ServerProcess
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +108,19 @@ def test_the_lock_is_one_for_all_jobs_of_a_user_whatever_their_tmpdir(monkeypatc
         monkeypatch.setattr("tempfile.tempdir", folder)
         found.add(lock.lock_path())
     assert len(found) == 1
+
+
+def test_a_lock_that_is_named_from_here_is_the_same_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers change to the project's folder: two projects would have two locks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEIGHIN_LOCK", "here.lock")
+    server = ServerProcess(1)
+    try:
+        assert server._environment["WEIGHIN_LOCK"] == str(tmp_path / "here.lock")
+    finally:
+        server.close()
 
 
 def test_a_lock_whose_file_was_removed_is_taken_again_where_others_take_it() -> None:

@@ -407,6 +407,21 @@ def test_memory_of_which_the_system_does_not_tell_is_unmeasurable() -> None:
         measuring._resident("VmNothing")
 
 
+@pytest.mark.parametrize(("peak", "grown"), [(900, None), (901, 401), (500, 0)])
+def test_memory_beneath_a_peak_that_cannot_be_forgotten_is_unmeasurable(
+    bench: LocalBench, compressed: Job, monkeypatch: pytest.MonkeyPatch, peak: int, grown: int | None
+) -> None:
+    """500 MB after the imports, which once took 900 (or 500): what a model takes beneath that is not seen."""
+    before = min(900, peak) << 20
+    told = iter([500 << 20, before, peak << 20])
+    monkeypatch.setattr(measuring, "_resident", lambda field: next(told))
+    if grown is not None:
+        assert measuring.peak_bytes(compressed, lambda text: None) == grown << 20
+        return
+    with pytest.raises(Unmeasurable, match="does not let the peak of the imports be forgotten, 944 MB"):
+        measuring.peak_bytes(compressed, lambda text: None)
+
+
 def test_a_split_that_became_empty_is_refused(bench: LocalBench) -> None:
     bench.__dict__["_dataset"] = replace(bench._dataset, evaluation=None)
     with pytest.raises(DataError, match="the evaluation split is empty: nothing can be measured on it"):

@@ -244,8 +244,23 @@ def test_a_memory_worker_that_left_no_figure_is_told(project: Path) -> None:
     assert found.failure == Failure(sentence="the memory worker gave no figure")
 
 
+def test_what_changes_while_it_is_compressed_is_kept_under_no_address(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes that the worker read may be another checkpoint's than the address is of."""
+    prints = iter(["before", "after"])
+    monkeypatch.setattr(Zoo, "fingerprint", lambda self, root: next(prints))
+    found, jobs = run(project, counted)
+    assert found.result.failure is not None
+    assert "changed while it was compressed" in found.result.failure.sentence
+    assert [job.stage for job in jobs] == ["compress"]
+    assert list(project.glob("cache/entries/*")) == []
+
+
 def test_artifacts_that_the_cache_does_not_keep_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cache, "get", lambda self, key: None)
     found, _ = run(project, counted)
     assert found.result.failure is not None
     assert found.result.failure.sentence.startswith("the artifacts could not be kept under ")
+    # No fault of what was compressed: `prove` counts it as no catch.
+    assert found.result.failure.kind == "ended"

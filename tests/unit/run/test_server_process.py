@@ -7,6 +7,16 @@ import tempfile
 import pytest
 
 from harness.run import server_process
+from harness.run.executor import LocalExecutor
+from harness.run.job import Job
+from harness.spec.schema import Spec
+
+SPEC = Spec.model_validate(
+    {
+        "version": 1, "task": "image-classification", "model": {"source": "zoo", "name": "lenet5-digits"},
+        "compress": [{"method": "float16"}], "budgets": {"size_mb": {"max_ratio": 0.6}}, "measure": {"threads": 1},
+    }
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +86,25 @@ def test_a_server_that_hangs_before_it_begins_a_job_is_given_up_and_ended(tmp_pa
 def test_the_end_of_a_log_says_where_native_code_crashed_and_not_what_was_loaded():
     crash = 'Fatal Python error: Segmentation fault\n\n  File "nets.py", line 3 in build'
     assert server_process.last_lines(f"{crash}\nExtension modules: a, b, c (total: 3)\n") == crash
+
+
+def test_a_call_that_is_ended_from_outside_takes_its_server_with_it(tmp_path):
+    """What the job leaves later would be taken for the answer to the next one."""
+
+    class Server:
+        alive, closed = True, False
+
+        def run(self, paths, limit, watch):
+            raise KeyboardInterrupt
+
+        def close(self):
+            self.closed = True
+
+    executor, server = LocalExecutor(), Server()
+    executor._servers[1] = server
+    job = Job(stage="measure", spec=SPEC, root=str(tmp_path), reference="", compressed="")
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(job, lambda doing, seconds: None)
+    assert server.closed
+    assert executor._servers == {}
+    executor.close()

@@ -30,6 +30,8 @@ SPEC = Spec.model_validate(
         (DataError("the measure stage is set"), "foreseen", "the measure stage is set"),
         (ModuleNotFoundError("No module named 'nets'", name="nets"), "foreseen", "module 'nets' is not installed"),
         (IndexError("out of bounds"), "raised", "the measure stage failed: IndexError: out of bounds"),
+        (FileNotFoundError(2, "gone"), "raised", "the measure stage failed: FileNotFoundError: [Errno 2] gone"),
+        (OSError(28, "No space left"), "ended", "the measure stage failed: OSError: [Errno 28] No space left"),
         (MemoryError("14 GB"), "ended", "the measure stage ran out of memory: 14 GB"),
         (RuntimeError("std::bad_alloc"), "ended", "the measure stage ran out of memory: std::bad_alloc"),
     ],
