@@ -17,6 +17,10 @@ _WORDS = {"true": 1.0, "false": 0.0}
 # What others write where there is nothing, in lower case.
 _MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "none", "null", "nil"})
 
+# Parts of names that say which model's outcomes a column holds.
+_COMPRESSED = (COMPRESSED, "int8", "int4", "quant", "prun", "distil", "student")
+_ORIGINAL = (FLOAT, "fp32", "float32", "original", "reference", "teacher")
+
 Places = tuple[int, int, int | None, int | None, int | None]
 
 
@@ -45,6 +49,9 @@ def number(cell: str) -> float | None:
     """What a cell says as a number; None where it is none."""
     if cell.lower() in _WORDS:
         return _WORDS[cell.lower()]
+    if "_" in cell:
+        # Python's own grouping of digits, which no table means.
+        return None
     try:
         return float(cell)
     except ValueError:
@@ -92,6 +99,12 @@ def placed(path: Path, header: list[str] | None, width: int, asked: Columns, *, 
             f"{path} has {len(left)} columns that could be the outcomes, {could}, and {wanted} to be found: say which "
             "with --float-column and --compressed-column, or which is no outcome with --id-column or --unit-column"
         )
+    if sides == [None, None] and len(left) == 2 and header is not None and _turned(*(header[one] for one in left)):
+        first, second = (title(header, one) for one in left)
+        raise TableError(
+            f"{path}: of the columns {first} and {second} the first would be taken for the float model's: say which is "
+            "which with --float-column and --compressed-column"
+        )
     reference, compressed = (side if side is not None else (left.pop(0) if left else None) for side in sides)
     if reference is None or compressed is None:
         raise TableError(f"{path} has one column of outcomes, and two are needed: float and compressed")
@@ -99,6 +112,19 @@ def placed(path: Path, header: list[str] | None, width: int, asked: Columns, *, 
     if len(set(taken)) < len(taken):
         raise TableError(f"{path}: one column cannot serve for two: {', '.join(title(header, one) for one in taken)}")
     return reference, compressed, unit, identity, target
+
+
+def _turned(first: str, second: str) -> bool:
+    """Whether the names of two columns say that the compressed model comes first."""
+    one, other = first.lower(), second.lower()
+
+    def told(name: str, beside: str, signs: Sequence[str]) -> bool:
+        # What both names have in common tells them not apart: `student_float, student_int8`.
+        return any(sign in name and sign not in beside for sign in signs)
+
+    compressed = told(one, other, _COMPRESSED) and not told(one, other, _ORIGINAL)
+    original = told(other, one, _ORIGINAL) and not told(other, one, _COMPRESSED)
+    return compressed or original
 
 
 def _find(path: Path, header: list[str] | None, width: int, name: str | None, usual: str) -> int | None:

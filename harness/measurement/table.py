@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from harness.measurement.pairs import Pairs
 from harness.measurement.swing import Statistic
 
 SEPARATORS = ",;\t"
+_WHOLE = re.compile(r"^([+-]?\d+)\.0+$")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
         )
         if header is not None:
             _require_names(path, [header[place or 0] for place in (target_at, reference_at, compressed_at)], cells)
-        _, labels = np.unique(cells, return_inverse=True)
+        _, labels = np.unique(_alike(cells), return_inverse=True)
         target, before, after = labels.reshape(cells.shape).T
         return Table(
             Labels(
@@ -156,6 +158,13 @@ def _require_names(path: Path, first: Sequence[str], labels: np.ndarray[Any, Any
             f"{path}:1: {known!r} is a label on other lines too, so that this line looks like a sample: begin with a "
             "line that names the columns"
         )
+
+
+def _alike(labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Labels with whole numbers written as such: a column in which one was missing has been written as 1.0, 2.0."""
+    kinds, places = np.unique(labels, return_inverse=True)
+    plain = np.array([_WHOLE.sub(r"\1", label) for label in kinds])
+    return plain[places].reshape(labels.shape)
 
 
 def _outcome(path: Path, line: int, cell: str, column: str) -> float:

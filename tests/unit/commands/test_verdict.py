@@ -1,6 +1,7 @@
 """`weighin verdict`: the gate's own arithmetic on outcomes from a file, and how it exits."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,65 @@ def test_labels_are_judged_as_an_average_over_classes(tmp_path, capsys):
     assert len(found["lost"]) == 6
     assert run(path, "--max-drop", 0.05) == 2
     assert "say with --statistic" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("target", "model"), [("1 2", "1.0 2.0"), ("1.0 2.0", "1 2")])
+def test_labels_that_are_numbers_are_compared_as_numbers(tmp_path, capsys, target, model):
+    """A column in which one label was missing is written as 1.0, 2.0."""
+    path = tmp_path / "labels.csv"
+    rows = "\n".join(f"{a},{b},{b}" for a, b in zip(target.split() * 200, model.split() * 200, strict=True))
+    path.write_text(f"target,float,compressed\n{rows}\n")
+    assert run(path, "--max-drop", 0.05, "--statistic", "recall", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["value"] == 1.0
+
+
+@pytest.mark.parametrize("names", ["007 7", "9007199254740993 9007199254740992", "1e1 10"])
+def test_labels_that_are_other_texts_are_other_labels(tmp_path, names):
+    one, other = names.split()
+    path = tmp_path / "labels.csv"
+    path.write_text("target,float,compressed\n" + f"{one},{one},{other}\n{other},{other},{other}\n" * 100)
+    assert run(path, "--max-drop", 0.05, "--statistic", "recall") == 1
+
+
+@pytest.mark.parametrize("header", ["student_float,student_int8", "distilbert_fp32,distilbert_int8", "before,pruned"])
+def test_two_columns_whose_names_say_no_other_order_are_taken_in_theirs(tmp_path, header):
+    path = tmp_path / "named.csv"
+    path.write_text(header + "\n" + "1,1\n" * 300)
+    assert run(path, "--max-drop", 0.02) == 0
+
+
+@pytest.mark.parametrize("header", ["compressed_acc,float_acc", "int8,fp32", "Pruned,before", "a,reference"])
+def test_two_columns_whose_names_say_the_opposite_are_not_guessed(tmp_path, capsys, header):
+    path = tmp_path / "turned.csv"
+    path.write_text(header + "\n" + "1,1\n" * 300)
+    assert run(path, "--max-drop", 0.02) == 2
+    first, second = header.split(",")
+    assert f"of the columns '{first}' and '{second}' the first would be taken for the float" in capsys.readouterr().err
+    assert run(path, "--max-drop", 0.02, "--float-column", second, "--compressed-column", first) == 0
+
+
+@pytest.mark.parametrize("columns", ["1_0,1\n1,1\n", "float,compressed\n1,1_0\n1,1\n"])
+def test_digits_grouped_as_python_has_it_are_no_number(tmp_path, capsys, columns):
+    path = tmp_path / "grouped.csv"
+    path.write_text(columns)
+    assert run(path, "--max-drop", 0.02) in (2, 10)
+    assert "PASS" not in capsys.readouterr().out
+
+
+def test_a_terminal_without_arrows_and_a_reader_that_leaves_change_no_verdict(tmp_path):
+    """1 would say FAIL."""
+    path = tmp_path / "sound.csv"
+    path.write_text("float,compressed\n" + "1,1\n" * 300)
+    command = [sys.executable, "-m", "harness", "verdict", "--pairs", str(path), "--max-drop", "0.02"]
+    plain = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(command, env=plain, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "limit 0.0200 ? PASS" in ran.stdout
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run([*command, "--json"], stdout=writing, stderr=writing, check=False)
+    os.close(writing)
+    assert ran.returncode == 2
 
 
 def test_lost_is_what_became_worse_whichever_way_is_better(tmp_path, capsys):
