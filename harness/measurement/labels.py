@@ -15,8 +15,9 @@ from harness.statistics import FloatArray, Interval, statistic_difference
 class Labels(Sampled):
     """Labels that both models gave to the same samples, averaged over classes (macro).
 
-    A class counts where it stands among the targets or a model's own labels; one that a model never predicts has
-    precision 0, as in scikit-learn with ``zero_division=0``.
+    Averaged is over the classes of the targets, for both models alike: what names another one is wrong, and no class of
+    its own. A class that a model never predicts has precision 0. So it is scikit-learn's score with
+    ``labels=np.unique(targets), zero_division=0``.
 
     Attributes:
         statistic: which of the three the figure is.
@@ -109,7 +110,8 @@ class Labels(Sampled):
         Returns:
             Shape (rows,).
         """
-        classes = np.union1d(self.targets, labels)
+        # Of both models alike: of a class that only one of them names, the other's average would know nothing.
+        classes = np.unique(self.targets)
         truth, named = (column[:, None] == classes for column in (self.targets, labels))
         hit, support, predicted = (weights @ mask.astype(np.float64) for mask in (truth & named, truth, named))
         precision, recall = (divided(hit, total) for total in (predicted, support))

@@ -33,11 +33,11 @@ def of_labels(statistic: Statistic, targets: Integers, labels: Integers, owner: 
     Returns:
         At least 1.
     """
-    classes, places = np.unique(np.concatenate([targets, labels]), return_inverse=True)
-    truth, named = places[: len(targets)], places[len(targets) :]
-    moves = _moves(
-        statistic, *(np.bincount(some, minlength=len(classes)) for some in (truth[truth == named], truth, named))
-    )
+    classes, truth = np.unique(targets, return_inverse=True)
+    # What names no class that there is counts for none.
+    named = np.searchsorted(classes, labels[np.isin(labels, classes)])
+    hit = truth[np.asarray(targets) == np.asarray(labels)]
+    moves = _moves(statistic, *(np.bincount(some, minlength=len(classes)) for some in (hit, truth, named)))
     units = int(owner.max()) + 1
     return max(1.0, units * float(np.bincount(owner, moves[truth]).max()) / len(classes))
 

@@ -91,6 +91,27 @@ def test_macro_scores_are_those_of_scikit_learn(statistic, score):
     assert both.ratio(0.95).estimate == pytest.approx(expected[0] / expected[1])
 
 
+@pytest.mark.parametrize(
+    ("statistic", "score"), [("precision", precision_score), ("recall", recall_score), ("f1", f1_score)]
+)
+def test_both_models_are_averaged_over_the_classes_that_there_are(statistic, score):
+    """A class of which there is no sample, named by the float model alone, would hide three points of the other's."""
+    targets = np.repeat(np.arange(10), 40)
+    reference, value = targets.copy(), targets.copy()
+    # One sample in fifty of the float model's is named as a class that the split has not; one in twenty of the other's
+    # as the next.
+    reference[::50], value[::20] = 10, (targets[::20] + 1) % 10
+    both = Labels(
+        statistic=statistic, targets=targets, labels_reference=reference, labels=value, units=np.arange(400), data="d"
+    )
+    expected = [
+        score(targets, each, labels=np.arange(10), average="macro", zero_division=0) for each in (value, reference)
+    ]
+    assert [both.value, both.reference] == pytest.approx(expected)
+    if statistic == "recall":
+        assert both.drop(0.95).estimate == pytest.approx(0.03)
+
+
 def test_times_are_medians_in_milliseconds_and_rates_are_samples_a_second():
     times, rate = timings(), timings(rate=True, batch=8)
     assert times.value == np.median(times.blocks) / 1e6
