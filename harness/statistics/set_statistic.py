@@ -49,7 +49,7 @@ def statistic_difference(
         resamples: how often weights are drawn, at least; as often as it takes for some draws to lie beyond each bound.
 
     Returns:
-        The interval of the drop; infinite bounds where one unit is all there is.
+        The interval of the drop, within that of any higher confidence; infinite bounds where one unit is all there is.
 
     Raises:
         ValueError: without a unit, or when the statistic is not finite for some weights.
@@ -61,7 +61,8 @@ def statistic_difference(
     estimate = float(_drops(statistic, multiplicity[None].astype(np.float64))[0])
     if multiplicity.sum() < 2:
         return Interval(estimate, -math.inf, math.inf, confidence, METHOD)
-    generator = np.random.default_rng(seed)
+    # Streams of their own: more draws then extend the fewer of a lower confidence, and bounds are nested.
+    generator, other = (np.random.default_rng((seed, stream)) for stream in (0, 1))
     # Of fewer draws the outermost would stand for the bound, whatever the confidence.
     resamples = max(resamples, math.ceil(BEYOND / (1 - confidence)))
     chunk = max(1, CHUNK // multiplicity.size)
@@ -69,7 +70,7 @@ def statistic_difference(
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
         weights = generator.standard_gamma(multiplicity, size=(size, multiplicity.size))
-        extra = generator.standard_exponential(size)
+        extra = other.standard_exponential(size)
         drops.append(_drops(statistic, weights))
         unseen.append(extra / (extra + weights.sum(axis=1)))
     drop, share = np.concatenate(drops), np.concatenate(unseen)

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -92,3 +93,20 @@ def test_without_an_unseen_unit_the_bound_is_the_quantile_of_the_drops() -> None
     interval = statistic_difference(accuracy(reference, value), np.array([60, 40]), swing=None, resamples=40_000)
     assert interval.upper == pytest.approx(beta.ppf(0.95, 40, 60), rel=0.01)
     assert interval.lower == pytest.approx(beta.ppf(0.05, 40, 60), rel=0.01)
+
+
+@pytest.mark.parametrize("resamples", [500, 4000])
+def test_bounds_are_nested_in_those_of_a_higher_confidence(resamples: int) -> None:
+    """Holm's procedure asks at rising confidences, and what is refuted at one has to be at every lower one."""
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        reference, value = (random.random(60) < 0.8, random.random(60) < 0.75)
+        intervals = [
+            statistic_difference(
+                accuracy(reference.astype(float), value.astype(float)), np.ones(60, dtype=int), confidence,
+                resamples=resamples,
+            )
+            for confidence in (0.9, 0.95, 0.975, 0.98, 0.985, 0.99, 0.995, 0.9975, 0.999, 0.9995)
+        ]  # fmt: skip
+        for inner, outer in pairwise(intervals):
+            assert outer.lower <= inner.lower <= inner.upper <= outer.upper
