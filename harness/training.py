@@ -48,7 +48,8 @@ class Training(Options):
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of a label spread over all classes")
     augment: Literal["none", "affine"] = Field(
-        default="none", description="affine: images are shifted by up to 1/16 and turned by up to 10 degrees"
+        default="none",
+        description="affine: images of a classifier are shifted by up to 1/16 and turned by up to 10 degrees",
     )
 
     def batch_for(self, task: Task) -> int:
@@ -107,6 +108,11 @@ def train(
 
     if len(split) == 0:
         raise MethodError("there is no sample to train on")
+    # A loss of the caller's own may well compare with the moved images.
+    if training.augment == "affine" and loss is None and task.task != "image-classification":
+        raise MethodError(
+            f"`augment: {training.augment}` moves images and not what {task.task} is to find in them: leave it out"
+        )
     chosen = loss or _task_loss(task, training.label_smoothing)
     with _trainable(model) as parameters, torch.random.fork_rng(devices=[]), torch.enable_grad():
         before = [parameter.detach().clone() for parameter in parameters]

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.boxes import EDGES, Boxes, padded
 from harness.data.base import Batch, Dataset, Split
+from harness.data.image_files import DEEP
 from harness.errors import DataError
 
 # What detectors of the YOLO family fill the rest of the square with.
@@ -69,14 +70,17 @@ class BoxImages(Split):
         Raises:
             DataError: the file is no image that can be read.
         """
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         one = self.images[index]
         try:
             with Image.open(one.path) as file:
-                image = file.convert("RGB")
+                # Upright, as the boxes were drawn and as trainers of detectors read it.
+                mode, image = file.mode, ImageOps.exif_transpose(file).convert("RGB")
         except Exception as error:  # Each decoder raises what it pleases.
             raise DataError(f"{one.path} is no readable image: {error}") from error
+        if mode.startswith(DEEP):
+            raise DataError(f"{one.path} has more than 8 bits a channel ({mode}): convert it to 8 bits first")
         width, height = image.size
         scale = self.image_size / max(width, height)
         across, down = max(1, round(width * scale)), max(1, round(height * scale))

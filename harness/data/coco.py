@@ -29,7 +29,8 @@ class Coco(Data):
     """Images with boxes in COCO's json: ``bbox`` is left, top, width and height in pixels, ``iscrowd`` is heeded.
 
     Categories in the order of their ids are the model's classes. Images are scaled to fit a square of `image_size` with
-    grey around them, and divided by 255. `train` is calibrated and fine-tuned on.
+    grey around them, and divided by 255; photos are turned upright, as their orientation tag says. `train` is
+    calibrated and fine-tuned on.
     """
 
     source: Literal["coco"] = "coco"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -42,7 +43,7 @@ class Records(Data):
     other: str | None = Field(default=None, min_length=1, description="the key or column of a pair's second text")
     score: str | None = Field(default=None, min_length=1, description="the key or column of a pair's similarity")
     classes: Annotated[tuple[str, ...], Field(strict=False, min_length=2)] | None = Field(
-        default=None, description="labels in the order of the model's outputs; sorted if left out"
+        default=None, description="labels in the order of the model's outputs; sorted if left out, numbers by value"
     )
     window: Window = Field(default=512, description="tokens that a language model reads at once")
     stride: int | None = Field(
@@ -99,11 +100,14 @@ class Records(Data):
             )
             return split(evaluation, rest, self.calibration, Cut(self.window, self.stride, self.windows))
         if self.label is None:
-            return Dataset(self._pairs(trained[: self.calibration]), self._pairs(evaluated))
+            return Dataset(self._pairs(_mixed(trained)[: self.calibration]), self._pairs(evaluated))
         found = {record.fields[self.label] for record in (*evaluated, *trained)}
-        classes = self.classes or tuple(known) or tuple(sorted(found))
+        # Numbers in the order of numbers: as text 10 comes before 2.
+        numbers = all(label.isdecimal() for label in found)
+        ordered = sorted(found, key=lambda label: (int(label) if numbers else 0, label))
+        classes = self.classes or tuple(known) or tuple(ordered)
         return Dataset(
-            self._labelled(trained[: self.calibration], classes),
+            self._labelled(_mixed(trained)[: self.calibration], classes),
             self._labelled(evaluated, classes),
             self._labelled(trained, classes),
             classes,
@@ -132,8 +136,8 @@ class Records(Data):
         assert self.score is not None
         places: dict[str, str] = {}
         for record in records:
-            places.setdefault(record.fields[self.text], record.place)
-            places.setdefault(record.fields[self.other], record.place)
+            places.setdefault(record.fields[self.text], f"text of {record.place}")
+            places.setdefault(record.fields[self.other], f"other text of {record.place}")
         texts = list(places)
         if len(texts) > MOST_TEXTS:
             raise DataError(f"{len(texts):,} different texts are more than the {MOST_TEXTS:,} whose pairs can be held")
@@ -149,5 +153,10 @@ class Records(Data):
         # Pairs that share no text are independent; where all hang together, the texts are what was sampled.
         count, component = connected_components(csr_array(np.isfinite(human)), directed=False)
         units = component if count > 1 else None
-        names = [f"text of {places[text]}, {text[:40]}" for text in texts]
+        names = [f"{places[text]}, {text[:40]}" for text in texts]
         return TextSplit(texts, torch.from_numpy(human), names, units)
+
+
+def _mixed(records: Sequence[Record]) -> list[Record]:
+    """By a hash of what they hold: the first of a file that is sorted by class are all of one."""
+    return sorted(records, key=lambda record: hashlib.sha256("\0".join(record.fields.values()).encode()).digest())

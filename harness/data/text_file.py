@@ -45,9 +45,10 @@ class Text(Data):
         return split(evaluated, trained, self.calibration, Cut(self.window, self.stride, self.windows))
 
     def fingerprint(self, root: Path) -> str:
-        """The bytes of the files."""
+        """The bytes of the files, and which are trained on."""
         digest = hashlib.sha256()
-        for name in (self.path, self.training):
+        for role, name in (("path", self.path), ("training", self.training)):
+            digest.update(role.encode() + b"\0")
             for path in _files(root / name) if name is not None else ():
                 digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
@@ -85,7 +86,7 @@ def _documents(path: Path) -> list[Document]:
         except UnicodeDecodeError as error:
             raise DataError(f"{file.name} is no UTF-8 text: {error}") from error
         if path.is_dir():
-            found += [(file.name, text)] if text.strip() else []
+            found += [(file.relative_to(path).as_posix(), text)] if text.strip() else []
             continue
         parts = [part for part in text.replace("\r\n", "\n").split("\n\n\n") if part.strip()]
         found += [(f"document {index}", part.strip("\n")) for index, part in enumerate(parts, 1)]

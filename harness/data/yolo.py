@@ -25,7 +25,8 @@ class Yolo(Data):
     A split is a folder of images, a text file that lists images, or a list of such. The boxes of ``…/images/a.png`` are
     in ``…/labels/a.txt``: a line a box, class, centre and size as shares of the image; no file or an empty one is an
     image with nothing on it. Images are scaled to fit a square of `image_size` with grey around them, and divided by
-    255. `train` is calibrated and fine-tuned on. Nothing is downloaded.
+    255; photos are turned upright, as their orientation tag says. `train` is calibrated and fine-tuned on. Nothing is
+    downloaded.
     """
 
     source: Literal["yolo"] = "yolo"
@@ -65,10 +66,11 @@ class Yolo(Data):
         return count if self.limit is None else min(count, self.limit)
 
     def fingerprint(self, root: Path) -> str:
-        """The yaml, the names and bytes of all images and of their boxes, and the version of the decoder."""
+        """The yaml, the names and bytes of each split's images and of their boxes, and the version of the decoder."""
         described = self._described(root)
         digest = hashlib.sha256((root / self.path).read_bytes())
-        for split in ("train", self.evaluation):
+        for role, split in (("train", "train"), ("evaluation", self.evaluation)):
+            digest.update(role.encode() + b"\0")
             for base, path in self._images(root, described, split):
                 digest.update(path.relative_to(base).as_posix().encode() + b"\0" if path.is_relative_to(base) else b"")
                 digest.update(hashlib.sha256(path.read_bytes()).digest())

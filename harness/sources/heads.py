@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import torch
 
 
+# Tokens: more than the window of the encoders that have one.
+LONG = 160
+
+
 def embedding(
     model: Any, pooling: Literal["mean", "cls"], linear: dict[str, torch.Tensor] | None, origin: str
 ) -> torch.nn.Module:
@@ -108,6 +112,32 @@ def language_model(model: Any) -> torch.nn.Module:
 def inner_language_model(module: torch.nn.Module) -> Any:
     """The model of transformers inside a `language_model`, whatever stands around that; None where there is none."""
     return next((part.language_model for part in module.modules() if hasattr(part, "language_model")), None)
+
+
+def require_plain_mask(model: Any, origin: str) -> None:
+    """Hold an encoder to a mask that shows every token to every other.
+
+    Raises:
+        SourceError: it answers otherwise under the mask that it makes itself, of earlier tokens or of a window, or does
+            not take one that was widened.
+    """
+    import torch
+
+    config = model.config
+    length = min(LONG, (getattr(config, "max_position_embeddings", None) or LONG) - 4)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(config.vocab_size, (1, length), generator=generator)
+    mask = torch.ones_like(tokens)
+    try:
+        with torch.no_grad():
+            ours, own = (model(input_ids=tokens, attention_mask=one)[0] for one in (_widened(mask), mask))
+    except Exception as error:  # Each architecture raises what it pleases.
+        raise SourceError(f"{origin} does not take the mask of an encoder as it is made here: {error}") from error
+    if not torch.allclose(ours, own, rtol=1e-4, atol=1e-4 * float(own.abs().max())):
+        raise SourceError(
+            f"{origin} answers otherwise under a mask that hides nothing but padding, and would not answer here as it "
+            "was trained to: it shows a token only those before it, or those within a window, or has masks of its own"
+        )
 
 
 def _widened(mask: torch.Tensor) -> torch.Tensor:

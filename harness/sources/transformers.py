@@ -106,10 +106,11 @@ class Transformers(Source):
                 f"{self.name} lacks weights for {', '.join(absent[:3]) or 'some layers of another shape'}: it was not "
                 f"saved as a model for `head: {self.head}`"
             )
-        if self.head == "sequence-classification":
-            return heads.classifier(model)
         if self.head == "language-model":
             return heads.language_model(model)
+        heads.require_plain_mask(model.eval(), self.name)
+        if self.head == "sequence-classification":
+            return heads.classifier(model)
         linear = read_weights(root / self.head_weights) if self.head_weights else None
         return heads.embedding(model, self.pooling, linear, str(self.head_weights))
 

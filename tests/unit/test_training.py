@@ -15,6 +15,7 @@ from torch import nn
 from harness.data.base import Batch, TensorSplit
 from harness.errors import MethodError
 from harness.tasks.image_classification import ImageClassification
+from harness.tasks.image_generation import ImageGeneration
 from harness.training import LARGEST_ROTATION, LARGEST_SHIFT, Training, _moved, train
 
 TASK = ImageClassification()
@@ -310,3 +311,13 @@ def test_a_training_that_moves_no_weight_is_told(optimizer: Literal["sgd", "adam
     training = Training(epochs=2, batch=16, optimizer=optimizer, learning_rate=1e-60)
     with pytest.raises(MethodError, match="left every weight as it was in 8 steps: raise `learning_rate`"):
         train(linear(), blobs(64), TASK, training, seed=0, progress=quiet)
+
+
+def test_images_are_not_moved_away_from_what_is_to_be_found_in_them() -> None:
+    """Boxes, and the noise of a denoiser, would stay where they were."""
+    training = Training(epochs=1, augment="affine")
+    with pytest.raises(MethodError, match=r"moves images and not what image-generation is to find in them"):
+        train(
+            nn.Identity(), TensorSplit(torch.zeros(4, 1, 8, 8), torch.zeros(4)), ImageGeneration(), training,
+            seed=0, progress=quiet,
+        )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.data.base import DATA
 from harness.data.lee import Lee
 from harness.data.polarity import Polarity
 from harness.data.short_texts import ShortTexts
@@ -13,6 +14,7 @@ from harness.data.table import Csv, Jsonl
 from harness.data.text import TextSplit
 from harness.errors import DataError
 from harness.packaged import packaged
+from harness.run.samples import require_named
 
 
 def letters(texts):
@@ -126,3 +128,53 @@ def test_film_reviews_are_all_held_out_and_half_of_each_kind():
     everything = ShortTexts(limit=4_000).load(Path())
     assert len(data.train) == int((everything.train.targets != 1).sum())
     assert not set(data.train.texts) & set(everything.evaluation.texts)
+
+
+@pytest.mark.parametrize("source", ["jsonl", "text"])
+def test_what_moves_from_training_to_evaluation_is_other_data(tmp_path: Path, source: str) -> None:
+    """The bytes of both in a row are the same, and the model has seen what it is evaluated on."""
+    lines = [f'{{"text": "sentence {index}", "label": "a"}}\n' for index in range(4)]
+    seen = set()
+    for cut in (2, 3):
+        places = {"path": lines[:cut], "training": lines[cut:]}
+        for name, part in places.items():
+            if source == "jsonl":
+                (tmp_path / name).write_text("".join(part))
+            else:
+                for old in (tmp_path / name).glob("*.txt"):
+                    old.unlink()
+                (tmp_path / name).mkdir(exist_ok=True)
+                for line in part:
+                    (tmp_path / name / f"{lines.index(line)}.txt").write_text(line)
+        seen.add(DATA[source](path="path", training="training").fingerprint(tmp_path))
+    assert len(seen) == 2
+
+
+def test_labels_that_are_numbers_are_classes_in_their_order(tmp_path: Path) -> None:
+    """As text 10 comes before 2, and every class from there on would be held to another output."""
+    for name, count in (("path.csv", 12), ("training.csv", 24)):
+        rows = "\n".join(f"{name} {index},{index % 12}" for index in range(count))
+        (tmp_path / name).write_text(f"text,label\n{rows}\n")
+    data = Csv(path="path.csv", training="training.csv", label="label").load(tmp_path)
+    assert data.classes == tuple(str(number) for number in range(12))
+    assert next(data.evaluation.encoded(letters).batches(12)).targets.tolist() == list(range(12))
+
+
+def test_what_is_calibrated_on_is_mixed_where_the_file_is_sorted(tmp_path: Path) -> None:
+    for name, count in (("path.csv", 4), ("training.csv", 200)):
+        rows = "\n".join(f"{name} {index},{'ab'[index >= count / 2]}" for index in range(count))
+        (tmp_path / name).write_text(f"text,label\n{rows}\n")
+    data = Csv(path="path.csv", training="training.csv", label="label", calibration=16).load(tmp_path)
+    targets = torch.cat([batch.targets for batch in data.calibration.encoded(letters).batches(16)])
+    assert 2 < int(targets.sum()) < 14
+
+
+def test_texts_of_a_pair_that_begin_alike_have_names_of_their_own(tmp_path: Path) -> None:
+    start = "The company has reported a quarterly profit of "
+    rows = "".join(f"{start}{index} millions,{start}{index} billions,0.5\n" for index in range(4))
+    for name in ("path.csv", "training.csv"):
+        (tmp_path / name).write_text("text,other,score\n" + rows.replace("company", name))
+    data = Csv(path="path.csv", training="training.csv", other="other", score="score").load(tmp_path)
+    evaluation = data.evaluation.encoded(letters)
+    require_named(evaluation)
+    assert len(set(evaluation.names)) == len(evaluation) == 8

@@ -98,3 +98,37 @@ def test_a_yaml_that_describes_no_dataset_says_what_it_lacks(root, text, sentenc
     with pytest.raises(DataError, match=sentence):
         Yolo(path="data.yaml").load(root)
     assert np.array(Yolo(path="gone.yaml").evaluated(root)).item() is None
+
+
+def test_an_image_that_changes_sides_is_other_data(root):
+    """Both lists give the same images in the same order; what is trained on is another one."""
+    (root / "data.yaml").write_text("train: train.txt\nval: val.txt\nnames: {0: cat, 1: dog}\n")
+    images = ["images/train/0.png", "images/train/1.png", "images/val/0.png"]
+    seen = set()
+    for cut in (1, 2):
+        (root / "train.txt").write_text("\n".join(images[:cut]))
+        (root / "val.txt").write_text("\n".join(images[cut:]))
+        seen.add(Yolo(path="data.yaml").fingerprint(root))
+    assert len(seen) == 2
+
+
+def test_a_photo_is_fed_upright_as_its_boxes_were_drawn(root):
+    """A phone's camera lies on its side and says so in the file."""
+    upright = Image.new("RGB", (100, 50), (200, 0, 255))
+    upright.paste((0, 255, 0), (0, 0, 50, 50))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    place = root / "images/val/0.jpg"
+    upright.transpose(Image.Transpose.ROTATE_90).save(place, exif=exif, quality=95)
+    (root / "images/val/0.png").unlink()
+    image = next(Yolo(path="data.yaml", image_size=64).load(root).evaluation.batches(1)).inputs[0][0]
+    # Green on the left and grey above, and not green below and grey at the sides.
+    assert image[:, 32, 8].tolist() == pytest.approx([0, 1, 0], abs=0.05)
+    assert image[:, 32, 56].tolist() == pytest.approx([200 / 255, 0, 1], abs=0.05)
+    assert image[:, 8, 32].tolist() == pytest.approx([GREY / 255] * 3)
+
+
+def test_sixteen_bits_are_refused_and_not_clipped_to_white(root):
+    Image.fromarray(np.full((50, 100), 3000, dtype=np.uint16)).save(root / "images/val/0.png")
+    with pytest.raises(DataError, match="more than 8 bits a channel"):
+        next(Yolo(path="data.yaml", image_size=64).load(root).evaluation.batches(1))

@@ -89,3 +89,27 @@ def test_other_weights_are_another_model_and_the_tokenizer_has_a_fingerprint_of_
     (tmp_path / "mine" / "model.safetensors").write_text("b")
     assert source.fingerprint(tmp_path) != before[0]
     assert source.tokenizer(tmp_path) == before[1]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2", "modernbert"])
+def test_a_model_with_a_mask_of_its_own_is_taken_for_no_plain_encoder(tmp_path, kind):
+    """Under the encoder's mask of padding a decoder sees what comes after, and a window is as wide as the text."""
+    import transformers
+
+    small = {"vocab_size": 100, "pad_token_id": 0, "num_labels": 2, "bos_token_id": 1, "eos_token_id": 2}
+    wide = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    name, config = {
+        "gpt2": ("GPT2", {"n_embd": 16, "n_layer": 2, "n_head": 2}),
+        "qwen2": ("Qwen2", {**wide, "num_key_value_heads": 2}),
+        # Every layer but each third sees 8 tokens to each side.
+        "modernbert": (
+            "ModernBert",
+            {**wide, "local_attention": 16, "initializer_range": 0.5, "cls_token_id": 1, "sep_token_id": 2},
+        ),
+    }[kind]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = getattr(transformers, f"{name}Config")(**small, **config)
+        getattr(transformers, f"{name}ForSequenceClassification")(made).save_pretrained(tmp_path / "model")
+    with pytest.raises(SourceError, match="answers otherwise under a mask that hides nothing but padding"):
+        Transformers(name="./model", head="sequence-classification").load(tmp_path)
