@@ -20,7 +20,10 @@ class TensorFact(BaseModel):
     name: str
     dtype: str = Field(description="as stored: float32, float16, bfloat16, int8, …")
     shape: tuple[int, ...]
-    zeros: int = Field(description="elements equal to zero (for quantized tensors: to the zero point)")
+    zeros: int = Field(description="weights equal to zero (for quantized tensors: to the zero point)")
+    weights: int | None = Field(
+        default=None, description="how many weights it stands for, where that is not one an element: packed codes"
+    )
     weight: bool = Field(default=True, description="a parameter, not a buffer such as a running mean")
     distinct: int | None = Field(
         default=None,
@@ -35,6 +38,16 @@ class TensorFact(BaseModel):
     def elements(self) -> int:
         """How many elements the tensor holds."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def stands_for(self) -> int:
+        """How many weights."""
+        return self.elements if self.weights is None else self.weights
+
+    @property
+    def columns(self) -> int:
+        """Weights a row along the second axis; of codes all that follow the first, for there it is bytes."""
+        return self.shape[1] if self.weights is None else self.weights // self.shape[0]
 
     @property
     def matrix(self) -> bool:
@@ -76,13 +89,13 @@ class Evidence(BaseModel):
 
     @property
     def parameters(self) -> int:
-        """Elements over all weights, biases included and buffers not."""
-        return sum(tensor.elements for tensor in self.tensors if tensor.weight)
+        """Weights of whatever width, biases included and buffers not."""
+        return sum(tensor.stands_for for tensor in self.tensors if tensor.weight)
 
     @property
     def sparsity(self) -> float:
-        """Share of zeros among the elements of weight matrices."""
-        total = sum(tensor.elements for tensor in self.matrices)
+        """Share of zeros among the weights of weight matrices."""
+        total = sum(tensor.stands_for for tensor in self.matrices)
         return sum(tensor.zeros for tensor in self.matrices) / total if total else 0.0
 
     def share(self, *dtypes: str) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from harness.artifacts.code_counts import ZERO_CODES, code_counts
 from harness.errors import Unmeasurable
 from harness.evidence import Evidence, TensorFact, count_distinct
 
@@ -61,7 +62,16 @@ def stored(program: torch.jit.ScriptModule) -> list[tuple[TensorFact, torch.Tens
             found[name] = (_fact(name, value, {name: used_by}, weight=True), value)
     for name, value, used_by, learned in _constants(nodes):
         found[name] = (_fact(name, value, {name: used_by}, weight=learned), value)
-    return list(found.values())
+    constants = [node for node in nodes if node.kind() == "prim::Constant" and node.hasAttribute("value")]
+    texts = {node.s("value") for node in constants if node.kindOf("value") == "s"}
+    tables = [ZERO_CODES[name] for name in ZERO_CODES if name in texts]
+    zero_codes = tables[0] if len(tables) == 1 else ()
+    counts = code_counts({name: value for name, (_, value) in found.items()}, zero_codes)
+    return [
+        (fact.model_copy(update=dict(zip(("weights", "zeros"), counts[name], strict=True))), value)
+        if name in counts else (fact, value)
+        for name, (fact, value) in found.items()
+    ]  # fmt: skip
 
 
 def multiplies(operators: Iterable[str]) -> bool:

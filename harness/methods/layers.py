@@ -13,7 +13,7 @@ from harness.errors import MethodError, closest
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness.evidence import TensorFact
+    from harness.evidence import Evidence, TensorFact
 
 # YAML has lists only; a frozen option holds a tuple.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -77,3 +77,27 @@ def below(tensor: str, names: Sequence[str]) -> bool:
 def multiplied(tensors: Iterable[TensorFact]) -> list[TensorFact]:
     """The weight matrices of linear and convolution layers; where a runtime does not tell, every weight matrix."""
     return [one for one in tensors if one.matrix and (not one.used_by or multiplies(one.used_by))]
+
+
+def multiplied_or_coded(before: Evidence, after: Evidence) -> list[TensorFact]:
+    """Those of `multiplied`, and those that a later step stores as codes: they are widened before they multiply.
+
+    Args:
+        before: counted on the float artifact: how many weights a layer has, codes tell but roughly.
+        after: counted on the compressed one.
+    """
+    coded = [one for one in after.tensors if one.weights and not any("index" in user for user in one.used_by)]
+    found = [one for one in multiplied(after.tensors) if one.weights is None]
+    sizes = {one.name.rpartition(".")[0]: one for one in before.matrices}
+    for one in coded:
+        layer, _, last = one.name.rpartition(".")
+        full = sizes.get(layer.removesuffix(".matrix"))
+        room = one.elements * 8 // int(last.removeprefix("codes") or 4)
+        if full is None or full.shape[0] != one.shape[0] or full.elements > room:
+            # Smaller than it was, so that its own count has to do.
+            found.append(one)
+            continue
+        # What was counted beyond the layer's own is filling, and zero; what was missed is zero in all rows.
+        zeros = max(0, one.zeros + full.elements - one.stands_for)
+        found.append(one.model_copy(update={"weights": full.elements, "zeros": zeros}))
+    return found

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from harness.artifacts.quantized_layers import FILE, described, dump, parse, rebuild
+from harness.artifacts.code_counts import ZERO_CODES, code_counts
+from harness.artifacts.quantized_layers import FILE, GroupedEmbedding, described, dump, parse, rebuild
 from harness.errors import ArtifactError
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
@@ -210,28 +211,37 @@ def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
     """Every tensor once, tied ones under their first name, with the kinds of layer that it is the weight of."""
     from torch import nn
 
-    weights = {id(one) for one in model.parameters()}
+    parameters = {id(one) for one in model.parameters()}
     users: dict[int, set[str]] = defaultdict(set)
     for part in model.modules():
         for kind, operator in ((nn.Linear, "aten::linear"), (nn.Embedding, "aten::embedding")):
             if isinstance(part, kind):
                 users[id(part.weight)].add(operator)
+    tables = {
+        name for name, part in model.named_modules() if isinstance(getattr(part, "description", None), GroupedEmbedding)
+    }
+    codes = {getattr(getattr(part, "description", None), "code", "") for part in model.modules()} & ZERO_CODES.keys()
+    zero_codes = ZERO_CODES[codes.pop()] if len(codes) == 1 else ()
+    counts = code_counts(dict([*model.named_parameters(), *model.named_buffers()]), zero_codes)
     found: list[TensorFact] = []
     seen: set[int] = set()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
+        weights, zeros = counts.get(name, (None, int((tensor == 0).sum())))
+        # Integers are widened before anything multiplies them.
+        widened = "aten::index" if any(name.startswith(f"{table}.") for table in tables) else "aten::to"
         found.append(
             TensorFact(
                 # As the steps name layers: inside of `harness.sources.heads.language_model`.
                 name=f"language_model.{name}",
                 dtype=str(tensor.dtype).removeprefix("torch."),
                 shape=tuple(tensor.shape),
-                zeros=int((tensor == 0).sum()),
-                weight=id(tensor) in weights,
-                # Integers are widened before anything multiplies them.
-                used_by=tuple(sorted(users[id(tensor)])) if tensor.is_floating_point() else ("aten::to",),
+                zeros=zeros,
+                weights=weights,
+                weight=id(tensor) in parameters,
+                used_by=tuple(sorted(users[id(tensor)])) if tensor.is_floating_point() else (widened,),
             )
         )
     return tuple(found)

@@ -31,8 +31,7 @@ class Qlora(Method):
     """Store the weights of linear layers and convolutions in 4 bits, and train low-rank corrections beside them.
 
     Weights are coded in NF4, two codes a byte, with a scale for every block, the scales in 8 bits; the corrections stay
-    in float32. The program decodes the weights when it is loaded: the file is smaller, and no product is faster. Counts
-    of parameters and zeros are of what is stored: codes, two of them an element.
+    in float32. The program decodes the weights when it is loaded: the file is smaller, and no product is faster.
     T. Dettmers, A. Pagnoni, A. Holtzman, L. Zettlemoyer, "QLoRA: Efficient Finetuning of Quantized LLMs", 2023,
     equations 5 and 6.
     """
@@ -49,8 +48,8 @@ class Qlora(Method):
 
     @property
     def undoes(self) -> frozenset[Trait]:
-        """Values that weights share: each block has sixteen of its own."""
-        return frozenset({Trait.CODEBOOKS})
+        """Values that weights share: each block has sixteen of its own. A correction fills zeros, too."""
+        return frozenset({Trait.CODEBOOKS, Trait.ZEROS} if self.rank else {Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Code the weights, then train the corrections."""

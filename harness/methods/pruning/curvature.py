@@ -25,10 +25,10 @@ MOST_OUTPUTS = 1000
 
 
 def samples(workshop: Workshop, count: int) -> Iterator[Batch]:
-    """The first `count` samples of the training split, in its order; of the calibration split where there is none.
+    """Samples of the training split, drawn by the workshop's seed; of the calibration split where there is none.
 
-    They come in batches of at most 64, as even as can be: where squares of means over batches are averaged, a small
-    last batch would count for its noise.
+    Drawn, for the first ones of a split may all be of one class. They come in batches of at most 64, as even as can be:
+    where squares of means over batches are averaged, a small last batch would count for its noise.
 
     Raises:
         MethodError: the spec has no data.
@@ -38,7 +38,7 @@ def samples(workshop: Workshop, count: int) -> Iterator[Batch]:
     split: Split = workshop.data.calibration if workshop.data.train is None else workshop.data.train
     left = min(count, len(split))
     size = math.ceil(left / math.ceil(left / BATCH)) if left else 1
-    for batch in split.batches(size):
+    for batch in split.batches(size, shuffle=workshop.seed):
         if left <= 0:
             return
         yield batch.first(left)

@@ -12,7 +12,7 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Workshop
-from harness.methods.layers import Names
+from harness.methods.layers import Names, chosen
 from harness.methods.pruning.depth import close_up
 from harness.methods.pruning.structural import hold_shapes, missing_removal, shapes
 from harness.methods.pruning.zeros import finetune
@@ -90,11 +90,14 @@ class LayerDropping(Method):
         """How much each removable block changes what passes through it."""
         calibration = workshop.calibration(f"{self.method} calibrates")
         found = influences(subject.model, (batch.inputs for batch in calibration.unpadded(BATCH)))
-        return {name: one for name, one in found.items() if name not in self.keep}
+        kept = chosen("keep", self.keep, found)
+        return {name: one for name, one in found.items() if name not in kept}
 
 
 def influences(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> dict[str, float]:
-    """``1 - mean cos(x, block(x))`` of every removable block, each sample one vector.
+    """``1 - mean cos(x, block(x))`` of every removable block.
+
+    Vectors are of a position where samples are sequences (batch, positions, features), and of a whole sample otherwise.
 
     Removable are members of `nn.Sequential` or `nn.ModuleList` that consist of layers themselves, have weight matrices,
     and give the first tensor that they are given another of its shape for, alone or as the first of a tuple without
@@ -116,7 +119,8 @@ def influences(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) ->
         ):  # fmt: skip
             unfit.add(name)
             return
-        cosine = cosine_similarity(start.flatten(1).double(), x.flatten(1).double(), dim=1)
+        into, out = (one.double() if one.ndim == 3 else one.flatten(1).unsqueeze(1).double() for one in (start, x))
+        cosine = cosine_similarity(into, out, dim=2).mean(dim=1)
         sums[name] = sums.get(name, 0.0) + float((1 - cosine).sum())
         seen[name] = seen.get(name, 0) + len(x)
 

@@ -60,7 +60,11 @@ class MovementPruning(Method):
         zeros = kept_zero(model)
         masks = _attach(model, list(prunable(model, self.keep, self.method)))
 
+        reached = 0.0
+
         def update(_: nn.Module, passed: float) -> None:
+            nonlocal reached
+            reached = passed
             for name, gone in least(_scores(masks), cubic(self.sparsity, passed), self.scope).items():
                 masks[name].gone = gone
 
@@ -70,7 +74,10 @@ class MovementPruning(Method):
         )  # fmt: skip
         try:
             finetune(model, self.train, workshop, asked=self.method, after_step=after_step)
-            update(model, 1.0)  # a training that skips a lone last sample takes a few steps fewer
+            # A training that skips a lone last sample takes a few steps fewer. Otherwise the last steps were trained
+            # under the mask as it is, and a new one would undo them.
+            if reached < 1.0:
+                update(model, 1.0)
         finally:
             _detach(model, masks)
         zeros(model)

@@ -12,7 +12,7 @@ from harness.errors import MethodError
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
-from harness.methods.layers import Names, below, multiplied
+from harness.methods.layers import Names, below, multiplied_or_coded
 from harness.methods.pruning.masks import prunable
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
@@ -91,7 +91,7 @@ class NMSparsity(Method):
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """Fewer zeros in a layer than the pattern has, or no layer that could bear it."""
-        held = [one for one in multiplied(after.tensors) if not below(one.name, self.keep)]
+        held = [one for one in multiplied_or_coded(before, after) if not below(one.name, self.keep)]
         return missing_pattern(held, self.n, self.m)
 
 
@@ -108,12 +108,12 @@ def pattern(scores: torch.Tensor, n: int, m: int) -> torch.Tensor:
 
 def missing_pattern(tensors: Sequence[TensorFact], n: int, m: int) -> list[str]:
     """Sentences on layers that the pattern fits and that hold fewer zeros than it has."""
-    fitting = [one for one in tensors if one.shape[1] % m == 0]
+    fitting = [one for one in tensors if one.columns % m == 0]
     if not fitting:
         return [f"no layer has a number of inputs that {m} divides, so none can be {n}:{m} sparse"]
     return [
-        f"{one.zeros:,} of {one.elements:,} weights in {one.name} are zero, "
-        f"and {n}:{m} sparsity leaves {one.elements * n // m:,} others"
+        f"{one.zeros:,} of {one.stands_for:,} weights in {one.name} are zero, "
+        f"and {n}:{m} sparsity leaves {one.stands_for * n // m:,} others"
         for one in fitting
-        if one.zeros < one.elements * (m - n) // m
+        if one.zeros < one.stands_for * (m - n) // m
     ]

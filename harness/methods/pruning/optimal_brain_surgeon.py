@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -13,7 +14,7 @@ from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import compensated
 from harness.methods.layer_calls import Call, heard, matrix_layers
-from harness.methods.layers import Names, below, multiplied
+from harness.methods.layers import Names, below, multiplied_or_coded
 from harness.methods.pruning.masks import missing_zeros, prunable
 from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern, require_one_goal
 from harness.methods.pruning.zeros import finetune
@@ -91,7 +92,7 @@ class OptimalBrainSurgeon(Method):
             return missing_zeros(before, after, self.sparsity, "layer", self.keep)
         assert self.n is not None
         assert self.m is not None
-        held = [one for one in multiplied(after.tensors) if not below(one.name, self.keep)]
+        held = [one for one in multiplied_or_coded(before, after) if not below(one.name, self.keep)]
         return missing_pattern(held, self.n, self.m)
 
     def _prune(self, layer: nn.Module, weight: nn.Parameter, moments: torch.Tensor) -> None:
@@ -111,24 +112,26 @@ class OptimalBrainSurgeon(Method):
             hessian = moments[group][places][:, places]
             rows = slice(group * len(matrix), (group + 1) * len(matrix))
             start = matrix if bias is None else torch.cat([matrix, bias[rows, None]], dim=1)
-            done = surgery(start.double(), hessian, len(index), self._gone, self.block, self.damping)
+            gone = partial(self._gone, group * matrix.numel())
+            done = surgery(start.double(), hessian, len(index), gone, self.block, self.damping)
             shape = (len(matrix), *weight.movedim(1, -1).shape[1:])
             weight[rows] = done[:, : len(index)].reshape(shape).movedim(-1, 1).to(weight.dtype)
             if bias is not None:
                 bias[rows] = done[:, -1].to(bias.dtype)
 
-    def _gone(self, scores: torch.Tensor, past: int) -> torch.Tensor:
-        """Which weights of a block go, by their scores; `past` columns are done."""
+    def _gone(self, before: int, scores: torch.Tensor, past: int) -> torch.Tensor:
+        """Which weights of a block go, by their scores: `past` columns of its rows are done, and weights `before`."""
         import torch
 
         if self.n is not None and self.m is not None:
             return pattern(scores, self.n, self.m)
         assert self.sparsity is not None
-        # Rounded over all columns up to the end of this block, so that the layer's share is exact.
+        # Rounded over all groups and columns up to the end of this block, so that the layer's share is exact.
         rows, columns = scores.shape
-        done, before = round(self.sparsity * rows * (past + columns)), round(self.sparsity * rows * past)
+        start = before + rows * past
+        many = round(self.sparsity * (start + rows * columns)) - round(self.sparsity * start)
         gone = torch.zeros(rows * columns, dtype=torch.bool)
-        gone[torch.sort(scores.flatten(), stable=True).indices[: done - before]] = True
+        gone[torch.sort(scores.flatten(), stable=True).indices[:many]] = True
         return gone.view(rows, columns)
 
 

@@ -13,7 +13,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import moments_in_turn
-from harness.methods.layers import Names, below, chosen, multiplied
+from harness.methods.layers import Names, below, chosen, multiplied_or_coded
 from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern, require_one_goal
 from harness.methods.quantization.grouping import plain_linear
 
@@ -91,7 +91,7 @@ class Wanda(Method):
         """Fewer zeros in a layer than were asked for."""
         held = [
             one
-            for one in multiplied(after.tensors)
+            for one in multiplied_or_coded(before, after)
             if len(one.shape) == 2
             and not below(one.name, self.keep)
             and not any("embedding" in user for user in one.used_by)
@@ -99,9 +99,9 @@ class Wanda(Method):
         if self.n is not None and self.m is not None:
             return missing_pattern(held, self.n, self.m)
         assert self.sparsity is not None
-        few = [one for one in held if one.zeros < one.shape[0] * round(self.sparsity * one.shape[1])]
+        few = [one for one in held if one.zeros < one.shape[0] * round(self.sparsity * one.columns)]
         return [
-            f"{one.zeros:,} of {one.elements:,} weights in {one.name} are zero ({one.zeros / one.elements:.2%}), "
+            f"{one.zeros:,} of {one.stands_for:,} weights in {one.name} are zero ({one.zeros / one.stands_for:.2%}), "
             f"and {self.sparsity:.2%} of each row was asked for"
             for one in few
         ]

@@ -171,10 +171,15 @@ class WeightSharing(Method):
 
 @contextmanager
 def _summing(model: nn.Module, shared: list[tuple[torch.Tensor, Shared]]) -> Iterator[None]:
-    """While it lasts, gradients are summed over what shares a value; a model that asks for none asks for all."""
+    """While it lasts, gradients are summed over what shares a value; a model that asks for none asks for all.
+
+    Matrices without a codebook are left alone.
+    """
     asked = [parameter.requires_grad for parameter in model.parameters()]
+    tied = {id(tensor) for tensor, _ in shared}
     for parameter in model.parameters():
-        parameter.requires_grad_(parameter.is_floating_point() and (parameter.requires_grad or not any(asked)))
+        wanted = parameter.is_floating_point() and (parameter.requires_grad or not any(asked))
+        parameter.requires_grad_(wanted and (parameter.ndim < 2 or id(parameter) in tied))
     trained: list[tuple[Any, Shared]] = [(tensor, one) for tensor, one in shared if tensor.requires_grad]
     hooks = [tensor.register_hook(one.summed) for tensor, one in trained]
     try:

@@ -122,7 +122,18 @@ def test_as_many_samples_are_taken_as_were_asked_for(some: Workshop, count: int,
     split = TensorSplit(inputs, torch.zeros(320, dtype=torch.int64))
     batches = list(curvature.samples(replace(some, data=Dataset(split, None, split)), count))
     assert [len(batch.targets) for batch in batches] == [len(batch.inputs[0]) for batch in batches] == expected
-    assert torch.equal(torch.cat([batch.inputs[0] for batch in batches]), inputs[: sum(expected)])
+    taken = torch.cat([batch.inputs[0] for batch in batches])
+    assert len(taken.unique()) == sum(expected)
+    assert torch.isin(taken, inputs).all()
+
+
+def test_samples_of_a_split_that_is_sorted_by_class_are_of_all_classes(some: Workshop) -> None:
+    """As folders of images are: what the first hundred do not need would be pruned away under all the others."""
+    split = TensorSplit(torch.arange(3000.0), torch.arange(10).repeat_interleave(300))
+    here = replace(some, data=Dataset(split, None, split))
+    classes = torch.cat([batch.targets for batch in curvature.samples(here, 100)])
+    assert len(classes.unique()) == 10
+    assert torch.equal(classes, torch.cat([batch.targets for batch in curvature.samples(here, 100)]))
 
 
 class Detection(Task):

@@ -71,3 +71,25 @@ def test_named_blocks_go_and_others_are_refused(subject: Any, workshop: Any) -> 
     for options in ({}, {"count": 1, "blocks": ["stages.1.1"]}):
         with pytest.raises(ValidationError, match="give either `count` or `blocks`"):
             LayerDropping.model_validate(options)
+
+
+def test_of_sequences_the_influence_is_a_mean_over_positions() -> None:
+    """ShortGPT, eq. 1. One position a hundred times as long as the others does not speak for them."""
+    inputs = torch.randn(20, 5, 4, generator=torch.Generator().manual_seed(0))
+
+    class Biased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            # Turned round everywhere but in the first, long position.
+            return torch.cat([x[:, :1], -x[:, 1:]], dim=1)
+
+    inputs[:, 0] *= 100
+    assert influences(nn.Sequential(Biased()), [(inputs,)]) == pytest.approx({"0": 2 * 4 / 5})
+
+
+def test_a_kept_block_that_there_is_not_is_told(subject: Any, workshop: Any) -> None:
+    with pytest.raises(MethodError, match=r"keep: the model has no layer 'stages\.0\.9'"):
+        LayerDropping(count=1, keep=("stages.0.9",)).apply(subject("resnet20-digits"), workshop)

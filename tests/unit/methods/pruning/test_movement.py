@@ -7,6 +7,7 @@ from torch import nn
 
 from harness.data.base import TensorSplit
 from harness.errors import MethodError
+from harness.methods.pruning import movement
 from harness.methods.pruning.magnitude import MagnitudePruning
 from harness.methods.pruning.movement import MovementPruning
 from harness.training import Training
@@ -84,3 +85,15 @@ def test_data_to_train_on_is_asked_for(subject: Any, workshop: Any) -> None:
     bare = replace(workshop, data=replace(workshop.data, train=None))
     with pytest.raises(MethodError, match="movement-pruning trains: it needs data with a training split"):
         MovementPruning(sparsity=0.5).apply(subject(), bare)
+
+
+def test_the_mask_that_the_last_steps_trained_under_is_the_one_that_is_left(
+    subject: Any, workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores go on moving; a mask made of them at the very end would take weights that were trained to make up."""
+    seen: list[float] = []
+    real = movement.cubic
+    monkeypatch.setattr(movement, "cubic", lambda final, passed: seen.append(passed) or real(final, passed))
+    MovementPruning(sparsity=0.6, end=0.5, train=Training(epochs=1)).apply(subject(), workshop)
+    assert seen[-1] == 1.0
+    assert seen.count(1.0) == 1

@@ -126,3 +126,19 @@ def test_options_that_contradict_each_other_are_refused(subject: Any, workshop: 
         OptimalBrainSurgeon(n=2, m=4, block=6)
     with pytest.raises(MethodError, match="calibrates on data"):
         OptimalBrainSurgeon(sparsity=0.5).apply(subject(), replace(workshop, data=None))
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.6])
+def test_the_share_is_exact_where_each_group_is_a_handful_of_weights(
+    sparsity: float, subject: Any, workshop: Any, weigh: Any
+) -> None:
+    """Of the nine weights of a depthwise channel 4.5 are to go: half of the channels lose one more."""
+    with torch.random.fork_rng(devices=[]):
+        model = nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(8, 10),
+        )  # fmt: skip
+    method = OptimalBrainSurgeon(sparsity=sparsity)
+    pruned = method.apply(subject(model), workshop)
+    assert int((pruned.model[2].weight == 0).sum()) == round(sparsity * 72)
+    assert method.contradictions(weigh(subject(model)).evidence, weigh(pruned).evidence) == []

@@ -204,3 +204,13 @@ def test_trained_codebooks_end_with_statistics_of_the_shared_weights(digits: Dat
     with torch.inference_mode():
         means = [net[0](*one.inputs).mean((0, 2, 3)) for one in digits.train.batches(256, shuffle=0)]
     assert torch.allclose(net[1].running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_kept_layers_are_left_alone_while_the_codebooks_are_trained(subject: Any, workshop: Any) -> None:
+    """Zeros that a step before has made in them stay zero, and nothing else moves either."""
+    before = {name: one.clone() for name, one in subject().model.named_parameters()}
+    method = WeightSharing(bits=3, keep=("fc1",), finetune=Training(epochs=1))
+    after = dict(method.apply(subject(), workshop).model.named_parameters())
+    assert torch.equal(after["fc1.weight"], before["fc1.weight"])
+    assert not torch.equal(after["fc2.bias"], before["fc2.bias"])
+    assert distinct(after["fc2.weight"]) <= 8
