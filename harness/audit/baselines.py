@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.audit.finding import Loosened
 from harness.judge.match import same_machine
+from harness.judge.place import moved
 from harness.metrics.base import METRICS
 
 Body = Mapping[str, Any]
@@ -101,6 +103,10 @@ def _timed(case: str, label: str, before: tuple[str, Body, Body], now: Body, fre
         # With other libraries it is held only to times of the same kernels.
         what = f"baseline kernels on machine {fingerprint}"
         yield Loosened("", what, old.get("kernels"), new.get("kernels"), case, label, reason)
+    then, since = old.get("reference"), new.get("reference")
+    if moved(since, then):
+        # Where float has another pace than was accepted, neither the ratio nor the time is held to the baseline.
+        yield Loosened("", f"baseline float figure on machine {fingerprint}", then, since, case, label, reason)
     what, was, since = _enforced(old, new)
     if _worse(old, was, since):
         yield Loosened("", f"baseline {what} on machine {fingerprint}", was, since, case, label, reason)
@@ -119,6 +125,8 @@ def _worse(held: Body, old: Any, new: Any) -> bool:
     """Whether a figure is worse than the one that was accepted, by however little."""
     if old == new or not isinstance(old, (int, float)) or not isinstance(new, (int, float)):
         return bool(old != new)
+    if not (math.isfinite(old) and math.isfinite(new)):
+        return True
     better = _better(held)
     return better is None or (new > old if better == "lower" else new < old)
 

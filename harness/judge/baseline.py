@@ -6,9 +6,10 @@ taken on) and one section a machine fingerprint (times and memory).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
@@ -18,15 +19,25 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _no_nan(bound: float) -> float:
+    if math.isnan(bound):
+        raise ValueError("a bound may be infinite, and is to be a number")
+    return bound
+
+
+_Bound = Annotated[float, AfterValidator(_no_nan)]
+
+
 class Accepted(_Model):
     """One accepted measurement."""
 
     metric: str
     metric_version: int
-    value: float
-    reference: float | None
+    # To what is no number nothing can be compared, and everything would be kept.
+    value: FiniteFloat
+    reference: FiniteFloat | None
     kernels: str
-    ratio: tuple[float, float, float] | None = Field(
+    ratio: tuple[_Bound, FiniteFloat, _Bound] | None = Field(
         default=None, description="for times: lower bound, estimate, upper bound"
     )
     outcomes: Measurement | None = Field(default=None, description="for accuracies: per-sample outcomes, packed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from harness.judge.baseline import Accepted
@@ -13,6 +14,9 @@ from harness.spec.expectation import REGRESS
 
 ANEW = 'accept it anew with --update-baselines --reason "…"'
 
+EDITED = "was it edited by hand? Restore it from version control"
+# Sums in another order differ by less.
+ROUNDING = 1e-6
 OTHER_SAMPLES = f"the baseline was taken on other samples: {ANEW}"
 
 
@@ -30,8 +34,8 @@ def compare(
         slower: by which share the float model is slower than where the baseline was accepted.
 
     Returns:
-        FAIL where a regression beyond the tolerance is proven, INVALID where the two cannot be compared, else PASS with
-        a note for the sentence (empty where there is nothing to say).
+        FAIL where a regression beyond the tolerance is proven, INVALID where the two cannot be compared or the baseline
+        contradicts itself, else PASS with a note for the sentence (empty where there is nothing to say).
     """
     if accepted.metric != metric.metric or accepted.metric_version != metric.version:
         return Finding(
@@ -41,6 +45,9 @@ def compare(
             bound=REGRESS,
         )
     outcomes = accepted.outcomes
+    if outcomes is not None and not math.isclose(outcomes.value, accepted.value, rel_tol=ROUNDING, abs_tol=ROUNDING):
+        text = f"the baseline says {number(accepted.value)}, and its outcomes come to {number(outcomes.value)}"
+        return Finding(State.INVALID, f"{text}: {EDITED}", bound=REGRESS)
     if outcomes is not None and outcomes.kind == measurement.kind and accepted.kernels != kernels:
         # Other kernels may answer otherwise; that they were asked of other samples is no such difference.
         if measurement.against(outcomes) is None:
@@ -84,17 +91,17 @@ def _by_ratio(
     text = f"baseline ratio {ratio_text(estimate)}"
     if metric.better == "lower":
         limit, gain = upper * (1 + tolerance), lower / ours.upper
-        worse = ours.lower > limit
+        worse, kept = ours.lower > limit, ours.upper <= limit
     else:
         limit, gain = lower / (1 + tolerance), ours.lower / upper
-        worse = ours.upper < limit
+        worse, kept = ours.upper < limit, ours.lower >= limit
     if worse:
         for doubt in now.doubts(confidence, slower):
             if doubt.covers(ours.lower, ours.estimate, ours.upper, limit):
                 held = f"worse than the {text}, but {doubt.because}"
                 return Finding(State.INCONCLUSIVE, held, disturbed=doubt.outside, doubted=doubt.outside)
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
-    return _kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance)
+    return replace(_kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance), straddles=not kept)
 
 
 def _paired(metric: Metric, now: Base, before: Base, tolerance: float, confidence: float) -> Finding:

@@ -125,6 +125,7 @@ class Finding:
         gain: better than the baseline beyond noise.
         disturbed: kept back by what others did while it was measured; another run may decide it.
         doubted: what others did is among what keeps it back, beside its own noise where it is not `disturbed`.
+        straddles: no regression is proven, nor that there is none: a baseline passes it.
     """
 
     state: State
@@ -134,6 +135,7 @@ class Finding:
     gain: bool = False
     disturbed: bool = False
     doubted: bool = False
+    straddles: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Baseline files: where they lie, what a broken one says, and that a killed update breaks none."""
 
+import json
+import math
 import os
 import random
 import signal
@@ -89,6 +91,18 @@ def test_outcomes_that_were_edited_are_a_broken_file(tmp_path: Path, old, new):
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(BaselineError, match=r"baselines/a\.json is no baseline of version 1 .*is no packed array"):
         read(tmp_path, "a")
+
+
+@pytest.mark.parametrize(("field", "at"), [("value", "value"), ("reference", "reference"), ("ratio", "ratio.0")])
+def test_a_figure_that_is_no_number_is_a_broken_file(tmp_path: Path, field: str, at: str) -> None:
+    """Nothing is worse than NaN: every regression would pass."""
+    write_all(tmp_path, {"s": baseline("s")})
+    document = json.loads(path_of(tmp_path, "s").read_text())
+    entry = document["cases"][""]["machines"]["f"]["labels"]["speed"]
+    entry[field] = [math.nan, 0.3, math.inf] if field == "ratio" else math.nan
+    path_of(tmp_path, "s").write_text(json.dumps(document))
+    with pytest.raises(BaselineError, match=rf"is no baseline of version 1 \(cases\..*speed\.{at}"):
+        read(tmp_path, "s")
 
 
 def test_text_that_is_not_utf8_and_a_directory_are_broken_files(tmp_path: Path):

@@ -174,3 +174,12 @@ def test_a_regression_can_be_foreseen():
 def test_other_budgets_and_what_did_not_run_are_left_alone():
     for one in (row(FAIL, {"max": FAIL}, "size_mb"), row(NOT_RUN, {}), row(PASS, {"max": PASS}, "size_mb")):
         assert apply_expected_failures(one, spec(DROP), TODAY) is one
+
+
+def test_a_stale_expectation_is_not_told_as_a_missing_baseline() -> None:
+    """Accepting a baseline would not make it green: the entry has to go first."""
+    sound = row(FAIL, {"max_drop": PASS, BASELINE: FAIL}).model_copy(update={"unaccepted": True})
+    judged = apply_expected_failures(sound, spec(DROP), TODAY)
+    assert (judged.verdict, judged.unaccepted) == (FAIL, False)
+    assert "and it passes: remove the expect_fail" in judged.sentence
+    assert apply_expected_failures(sound, spec(), TODAY).unaccepted

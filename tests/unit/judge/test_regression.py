@@ -51,6 +51,24 @@ def test_the_budget_may_set_its_own_tolerance():
     assert (none.state, none.text) == (FAIL, "worse than the baseline 2.000 by anything, and nothing is tolerated")
 
 
+def test_a_baseline_whose_outcomes_are_not_its_figure_compares_with_nothing():
+    """Edited by hand to outcomes that are easier to reach, under the figure of the sound ones."""
+    right = np.arange(400) < 396
+
+    def outcomes(share):
+        both = {"outcomes_reference": right, "outcomes": np.arange(400) < 400 * share}
+        return Pairs(**both, units=np.arange(400), data="d")
+
+    metric = METRICS["top1"](min=0.5)
+    sound = accept(metric, outcomes(0.99), "x86", 0.95)
+    assert compare(metric, outcomes(0.9), sound, 0.95, "x86").state is FAIL
+    edited = sound.model_copy(update={"outcomes": outcomes(0.9)})
+    for kernels in ("x86", "arm"):
+        found = compare(metric, outcomes(0.9), edited, 0.95, kernels)
+        assert (found.state, found.bound) == (INVALID, "regress")
+        assert found.text.startswith("the baseline says 0.9900, and its outcomes come to 0.9000: was it edited")
+
+
 def test_a_time_is_compared_as_a_ratio_so_that_another_clock_speed_changes_nothing(timings):
     assert compared("latency_ms", timings(20.0, 10.0), timings(40.0, 20.0)).state is PASS
     slower = compared("latency_ms", timings(20.0, 10.0), timings(20.0, 12.0))
