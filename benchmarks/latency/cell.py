@@ -8,19 +8,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import Unmeasurable
-from harness.gate.retake import BREACH_S, PAUSES_S, breach_to_bear_out
-from harness.judge.bounds import judge
-from harness.judge.verdict import State, overall
+from harness.judge.case import verdict
+from harness.judge.standing import Standing
+from harness.judge.verdict import State, Verdict
 from harness.measurement import Timings
 from harness.metrics.latency_ms import LatencyMs
+from harness.retake import PAUSES_S, retaken
+from harness.run.environment import environment
+from harness.run.job import Failure
+from harness.run.pipeline import Run
+from harness.run.result import Result
 from harness.run.timing import sample
-from harness.spec.schema import Measure
+from harness.spec.schema import Spec
 from latency import MARGIN
 from latency.stored import peer_errors, stored_run
 from latency.truth import truth
 from latency.work import Work, neighbours
 
-MEASURE = Measure()
+LABEL = "latency_ms"
+# On which side of the limit the truth lies, and truth ÷ limit there.
+SIDES = {"below": 1 - MARGIN, "above": 1 + MARGIN}
+SPEC = Spec.model_validate(
+    {"version": 1, "task": "image-classification", "model": {"source": "zoo", "name": "resnet20-digits"},
+     "compress": [{"method": "float16"}], "budgets": {LABEL: {"max_ratio": 1.0}}}
+)  # fmt: skip
+BLANK = Result(spec="work", environment=environment(), kernels="any")
 
 
 @dataclass
@@ -29,7 +41,10 @@ class Cell:
 
     Attributes:
         side: whether the truth lies ``below`` the limit (PASS is right) or ``above`` it (FAIL is right).
-        truth, truth_idle: compressed ÷ float of a long run under this load, and without any.
+        truth, truth_idle: compressed ÷ float of a long run under this load, in pieces between the gates (their median),
+            and of one without any.
+        limit: at that truth; each gate's is as far from the piece before it.
+        truth_least, truth_most: of the pieces; None in cells of before.
         wrong_verdicts: share of gates that answered PASS above the limit, or FAIL below it.
         others: median share of processor time that others took, as the gate saw it.
         taken_again: share of gates whose times were taken more than once, as a breach, or others, asked for.
@@ -55,6 +70,8 @@ class Cell:
     peer_mean: float
     peer_runs: int
     taken_again: float = 0.0
+    truth_least: float | None = None
+    truth_most: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -64,12 +81,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Asked:
-    """How much of it; `pauses` are the seconds before each further take of an idle gate that others disturbed."""
+    """How much of it.
+
+    Attributes:
+        gates: a cell.
+        truth_seconds: that the idle truth is sampled for, at least.
+        segment_s: that the truth is sampled for before each pair of gates, at least.
+        peer_runs: of pytest-benchmark.
+        pauses: seconds before each further take of an idle gate that others disturbed; None takes every time once.
+    """
 
     gates: int
     truth_seconds: float
     peer_runs: int
-    pauses: tuple[float, ...] = PAUSES_S
+    segment_s: float = 2.0
+    pauses: tuple[float, ...] | None = PAUSES_S
 
 
 @dataclass(frozen=True)
@@ -90,57 +116,59 @@ class Idle:
     stored: tuple[float, float]
 
 
-def gate(work: Work, limit: float, pauses: Sequence[float] = ()) -> Answer:
-    """The verdict of one budget.
+def gate(work: Work, limit: float, pauses: Sequence[float] | None = ()) -> Answer:
+    """The verdict of one budget, by the gate's own judge and with its own further takes.
 
     Args:
         work: float, compressed and control.
         limit: on compressed ÷ float.
-        pauses: seconds before each further take, as the gate takes times again that only others kept undecided, or that
-            broke the limit.
+        pauses: seconds before each further take of what others kept undecided; None takes breaches only once, too.
     """
-    metric, start = LatencyMs(max_ratio=limit), time.perf_counter()
-    state, load, takes, breached = State.INVALID, 0.0, 0, False
-    breach: tuple[float, float] | None = None
+    start, spec = time.perf_counter(), SPEC.model_copy(update={"budgets": {LABEL: LatencyMs(max_ratio=limit)}})
+    limits, takes = spec.budgets[LABEL].ratio_limits, 0
 
-    def judged(timings: Timings) -> State:
-        return overall(judge(metric, timings, MEASURE.confidence))
-
-    for pause in (0.0, *pauses):
-        time.sleep(0.0 if state is State.FAIL else pause)
-        breached, takes = breached or state is State.FAIL, takes + 1
+    def taken(least_s: float) -> Run:
+        nonlocal takes
+        takes += 1
         try:
             timings = sample(
-                work[0], work[1], metric.ratio_limits, MEASURE, batch=1, rate=False, progress=lambda text: None,
-                clock=time.perf_counter_ns, control=work[2], least_s=BREACH_S if breached else 0.0,
+                work[0], work[1], limits, spec.measure, batch=1, rate=False, progress=lambda text: None,
+                clock=time.perf_counter_ns, control=work[2], least_s=least_s,
             )  # fmt: skip
-        except Unmeasurable:
-            state, load = State.INVALID, 0.0
-            break
-        timings = timings.model_copy(update={"breach": breach})
-        findings = judge(metric, timings, MEASURE.confidence)
-        state, load = overall(findings), timings.load
-        kept_back = state is State.INCONCLUSIVE and any(finding.disturbed for finding in findings)
-        if not kept_back and (state is not State.FAIL or breach is not None):
-            break
-        breach = breach_to_bear_out(timings, state, judged, MEASURE.confidence)
-    return Answer(state, time.perf_counter() - start, load, takes)
+        except Unmeasurable as error:
+            return Run(BLANK.model_copy(update={"failures": {LABEL: Failure(sentence=str(error))}}), None)
+        return Run(BLANK.model_copy(update={"measurements": {LABEL: timings}}), None)
+
+    def judged(run: Run, label: str) -> Verdict:
+        return verdict(spec, run.result, label, Standing(None, ""))
+
+    run = taken(0.0)
+    if pauses is not None:
+        run, _ = retaken(
+            run, [LABEL], judged, lambda labels, least_s: taken(least_s), spec.measure, lambda text, seconds: None,
+            pauses,
+        )  # fmt: skip
+    last = run.result.measurements.get(LABEL)
+    load = last.load if isinstance(last, Timings) else 0.0
+    return Answer(judged(run, LABEL).verdict, time.perf_counter() - start, load, takes)
 
 
 def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> list[Cell]:
     """Both sides of one workload under one load, their gates in turn."""
     with neighbours(load):
-        true = idle.truth if load == "idle" else truth(work[0], work[1], asked.truth_seconds)
-        limits = {"below": true / (1 - MARGIN), "above": true / (1 + MARGIN)}
-        answers: dict[str, list[Answer]] = {side: [] for side in limits}
-        # Neighbours that stay are not waited for: beside them each take is a verdict of its own.
-        pauses = asked.pauses if load == "idle" else ()
+        answers: dict[str, list[Answer]] = {side: [] for side in SIDES}
+        truths = []
+        # Neighbours that stay are not waited for.
+        pauses = asked.pauses if load == "idle" or asked.pauses is None else ()
         for _ in range(asked.gates):
-            for side, limit in limits.items():
-                answers[side].append(gate(work, limit, pauses))
+            # Anew for each pair: on a host with other guests the truth itself moves by more than the margin in an hour.
+            truths.append(truth(work[0], work[1], asked.segment_s))
+            for side, factor in SIDES.items():
+                answers[side].append(gate(work, truths[-1] / factor, pauses))
         runs = [stored_run(work[1]) for _ in range(asked.peer_runs)]
     found = []
-    for side, limit in limits.items():
+    true = statistics.median(truths)
+    for side, factor in SIDES.items():
         states = [answer.state for answer in answers[side]]
         share = {state: states.count(state) / len(states) for state in State}
         seconds = [answer.seconds for answer in answers[side]]
@@ -152,7 +180,7 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> lis
                 side=side,
                 truth=true,
                 truth_idle=idle.truth,
-                limit=limit,
+                limit=true / factor,
                 gates=len(states),
                 pass_rate=share[State.PASS],
                 fail_rate=share[State.FAIL],
@@ -162,6 +190,8 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> lis
                 median_seconds=statistics.median(seconds),
                 longest_seconds=max(seconds),
                 others=statistics.median(answer.load for answer in answers[side]),
+                truth_least=min(truths),
+                truth_most=max(truths),
                 taken_again=sum(answer.takes > 1 for answer in answers[side]) / len(states),
                 peer=peer[0],
                 peer_mean=peer[1],

@@ -12,7 +12,6 @@ import pytest
 from harness.baselines import standing_of
 from harness.gate.collection import Key, SpecItem
 from harness.gate.outcome import ItemOutcome
-from harness.gate.retake import retaken
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted, accept
 from harness.judge.case import verdict
@@ -23,6 +22,7 @@ from harness.measurement import Measurement
 from harness.report.document import record
 from harness.report.progress import Progress
 from harness.report.tables import outcomes
+from harness.retake import retaken
 from harness.run.cache import Cache, default_folder
 from harness.run.environment import environment
 from harness.run.executor import LocalExecutor
@@ -130,7 +130,7 @@ class CaseRunner:
                     labels,
                     lambda run, label: self._judged(item, run, label),
                     lambda again, least_s: self._pipeline.run(item.file, item.case, again, watch, least_s),
-                    item.case.spec.measure.confidence,
+                    item.case.spec.measure,
                     watch,
                 )
             except Exception as error:

@@ -178,11 +178,19 @@ def _reference(claim: Claim) -> Finding:
     )
 
 
+def _elsewhere(claim: Claim) -> Finding | None:
+    """What there is to say of an absolute figure of another machine, such as milliseconds; None of any other."""
+    if not claim.metric.machine or claim.place.absolute:
+        return None
+    unit = f" {claim.metric.unit}" if claim.metric.unit else ""
+    text = f"{claim.name} {number(claim.limit)}{unit} is not enforced here ({claim.place.why_not})"
+    return Finding(State.NOT_RUN, text)
+
+
 def _absolute(claim: Claim) -> Finding:
     metric, measured, name, limit = claim.metric, claim.measured, claim.name, claim.limit
-    if metric.machine and not claim.place.absolute:
-        unit = f" {metric.unit}" if metric.unit else ""
-        return Finding(State.NOT_RUN, f"{name} {number(limit)}{unit} is not enforced here ({claim.place.why_not})")
+    if elsewhere := _elsewhere(claim):
+        return elsewhere
     if metric.relative or measured.timed:
         return _proven(claim)
     state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
@@ -249,6 +257,8 @@ def _ratio(claim: Claim) -> Finding:
 
 
 def _difference(claim: Claim) -> Finding:
+    if elsewhere := _elsewhere(claim):
+        return elsewhere
     measured, limit = claim.measured, claim.limit
     what = claim.name.removeprefix("max_")
     change = claim.contrast(claim.confidence)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from harness.judge.bounds import head, judge
+from harness.judge.contradiction import breach_of, contradicted, unseen
 from harness.judge.family import broken, proof
 from harness.judge.history import history
 from harness.judge.match import Setting, held
@@ -50,10 +51,14 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     findings = judge(metric, measurement, confidence, place)
     if broken(metric, findings):
         findings = judge(metric, measurement, confidence, place, proof(spec.budgets, result.measurements, confidence))
+    breach = breach_of(measurement)
+    findings = contradicted(findings, breach)
     # The bound that decided leads; what the baseline has to say comes last.
     budget = decided(metric, findings)
     findings.sort(key=lambda finding: finding.state is not budget)
-    findings += history(spec, result, label, standing, budget, near, place.slower)
+    findings += contradicted(history(spec, result, label, standing, budget, near, place.slower), breach)
+    if budget in (State.PASS, State.NOT_RUN):
+        findings += unseen(findings, breach)
     match = near.match if near is not None else None
     return row_of(blank.model_copy(update={"match": match}), metric, measurement, findings)
 
@@ -77,6 +82,7 @@ def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: l
         findings: of every bound, in the order in which the sentence gives them.
     """
     state, found = decided(metric, findings), by_bound(findings)
+    kept_back = [finding for finding in findings if finding.state is State.INCONCLUSIVE]
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)
     # Of no sample there is no mean, and no sentence that opens with one.
@@ -94,7 +100,8 @@ def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: l
             "details": {name: figure for name, figure in measurement.details.items() if math.isfinite(figure)},
             "unaccepted": found.get(BASELINE) is State.FAIL,
             "improved": state is State.PASS and any(finding.gain for finding in findings),
-            "disturbed": state is State.INCONCLUSIVE and any(finding.disturbed for finding in findings),
+            # What its own noise leaves open is not tried again for the sake of another bound.
+            "disturbed": state is State.INCONCLUSIVE and all(finding.disturbed for finding in kept_back),
             "doubted": state is State.INCONCLUSIVE and any(finding.doubted for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }

@@ -93,7 +93,6 @@ def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
         if others >= apart else f"the quickest readings tell a ratio that is {apart:.1%} off, {AGAIN}",
         whole=True, outside=True,
     )  # fmt: skip
-    yield from _contradicted(timings, confidence)
     drift = timings.drift
     yield _either_way(
         math.expm1(abs(math.log1p(drift))),
@@ -113,15 +112,6 @@ def _all(timings: Timings, confidence: float) -> Iterable[Doubt]:
 def _slower(share: float) -> Doubt:
     because = f"the float model runs {share:.0%} slower than where its baseline was accepted, {AGAIN}"
     return _either_way(BIAS_A_SLOWNESS * share, because, whole=True, outside=True)
-
-
-def _contradicted(timings: Timings, confidence: float) -> Iterable[Doubt]:
-    """A breach that an earlier take proved: what two takes disagree about is not decided by either."""
-    if timings.breach is None:
-        return
-    ratio, (lower, upper) = timings.ratio(confidence), timings.breach
-    because = f"an earlier take proved a breach, [{lower:.3f}, {upper:.3f}]: measure again on a quieter machine"
-    yield Doubt(max(0.0, ratio.lower / lower - 1), max(0.0, upper / ratio.upper - 1), because, whole=True, outside=True)
 
 
 def load_bias(load: float) -> float:

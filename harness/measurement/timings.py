@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.measurement.base import MEASUREMENTS, Array, Base, Kept
 from harness.measurement.blocks import Blocks
+from harness.measurement.breach import Breach
 from harness.measurement.doubts import DISTURBED, LOAD_NOTICED, Doubt, found, noise_floor
 from harness.statistics import Interval, median_ratio
 
@@ -33,7 +34,7 @@ class Timings(Base):
         calls: calls that one reading of the clock spans, float and compressed.
         overhead: nanoseconds that an empty call takes.
         level: confidence that each bound's interval is due after repeated looks; None where there was one look.
-        breach: bounds of the ratio of an earlier take, which proved a breach that this one is to bear out.
+        breach: what an earlier take proved, and this one is to bear out.
     """
 
     timed: ClassVar[bool] = True
@@ -51,7 +52,7 @@ class Timings(Base):
     calls: tuple[int, int] = (1, 1)
     overhead: float = 0.0
     level: float | None = None
-    breach: tuple[float, float] | None = None
+    breach: Breach | None = None
 
     def _figure(self, blocks: Times) -> float:
         median = float(np.median(blocks))

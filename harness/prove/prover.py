@@ -15,8 +15,10 @@ from harness.mutants.base import Claim, Green, Mutant, Reach
 from harness.prove.judged import Judged, broken_down, refusal, too_loose
 from harness.prove.progress import Live
 from harness.prove.trial import Fate, Proof, Trial, by_others
+from harness.retake import retaken
 from harness.run.executor import Watch
 from harness.run.mutating import MutatingPipeline, NotMade
+from harness.run.pipeline import Run
 from harness.run.result import Result
 from harness.spec.expectation import EVIDENCE
 from harness.spec.load import Case, SpecFile
@@ -93,8 +95,7 @@ class _Subject:
         """
         if reach in self._green or not self._labels(reach):
             return
-        run = self._pipeline.run(self._file, self._case, self._measured(reach), self._watch)
-        judged = self._judge(run.result, reach)
+        judged = self._judge(self._run(reach), reach)
         excused = [State.PASS, State.EXPECTED]
         if reach == "times":
             excused += [State.INCONCLUSIVE, State.NOT_RUN]
@@ -112,18 +113,32 @@ class _Subject:
         return [label for label, metric in self._case.spec.budgets.items() if metric.machine is (reach == "times")]
 
     def _mutated(self, mutant: Mutant, reach: Reach) -> Result:
-        if mutant.judged_only:
-            return self._green[reach].result
-        labels = self._measured(reach)
-        return self._pipeline.run_mutated(self._file, self._case, labels, mutant.mutant, self._watch).result
+        return self._green[reach].result if mutant.judged_only else self._run(reach, mutant)
+
+    def _run(self, reach: Reach, mutant: Mutant | None = None) -> Result:
+        """What the gate would judge: times that others disturbed, or that broke a bound, are taken again."""
+        labels, watch = self._measured(reach), self._watch
+
+        def measured(asked: Sequence[str], least_s: float) -> Run:
+            if mutant is None:
+                return self._pipeline.run(self._file, self._case, asked, watch, least_s)
+            return self._pipeline.run_mutated(self._file, self._case, asked, mutant.mutant, watch, least_s)
+
+        def judged(run: Run, label: str) -> Verdict:
+            return self._verdict(run.result, label, mutant)
+
+        return retaken(measured(labels, 0.0), labels, judged, measured, self._case.spec.measure, watch)[0].result
 
     def _judge(self, result: Result, reach: Reach, mutant: Mutant | None = None) -> Judged:
         spec, today = self._case.spec, datetime.now(UTC).date()
+        rows = [self._verdict(result, label, mutant) for label in self._labels(reach)]
+        return Judged(result, [apply_expected_failures(row, spec, today) for row in rows])
+
+    def _verdict(self, result: Result, label: str, mutant: Mutant | None) -> Verdict:
         standing = standing_of(self._file, self._case, result.kernels)
         if mutant is not None and standing.baseline is not None:
             standing = replace(standing, baseline=mutant.baseline(standing.baseline))
-        rows = [verdict(spec, result, label, standing) for label in self._labels(reach)]
-        return Judged(result, [apply_expected_failures(row, spec, today) for row in rows])
+        return verdict(self._case.spec, result, label, standing)
 
     def _passing(self) -> set[str]:
         return {row.label for judged in self._green.values() for row in judged.rows if row.verdict is State.PASS}

@@ -54,11 +54,13 @@ class MutatingPipeline(Pipeline):
         self._scratch = scratch
         self._mutant = ""
 
-    def run_mutated(self, file: SpecFile, case: Case, labels: Sequence[str], mutant: str, watch: Watch) -> Run:
+    def run_mutated(
+        self, file: SpecFile, case: Case, labels: Sequence[str], mutant: str, watch: Watch, least_s: float = 0.0
+    ) -> Run:
         """Run one case with this mutant in it. The artifact does not outlive the call."""
         self._mutant = mutant
         try:
-            return Run(self.run(file, case, labels, watch).result, None)
+            return Run(self.run(file, case, labels, watch, least_s).result, None)
         finally:
             self._mutant = ""
             shutil.rmtree(self._scratch / "artifacts", ignore_errors=True)
@@ -74,8 +76,8 @@ class MutatingPipeline(Pipeline):
             stage="mutate", spec=spec, root=str(file.root), reference=str(reference), compressed=str(compressed),
         )  # fmt: skip
         outcome = self._executor.run(job.model_copy(update={"mutant": self._mutant}), watch)
-        if outcome.failure is not None:
-            raise NotMade(outcome.failure.sentence)
+        if why_not := outcome.not_here or (outcome.failure.sentence if outcome.failure else ""):
+            raise NotMade(why_not)
         return reference, compressed
 
     def _do(self, job: Job, watch: Watch, spent: Spent) -> Outcome:

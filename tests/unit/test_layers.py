@@ -18,6 +18,7 @@ LAYERS = {
     "run": "run",
     "judge": "judge",
     "baselines": "baselines",
+    "retake": "retake",
     "proof": "mutants prove",
     "report": "report",
     "audit": "audit",

@@ -141,3 +141,26 @@ def test_times_are_taken_again_as_the_gate_does_it(
         monkeypatch.setattr(cells, "sample", lambda *given, **named: next(left))  # noqa: B023
         said = cells.gate((busy, busy, busy), 0.6, pauses=(0.0, 0.0))
         assert (said.state, said.takes) == (state, count)
+
+
+def test_each_pair_of_limits_is_held_to_the_truth_just_before_it(
+    part: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that moves the truth between gates would else have a sound gate called wrong."""
+    cells = part("latency.cell")
+    truths, limits = [0.5, 0.6, 0.7], []
+    left = iter(truths)
+    monkeypatch.setattr(cells, "truth", lambda reference, compressed, seconds: next(left))
+    monkeypatch.setattr(cells, "stored_run", lambda call: (1.0, 1.0))
+
+    def gate(work: object, limit: float, pauses: object) -> object:
+        limits.append(limit)
+        return cells.Answer(State.PASS if len(limits) % 2 else State.FAIL, 1.0, 0.0, 1)
+
+    monkeypatch.setattr(cells, "gate", gate)
+    asked, idle = cells.Asked(3, 1.0, 1), cells.Idle(0.6, (1.0, 1.0))
+    below, above = cells.cells("numpy, 6 of 10", "idle", (busy, busy, busy), asked, idle)
+    assert limits == pytest.approx([one / factor for one in truths for factor in (0.93, 1.07)])
+    assert (below.truth, below.truth_least, below.truth_most) == (0.6, 0.5, 0.7)
+    assert (below.pass_rate, above.fail_rate, above.wrong_verdicts) == (1.0, 1.0, 0.0)
+    assert "0.600 [0.500, 0.700], 7 % below limit" in part("latency.table").row(below)

@@ -307,6 +307,13 @@ def test_a_float_model_below_its_floor_proves_nothing(judged, pairs):
 
 def test_absolute_times_count_only_where_they_mean_something(judged, timings):
     elsewhere = Place(False, "no baseline was accepted on this machine")
+    # A rise of so many milliseconds is as much of one machine as the milliseconds are.
+    for rise in (0.1, 9.0):
+        risen = judged("latency_ms", timings(10.0, 11.0), max_rise=rise, place=elsewhere)
+        assert risen.state is NOT_RUN
+        assert (
+            risen.text == f"max_rise {number(rise)} ms is not enforced here (no baseline was accepted on this machine)"
+        )
     alone = judged("latency_ms", timings(20.0, 10.0), place=elsewhere, max=5.0)
     assert alone.state is NOT_RUN
     assert alone.text == "max 5.000 ms is not enforced here (no baseline was accepted on this machine)"

@@ -109,17 +109,6 @@ def test_of_a_rate_the_quickest_readings_point_the_other_way() -> None:
     assert doubt.above == 0
 
 
-def test_a_breach_of_an_earlier_take_leaves_open_what_lies_between_both() -> None:
-    calm = times(breach=(0.6, 0.7))
-    state, text = verdict(calm, 0.55)
-    assert state is State.INCONCLUSIVE
-    assert "an earlier take proved a breach, [0.600, 0.700]: measure again on a quieter machine" in text
-    assert verdict(calm, 0.69)[0] is State.INCONCLUSIVE
-    # Both are on one side of these.
-    assert verdict(calm, 0.71)[0] is State.PASS
-    assert verdict(calm, 0.49)[0] is State.FAIL
-
-
 def test_a_float_model_off_its_own_baseline_withholds_what_that_could_turn() -> None:
     # The ratio is 0.5, and 40 % slower may move it by 14 %.
     place = Place(slower=0.4)

@@ -56,11 +56,11 @@ class Results:
         self.green, self.mutated = green, mutated
         self.asked: list[tuple[str, tuple[str, ...]]] = []
 
-    def run(self, file, case, labels, watch) -> Run:
+    def run(self, file, case, labels, watch, least_s=0.0) -> Run:
         self.asked.append(("", tuple(labels)))
         return Run(result(self.green, labels), None)
 
-    def run_mutated(self, file, case, labels, mutant, watch) -> Run:
+    def run_mutated(self, file, case, labels, mutant, watch, least_s=0.0) -> Run:
         self.asked.append((mutant, tuple(labels)))
         if isinstance(self.mutated, Exception):
             raise self.mutated
@@ -77,8 +77,9 @@ def result(given: dict[str, object], labels) -> Result:
 
 
 @pytest.fixture
-def proven(tmp_path: Path) -> Callable[..., tuple[Proof, Results]]:
+def proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Proof, Results]]:
     """Prove a spec whose baseline is what it gives without a fault."""
+    monkeypatch.setattr("harness.retake.time.sleep", lambda seconds: None)
 
     def run(budgets: str, green: dict[str, object], mutated, *names: str, accepted=None) -> tuple[Proof, Results]:
         path = tmp_path / "specs" / "mine.yaml"
@@ -131,7 +132,32 @@ def test_longer_calls_that_break_the_limit_are_caught(proven):
     proof, pipeline = proven(LATENCY, {"latency_ms": times(1.0)}, {"latency_ms": times(1.1)}, "latency-10")
     (trial,) = proof.trials
     assert (trial.fate, trial.claimed, trial.by) == (Fate.CAUGHT, True, {"latency_ms": "FAIL"})
-    assert pipeline.asked[-1] == ("latency-10", ("latency_ms",))
+    # A breach has to show twice, as in the gate.
+    assert pipeline.asked[-2:] == [("latency-10", ("latency_ms",))] * 2
+
+
+def test_a_breach_that_shows_once_is_no_catch_and_refuses_no_spec(proven, monkeypatch):
+    monkeypatch.setattr(Results, "run", spell("run"))
+    monkeypatch.setattr(Results, "run_mutated", spell("run_mutated"))
+    proof, _ = proven(LATENCY, {"latency_ms": times(1.0)}, {"latency_ms": times(1.0)}, "latency-1")
+    assert proof.refused == ""
+    (trial,) = proof.trials
+    assert trial.verdicts == {"latency_ms": "PASS"}
+
+
+def spell(name: str) -> Callable[..., Run]:
+    """The pipeline's method, with a slow spell of the compressed model in its first take."""
+    taken, real = [], getattr(Results, name)
+
+    def run(self, file, case, labels, *rest, **more):
+        found = real(self, file, case, labels, *rest, **more)
+        if "latency_ms" not in labels:
+            return found
+        taken.append(name)
+        measured = {"latency_ms": times(1.2)} if len(taken) == 1 else found.result.measurements
+        return Run(found.result.model_copy(update={"measurements": measured}), None)
+
+    return run
 
 
 def test_what_straddles_the_limit_would_not_be_let_out_and_is_a_catch(proven):
@@ -156,7 +182,8 @@ def test_a_time_that_could_not_be_told_without_the_fault_is_not_asked_about_it(p
     (trial,) = proof.trials
     assert (trial.fate, trial.claimed) == (Fate.UNTOLD, True)
     assert trial.sentence == "latency_ms was INCONCLUSIVE without the fault"
-    assert [mutant for mutant, _ in pipeline.asked] == ["", ""]
+    # No figure is asked; the time is taken three times, as the gate does.
+    assert [mutant for mutant, _ in pipeline.asked] == [""] * 4
 
 
 def test_a_figure_that_does_not_pass_without_the_fault_refuses_the_case(proven):
@@ -178,7 +205,7 @@ def test_a_no_op_that_the_figures_let_through_is_held_to_times_too_and_only_its_
     assert (trial.fate, trial.others) == (Fate.SURVIVED, {"latency_ms": "FAIL"})
     assert trial.sentence.startswith("caught by others: latency_ms FAIL; evidence owed it; evidence should have caught")
     assert pipeline.asked == [
-        ("", ("size_mb",)), ("no-op", ("size_mb",)), ("", ("latency_ms",)), ("no-op", ("latency_ms",)),
+        ("", ("size_mb",)), ("no-op", ("size_mb",)), ("", ("latency_ms",)), *[("no-op", ("latency_ms",))] * 2,
     ]  # fmt: skip
 
 
@@ -192,6 +219,11 @@ def test_a_no_op_that_the_figures_let_through_is_held_to_times_too_and_only_its_
         (
             {"failure": Failure(sentence="the measure stage died of SIGKILL", kind="ended")},
             "the measure stage died of SIGKILL",
+        ),
+        # A full disk is no verdict on the mutant.
+        (
+            {"failure": Failure(sentence="a file could not be read or kept: [Errno 28] No space left", kind="ended")},
+            "a file could not be read or kept: [Errno 28] No space left",
         ),
     ],
 )

@@ -1,16 +1,18 @@
 """A slow spell costs a take, not the verdict; a breach has to show twice; the model's own noise is not taken again."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness.gate.retake import BREACH_S, retaken
 from harness.judge.baseline import CaseBaseline, Machine, accept
 from harness.judge.case import verdict
 from harness.judge.standing import Standing
 from harness.judge.verdict import State
 from harness.measurement import Exact, Timings
+from harness.metrics.latency_ms import LatencyMs
+from harness.retake import BREACH_S, retaken
 from harness.run.environment import environment
 from harness.run.job import Failure
 from harness.run.pipeline import Run
@@ -73,7 +75,7 @@ class Bench:
 
     def retaken(self, first: Run):
         return retaken(
-            first, list(SPEC.budgets), self.judged, self.measured, 0.95,
+            first, list(SPEC.budgets), self.judged, self.measured, SPEC.measure,
             lambda text, seconds: self.said.append(text), pauses=(0.0, 0.0),
         )  # fmt: skip
 
@@ -118,6 +120,9 @@ STRADDLING = {"reference": 10.0, "compressed": 7.5, "spread": 0.2}
         ((BAD, SLOW, GOOD), State.INCONCLUSIVE),
         ((BAD, SLOW, BAD), State.FAIL),
         ((BAD, STRADDLING), State.INCONCLUSIVE),
+        # One that shows only in what was to be the last take is taken once more.
+        ((SLOW, SLOW, BAD, BAD), State.FAIL),
+        ((SLOW, SLOW, BAD, GOOD), State.INCONCLUSIVE),
     ],
 )
 def test_a_breach_has_to_show_twice_and_a_pass_after_it_too(takes: tuple[dict, ...], expected: State) -> None:
@@ -132,6 +137,83 @@ def test_a_breach_has_to_show_twice_and_a_pass_after_it_too(takes: tuple[dict, .
     first = takes.index(BAD)
     assert bench.seconds == [0.0 if index < first else BREACH_S for index in range(len(takes) - 1)]
     assert notes[0].startswith(f"latency_ms was taken {len(takes)} times; at first: ")
+
+
+WORSE, NEAR = {"reference": 10.0, "compressed": 7.0}, {"reference": 10.0, "compressed": 6.63, "spread": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("takes", "expected"),
+    [
+        ((WORSE, WORSE), State.FAIL),
+        ((WORSE, GOOD, GOOD), State.PASS),
+        ((WORSE, GOOD, WORSE), State.FAIL),
+        # It proves no regression, nor that there is none.
+        ((WORSE, NEAR), State.INCONCLUSIVE),
+    ],
+)
+def test_a_regression_has_to_show_twice_and_so_has_that_there_is_none(takes: tuple[dict, ...], expected: State) -> None:
+    """Within the limit of 0.75, and beyond what the baseline of 0.6 tolerates: 0.66."""
+    bench = Bench(*(run(timed(**take)) for take in takes[1:]))
+    assert bench.judged(run(timed(**NEAR)), "latency_ms").verdict is State.PASS
+    last, _ = bench.retaken(run(timed(**takes[0])))
+    assert bench.judged(last, "latency_ms").verdict is expected
+    assert bench.takes == []
+
+
+def test_a_bound_that_breaks_for_the_first_time_is_taken_again_whatever_broke_before() -> None:
+    """First the limit of 0.75, then what the baseline tolerates, then neither: nothing has shown twice."""
+    bench = Bench(*(run(timed(**take)) for take in (WORSE, GOOD)))
+    last, _ = bench.retaken(run(timed(**BAD)))
+    assert bench.judged(last, "latency_ms").verdict is State.INCONCLUSIVE
+    assert bench.takes == []
+
+
+@pytest.mark.parametrize("reference", [12.0, 8.4], ids=["slower", "quicker"])
+@pytest.mark.parametrize("bounds", [{"max": 7.0, "max_ratio": 1.2}, {"max": 7.0}], ids=["beside a ratio", "alone"])
+def test_a_breach_of_milliseconds_does_not_go_with_the_pace_of_float(
+    monkeypatch: pytest.MonkeyPatch, bounds: dict[str, float], reference: float
+) -> None:
+    """At another pace than was accepted milliseconds are not enforced, and prove nothing against the first take."""
+    budgets = {**SPEC.budgets, "latency_ms": LatencyMs(**bounds, regress=1.0)}
+    monkeypatch.setattr(sys.modules[__name__], "SPEC", SPEC.model_copy(update={"budgets": budgets}))
+    elsewhere = timed(reference, 0.9 * reference)
+    bench = Bench(run(elsewhere), run(elsewhere))
+    assert bench.judged(run(timed(**BAD)), "latency_ms").found["max"] is State.FAIL
+    last, _ = bench.retaken(run(timed(**BAD)))
+    row = bench.judged(last, "latency_ms")
+    assert (row.verdict, row.found["max"]) == (State.INCONCLUSIVE, State.INCONCLUSIVE)
+    assert "an earlier take proved a breach, [0.899, 0.901]" in row.sentence
+    assert len(bench.asked) == 2
+
+
+def test_what_its_own_noise_leaves_open_is_not_tried_again_for_another_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ratio straddles its limit; the milliseconds are decided, but for what float drifted."""
+    budgets = {**SPEC.budgets, "latency_ms": LatencyMs(max=7.9, max_ratio=0.75)}
+    monkeypatch.setattr(sys.modules[__name__], "SPEC", SPEC.model_copy(update={"budgets": budgets}))
+    bench = Bench()
+    row = bench.judged(run(timed(**STRADDLING)), "latency_ms")
+    assert (row.found["max"], row.found["max_ratio"]) == (State.INCONCLUSIVE, State.INCONCLUSIVE)
+    assert (row.disturbed, row.doubted) == (False, True)
+    bench.retaken(run(timed(**STRADDLING)))
+    assert bench.asked == []
+
+
+def test_a_take_of_another_artifact_replaces_nothing() -> None:
+    bench = Bench(run(timed(**GOOD), artifact={"model.pt": "b"}))
+    last, notes = bench.retaken(run(timed(**BAD), artifact={"model.pt": "a"}))
+    row = bench.judged(last, "latency_ms")
+    assert (row.verdict, row.value) == (State.FAIL, pytest.approx(9.0, rel=1e-3))
+    assert "so the one before counts: the artifact was made anew meanwhile, and is another one" in notes[0]
+
+
+def test_a_take_is_no_longer_than_the_spec_lets_it_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = SPEC.measure.model_copy(update={"latency_s": 1.5})
+    monkeypatch.setattr(sys.modules[__name__], "SPEC", SPEC.model_copy(update={"measure": measure}))
+    bench = Bench(run(timed(**BAD)))
+    bench.retaken(run(timed(**BAD)))
+    assert bench.seconds == [1.5]
+    assert bench.said == ["taking latency_ms again, for 1.5 s: a breach has to show twice"]
 
 
 def test_a_breach_that_is_not_borne_out_is_told() -> None:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from harness.judge.verdict import State, Verdict
-from harness.measurement import Measurement, Timings
+from harness.measurement import Timings
+from harness.measurement.breach import Breach
 from harness.run.executor import Watch
 from harness.run.pipeline import Run
 from harness.run.result import Result
+from harness.spec.schema import Measure
 
 # Seconds before each further take. A slow spell of a machine that is otherwise idle ends within some; what outlasts
 # them is there to stay, and the verdict says so.
@@ -22,7 +24,7 @@ TAKES = "takes"
 
 def retaken(
     run: Run, labels: Sequence[str], judged: Callable[[Run, str], Verdict], measured: Callable[[list[str], float], Run],
-    confidence: float, watch: Watch, pauses: Sequence[float] = PAUSES_S,
+    measure: Measure, watch: Watch, pauses: Sequence[float] = PAUSES_S,
 ) -> tuple[Run, tuple[str, ...]]:  # fmt: skip
     """A run whose disturbed times were taken again, and those that broke a bound, and a note for each such budget.
 
@@ -35,81 +37,81 @@ def retaken(
         labels: its budgets.
         judged: the verdict of a label on a run.
         measured: measures labels of the same case once more, times for so many seconds at least.
-        confidence: of each bound.
+        measure: of the case: the confidence of each bound, and the most seconds that a take may have.
         watch: told what is waited for.
         pauses: seconds before each further take of disturbed times; a breach is not waited for.
     """
     takes: dict[str, int] = {}
     reasons: dict[str, str] = {}
     lost: dict[str, str] = {}
+    broke: set[tuple[str, str]] = set()
     least_s = 0.0
-    for pause in pauses:
+    # After the last of them nothing is taken again but a breach that has shown only once.
+    for pause in (*pauses, None):
         rows = [judged(run, label) for label in labels]
-        breaches = [row.label for row in rows if _unconfirmed(row, run.result.measurements.get(row.label))]
-        again = [row for row in rows if row.disturbed or row.label in breaches]
+        failed = {(row.label, bound) for row in rows if _breach(run, row) for bound in _broken(row)}
+        breaches = {label for label, _ in failed - broke}
+        again = [row for row in rows if row.label in breaches or (row.disturbed and pause is not None)]
         if not again:
             break
         for row in again:
             takes.setdefault(row.label, 1)
             reasons.setdefault(row.label, row.sentence)
         names = [row.label for row in again]
-        if len(breaches) == len(names):
-            watch(f"taking {', '.join(names)} again, for {BREACH_S:g} s: a breach has to show twice", 0.0)
+        least_s = min(BREACH_S, measure.latency_s) if breaches else least_s
+        if pause is None or len(breaches) == len(names):
+            watch(f"taking {', '.join(names)} again, for {least_s:g} s: a breach has to show twice", 0.0)
         else:
             watch(f"waiting {pause:g} s for a quieter machine, to take {', '.join(names)} again", 0.0)
             time.sleep(pause)
-        open_breaches = {row.label: _open_breach(run, row, judged, confidence) for row in again}
-        least_s = BREACH_S if breaches else least_s
-        fresh = measured(names, least_s)
-        failure = fresh.result.failure.sentence if fresh.result.failure is not None else fresh.result.not_here
-        if failure is None:
-            takes |= {name: takes[name] + 1 for name in names}
-        else:
+        to_bear_out = {row.label: _to_bear_out(run, row, judged, measure.confidence) for row in again}
+        broke |= failed
+        fresh = measured(names, least_s).result
+        if failure := _useless(fresh, run.result):
             lost = dict.fromkeys(names, failure)
-        run = Run(_joined(run.result, fresh.result, takes, open_breaches), run.artifact)
+            fresh = fresh.model_copy(update={"measurements": {}, "failures": {}})
+        else:
+            takes |= {name: takes[name] + 1 for name in names}
+        run = Run(_joined(run.result, fresh, takes, to_bear_out), run.artifact)
         if lost:
             break
     return run, tuple(_became(label, count, lost.get(label), reasons[label]) for label, count in takes.items())
 
 
-def breach_to_bear_out(
-    last: Timings, state: State, alone: Callable[[Timings], State], confidence: float
-) -> tuple[float, float] | None:
-    """The bounds of a ratio that proved a breach which the next take has to bear out; None where there is none.
+def _useless(fresh: Result, first: Result) -> str:
+    """Why a take tells nothing of the artifact that was measured first; empty where it does."""
+    if fresh.failure is not None:
+        return fresh.failure.sentence
+    if fresh.not_here is not None:
+        return fresh.not_here
+    return "" if fresh.artifact == first.artifact else "the artifact was made anew meanwhile, and is another one"
 
-    Args:
-        last: the latest take, with the breach that it had to bear out itself.
-        state: its verdict.
-        alone: the verdict of a take by itself.
-        confidence: of each bound.
+
+def _breach(run: Run, row: Verdict) -> bool:
+    return row.verdict is State.FAIL and isinstance(run.result.measurements.get(row.label), Timings)
+
+
+def _broken(row: Verdict) -> tuple[str, ...]:
+    return tuple(bound for bound, state in row.found.items() if state is State.FAIL)
+
+
+def _to_bear_out(run: Run, row: Verdict, judged: Callable[[Run, str], Verdict], confidence: float) -> Breach | None:
+    """What the next take has to bear out: this one's breach, or the one that this has not contradicted.
+
+    Where every bound that broke is kept by this take alone, it is one against one, and the next take decides.
     """
-    if state is State.FAIL:
-        ratio = last.ratio(confidence)
-        return ratio.lower, ratio.upper
-    # Where the latest take passes by itself it is one against one, and the next take decides.
-    if last.breach is None or alone(last.model_copy(update={"breach": None})) is State.PASS:
-        return None
-    return last.breach
-
-
-def _unconfirmed(row: Verdict, measurement: Measurement | None) -> bool:
-    return row.verdict is State.FAIL and isinstance(measurement, Timings) and measurement.breach is None
-
-
-def _open_breach(
-    run: Run, row: Verdict, judged: Callable[[Run, str], Verdict], confidence: float
-) -> tuple[float, float] | None:
     last = run.result.measurements.get(row.label)
     if not isinstance(last, Timings):
         return None
-
-    def alone(take: Timings) -> State:
-        measurements = {**run.result.measurements, row.label: take}
-        return judged(
-            Run(run.result.model_copy(update={"measurements": measurements}), run.artifact), row.label
-        ).verdict
-
-    return breach_to_bear_out(last, row.verdict, alone, confidence)
+    if row.verdict is State.FAIL:
+        ratio = last.ratio(confidence)
+        return Breach(bounds=_broken(row), lower=ratio.lower, upper=ratio.upper)
+    if last.breach is None:
+        return None
+    measurements = {**run.result.measurements, row.label: last.model_copy(update={"breach": None})}
+    alone = judged(Run(run.result.model_copy(update={"measurements": measurements}), run.artifact), row.label)
+    kept = alone.verdict is State.PASS and all(alone.found.get(bound) is State.PASS for bound in last.breach.bounds)
+    return None if kept else last.breach
 
 
 def _became(label: str, takes: int, lost: str | None, reason: str) -> str:
@@ -119,14 +121,12 @@ def _became(label: str, takes: int, lost: str | None, reason: str) -> str:
     return f"{label} was taken {often}{stands}; at first: {reason}"
 
 
-def _joined(
-    first: Result, again: Result, takes: dict[str, int], breaches: dict[str, tuple[float, float] | None]
-) -> Result:
+def _joined(first: Result, again: Result, takes: dict[str, int], to_bear_out: dict[str, Breach | None]) -> Result:
     fresh = {
         label: measurement.model_copy(
             update={
                 "details": {**measurement.details, TAKES: float(takes[label])},
-                **({"breach": breaches.get(label)} if isinstance(measurement, Timings) else {}),
+                **({"breach": to_bear_out.get(label)} if isinstance(measurement, Timings) else {}),
             }
         )
         for label, measurement in again.measurements.items()
