@@ -1,6 +1,7 @@
 """How often the accuracy verdicts are wrong, and how often they are of use.
 
     python benchmarks/accuracy_gate.py [--quick] [--json FILE [--resume]] [--sets N] [--kinds proportion ratio mean …]
+        [--figures WORD …]
 
 A verdict passes when the upper bound of the drop is below the limit. Each cell puts the true drop at the limit and
 gives the share of samples that pass all the same (`false_pass_rate`), then puts it at zero and gives the share that
@@ -114,6 +115,7 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="keep the cells that FILE holds, and work out the others")
     parser.add_argument("--sets", type=int, help=f"simulated sets a cell (default {FULL}; quick: {QUICK})")
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--figures", nargs="+", metavar="WORD", help="figures with such a word in (default all)")
     parser.add_argument("--sizes", nargs="+", type=int, help=f"sampling units (default {SIZES}; quick: {SIZES[:2]})")
     asked = parser.parse_args()
     sets = asked.sets or (QUICK if asked.quick else FULL)
@@ -129,6 +131,8 @@ def main() -> int:
     for kind in asked.kinds:
         for plan in plans(kind, sizes, sets):
             blank = plan.blank
+            if asked.figures and not any(word in blank.figure for word in asked.figures):
+                continue
             cell = earlier.get(blank.key) or (blank if blank.refused else plan.measure())
             if not (cell.exact or cell.refused):
                 cell = replace(cell, asked=sets)
