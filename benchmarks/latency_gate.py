@@ -12,8 +12,9 @@ Beside it stands what a stored run of pytest-benchmark says, which times the com
 least (`min:5%`) or the mean (`mean:5%`) of at least 5 rounds in 1 s with a run that was stored before the neighbours
 came: the share of its answers that are wrong, for an unchanged model, and for one that is 7 % slower than the stored.
 
-`--json FILE` is read first and written after every cell, so that a run that was stopped goes on where it was; cells of
-fewer gates than are asked for now are run anew. Exits 1 where a cell misses a claim: 99 % right on the idle machine, at
+`--json FILE` is read first and written after every cell, and every pair of gates is added to FILE.gates, so that a run
+that was stopped goes on where it was; cells of fewer gates than are asked for now are gone on with, from the pairs that
+this code has run on such a machine. Exits 1 where a cell misses a claim: 99 % right on the idle machine, at
 most 1 % wrong anywhere, 10 s to a verdict.
 """
 
@@ -29,6 +30,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from latency.cell import Asked, Cell, Idle, cells
+from latency.log import Log
 from latency.stored import stored_run
 from latency.table import HEADERS, markdown, missed, plain, row, targets
 from latency.truth import truth
@@ -63,6 +65,7 @@ def main() -> int:
         return 0
     chosen = [name for name in (QUICK if options.quick else WORKLOADS)
               if not options.work or any(word in name for word in options.work)]  # fmt: skip
+    log = Log(options.json and options.json.with_name(f"{options.json.name}.gates"))
     print(plain(HEADERS))
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
@@ -77,7 +80,7 @@ def main() -> int:
             gc.collect()
             idle = Idle(truth(work[0], work[1], asked.truth_seconds), stored_run(work[1]))
             for load in wanted:
-                new = cells(workload, load, work, asked, idle)
+                new = cells(workload, load, work, asked, idle, log)
                 for cell in new:
                     print(plain(row(cell)), flush=True)
                 found += new

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.errors import Unmeasurable
-from harness.judge.case import verdict
-from harness.judge.standing import Standing
-from harness.judge.verdict import State, Verdict
-from harness.measurement import Timings
-from harness.metrics.latency_ms import LatencyMs
-from harness.retake import PAUSES_S, retaken
-from harness.run.environment import environment
-from harness.run.job import Failure
-from harness.run.pipeline import Run
-from harness.run.result import Result
-from harness.run.timing import sample
-from harness.spec.schema import Spec
-from latency import MARGIN
+from harness.judge.verdict import State
+from harness.retake import PAUSES_S
+from latency.gate import Answer, gate
+from latency.log import SIDES, Log, Pair
 from latency.stored import peer_errors, stored_run
 from latency.truth import truth
 from latency.work import Work, neighbours
-
-LABEL = "latency_ms"
-# On which side of the limit the truth lies, and truth ÷ limit there.
-SIDES = {"below": 1 - MARGIN, "above": 1 + MARGIN}
-SPEC = Spec.model_validate(
-    {"version": 1, "task": "image-classification", "model": {"source": "zoo", "name": "resnet20-digits"},
-     "compress": [{"method": "float16"}], "budgets": {LABEL: {"max_ratio": 1.0}}}
-)  # fmt: skip
-BLANK = Result(spec="work", environment=environment(), kernels="any")
 
 
 @dataclass
@@ -99,16 +79,6 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one gate said, the seconds that it took, the load that it saw, and how often it took the times."""
-
-    state: State
-    seconds: float
-    load: float
-    takes: int
-
-
-@dataclass(frozen=True)
 class Idle:
     """What a workload does while the machine is idle."""
 
@@ -116,86 +86,62 @@ class Idle:
     stored: tuple[float, float]
 
 
-def gate(work: Work, limit: float, pauses: Sequence[float] | None = ()) -> Answer:
-    """The verdict of one budget, by the gate's own judge and with its own further takes.
-
-    Args:
-        work: float, compressed and control.
-        limit: on compressed ÷ float.
-        pauses: seconds before each further take of what others kept undecided; None takes breaches only once, too.
-    """
-    start, spec = time.perf_counter(), SPEC.model_copy(update={"budgets": {LABEL: LatencyMs(max_ratio=limit)}})
-    limits, takes = spec.budgets[LABEL].ratio_limits, 0
-
-    def taken(least_s: float) -> Run:
-        nonlocal takes
-        takes += 1
-        try:
-            timings = sample(
-                work[0], work[1], limits, spec.measure, batch=1, rate=False, progress=lambda text: None,
-                clock=time.perf_counter_ns, control=work[2], least_s=least_s,
-            )  # fmt: skip
-        except Unmeasurable as error:
-            return Run(BLANK.model_copy(update={"failures": {LABEL: Failure(sentence=str(error))}}), None)
-        return Run(BLANK.model_copy(update={"measurements": {LABEL: timings}}), None)
-
-    def judged(run: Run, label: str) -> Verdict:
-        return verdict(spec, run.result, label, Standing(None, ""))
-
-    run = taken(0.0)
-    if pauses is not None:
-        run, _ = retaken(
-            run, [LABEL], judged, lambda labels, least_s: taken(least_s), spec.measure, lambda text, seconds: None,
-            pauses,
-        )  # fmt: skip
-    last = run.result.measurements.get(LABEL)
-    load = last.load if isinstance(last, Timings) else 0.0
-    return Answer(judged(run, LABEL).verdict, time.perf_counter() - start, load, takes)
-
-
-def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle) -> list[Cell]:
-    """Both sides of one workload under one load, their gates in turn."""
+def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle, log: Log) -> list[Cell]:
+    """Both sides of one workload under one load, their gates in turn; those that are in the log are not run again."""
     with neighbours(load):
-        answers: dict[str, list[Answer]] = {side: [] for side in SIDES}
-        truths = []
+        pairs = log.read(workload, load)
         # Neighbours that stay are not waited for.
         pauses = asked.pauses if load == "idle" or asked.pauses is None else ()
-        for _ in range(asked.gates):
+        for _ in range(asked.gates - len(pairs)):
             # Anew for each pair: on a host with other guests the truth itself moves by more than the margin in an hour.
-            truths.append(truth(work[0], work[1], asked.segment_s))
-            for side, factor in SIDES.items():
-                answers[side].append(gate(work, truths[-1] / factor, pauses))
+            true = truth(work[0], work[1], asked.segment_s)
+            pair = Pair(true, *(gate(work, true / factor, pauses) for factor in SIDES.values()))
+            log.add(workload, load, pair)
+            pairs.append(pair)
         runs = [stored_run(work[1]) for _ in range(asked.peer_runs)]
-    found = []
+    return [summary(workload, load, side, pairs, idle, runs) for side in SIDES]
+
+
+def summary(
+    workload: str, load: str, side: str, pairs: Sequence[Pair], idle: Idle, runs: Sequence[tuple[float, float]]
+) -> Cell:
+    """One side's shares.
+
+    Args:
+        workload: what was timed.
+        load: beside what.
+        side: ``below`` or ``above``.
+        pairs: all that were run.
+        idle: the workload on the idle machine.
+        runs: least and mean of each of pytest-benchmark's under this load.
+    """
+    answers: list[Answer] = [getattr(pair, side) for pair in pairs]
+    states = [answer.state for answer in answers]
+    share = {state: states.count(state) / len(states) for state in State}
+    seconds = [answer.seconds for answer in answers]
+    truths = [pair.truth for pair in pairs]
     true = statistics.median(truths)
-    for side, factor in SIDES.items():
-        states = [answer.state for answer in answers[side]]
-        share = {state: states.count(state) / len(states) for state in State}
-        seconds = [answer.seconds for answer in answers[side]]
-        peer = peer_errors(idle.stored, runs, side)
-        found.append(
-            Cell(
-                workload=workload,
-                load=load,
-                side=side,
-                truth=true,
-                truth_idle=idle.truth,
-                limit=true / factor,
-                gates=len(states),
-                pass_rate=share[State.PASS],
-                fail_rate=share[State.FAIL],
-                inconclusive_rate=share[State.INCONCLUSIVE],
-                invalid_rate=share[State.INVALID],
-                wrong_verdicts=share[State.FAIL if side == "below" else State.PASS],
-                median_seconds=statistics.median(seconds),
-                longest_seconds=max(seconds),
-                others=statistics.median(answer.load for answer in answers[side]),
-                truth_least=min(truths),
-                truth_most=max(truths),
-                taken_again=sum(answer.takes > 1 for answer in answers[side]) / len(states),
-                peer=peer[0],
-                peer_mean=peer[1],
-                peer_runs=len(runs),
-            )
-        )
-    return found
+    peer, peer_mean = peer_errors(idle.stored, runs, side)
+    return Cell(
+        workload=workload,
+        load=load,
+        side=side,
+        truth=true,
+        truth_idle=idle.truth,
+        limit=true / SIDES[side],
+        gates=len(states),
+        pass_rate=share[State.PASS],
+        fail_rate=share[State.FAIL],
+        inconclusive_rate=share[State.INCONCLUSIVE],
+        invalid_rate=share[State.INVALID],
+        wrong_verdicts=share[State.FAIL if side == "below" else State.PASS],
+        median_seconds=statistics.median(seconds),
+        longest_seconds=max(seconds),
+        others=statistics.median(answer.load for answer in answers),
+        truth_least=min(truths),
+        truth_most=max(truths),
+        taken_again=sum(answer.takes > 1 for answer in answers) / len(states),
+        peer=peer,
+        peer_mean=peer_mean,
+        peer_runs=len(runs),
+    )

@@ -118,7 +118,7 @@ def test_times_are_taken_again_as_the_gate_does_it(
     part: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until others leave them alone, a breach has shown twice, or the pauses are used up; never for its own noise."""
-    cells = part("latency.cell")
+    gate = part("latency.gate")
 
     def timed(ratio: float, spread: float = 0.0, **more: float) -> Timings:
         shape = 4e6 * np.ones((20, 4)) * (1 + spread * np.linspace(-1, 1, 20)[:, None])
@@ -138,19 +138,16 @@ def test_times_are_taken_again_as_the_gate_does_it(
         ((busy_one, bad, good), State.INCONCLUSIVE, 3),
     ):
         left = iter(takes)
-        monkeypatch.setattr(cells, "sample", lambda *given, **named: next(left))  # noqa: B023
-        said = cells.gate((busy, busy, busy), 0.6, pauses=(0.0, 0.0))
+        monkeypatch.setattr(gate, "sample", lambda *given, **named: next(left))  # noqa: B023
+        said = gate.gate((busy, busy, busy), 0.6, pauses=(0.0, 0.0))
         assert (said.state, said.takes) == (state, count)
 
 
-def test_each_pair_of_limits_is_held_to_the_truth_just_before_it(
-    part: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A host that moves the truth between gates would else have a sound gate called wrong."""
-    cells = part("latency.cell")
-    truths, limits = [0.5, 0.6, 0.7], []
-    left = iter(truths)
-    monkeypatch.setattr(cells, "truth", lambda reference, compressed, seconds: next(left))
+@pytest.fixture
+def gates(part: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], list[float]]:
+    """Truths that are found from now on, and the limits of the gates that are asked, which are always right."""
+    cells, truths, limits = part("latency.cell"), list[float](), list[float]()
+    monkeypatch.setattr(cells, "truth", lambda reference, compressed, seconds: truths.pop(0))
     monkeypatch.setattr(cells, "stored_run", lambda call: (1.0, 1.0))
 
     def gate(work: object, limit: float, pauses: object) -> object:
@@ -158,9 +155,39 @@ def test_each_pair_of_limits_is_held_to_the_truth_just_before_it(
         return cells.Answer(State.PASS if len(limits) % 2 else State.FAIL, 1.0, 0.0, 1)
 
     monkeypatch.setattr(cells, "gate", gate)
+    return truths, limits
+
+
+def test_each_pair_of_limits_is_held_to_the_truth_just_before_it(
+    part: Callable[[str], ModuleType], gates: tuple[list[float], list[float]]
+) -> None:
+    """A host that moves the truth between gates would else have a sound gate called wrong."""
+    cells, (truths, limits) = part("latency.cell"), gates
+    truths += (0.5, 0.6, 0.7)
     asked, idle = cells.Asked(3, 1.0, 1), cells.Idle(0.6, (1.0, 1.0))
-    below, above = cells.cells("numpy, 6 of 10", "idle", (busy, busy, busy), asked, idle)
-    assert limits == pytest.approx([one / factor for one in truths for factor in (0.93, 1.07)])
+    below, above = cells.cells("numpy, 6 of 10", "idle", (busy, busy, busy), asked, idle, cells.Log())
+    assert limits == pytest.approx([one / factor for one in (0.5, 0.6, 0.7) for factor in (0.93, 1.07)])
     assert (below.truth, below.truth_least, below.truth_most) == (0.6, 0.5, 0.7)
     assert (below.pass_rate, above.fail_rate, above.wrong_verdicts) == (1.0, 1.0, 0.0)
     assert "0.600 [0.500, 0.700], 7 % below limit" in part("latency.table").row(below)
+
+
+def test_a_cell_that_was_stopped_in_its_middle_keeps_the_gates_of_this_code_on_this_machine(
+    part: Callable[[str], ModuleType], gates: tuple[list[float], list[float]], tmp_path: Path
+) -> None:
+    cells, (truths, limits) = part("latency.cell"), gates
+    log, named = cells.Log(tmp_path / "cells.json.gates"), ("numpy, 6 of 10", "idle")
+    pair = cells.Pair(0.5, cells.Answer(State.INCONCLUSIVE, 3.0, 0.1, 2), cells.Answer(State.PASS, 5.0, 0.0, 1))
+    log.add(*named, pair)
+    log.add("torch, 6 of 10", "idle", pair)
+    first, *_ = text = log.path.read_text().split("\n")[1:]
+    elsewhere = json.dumps({**json.loads(first), "place": "another machine"})
+    log.path.write_text("\n".join([*text, elsewhere, first[:40]]))
+    assert log.read(*named) == [pair]
+    truths.append(0.7)
+    asked, idle = cells.Asked(2, 1.0, 1), cells.Idle(0.6, (1.0, 1.0))
+    below, above = cells.cells(*named, (busy, busy, busy), asked, idle, log)
+    assert limits == pytest.approx([0.7 / 0.93, 0.7 / 1.07])
+    assert (below.gates, below.truth, below.pass_rate, below.inconclusive_rate) == (2, 0.6, 0.5, 0.5)
+    assert (above.gates, above.fail_rate, above.wrong_verdicts, above.median_seconds) == (2, 0.5, 0.5, 3.0)
+    assert len(log.read(*named)) == 2

@@ -1,0 +1,74 @@
+"""Every pair of gates as it was run, one line each, so that a run of hours that is stopped loses seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.code import code_digest
+from harness.judge.verdict import State
+from harness.run.environment import environment
+from latency import MARGIN
+from latency.gate import Answer
+
+# What a verdict comes from, with all that these import.
+CODE = ("latency.gate", "latency.truth", "harness.run.timing", "harness.judge.case", "harness.retake")
+# On which side of the limit the truth lies, and truth ÷ limit there.
+SIDES = {"below": 1 - MARGIN, "above": 1 + MARGIN}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two gates, and the truth just before them: compressed ÷ float."""
+
+    truth: float
+    below: Answer
+    above: Answer
+
+
+@dataclass(frozen=True)
+class Log:
+    """Pairs that were run by this code on such a machine; those of other code and machines are left where they are.
+
+    Attributes:
+        path: JSON, a line a pair; None keeps nothing.
+    """
+
+    path: Path | None = None
+
+    def read(self, workload: str, load: str) -> list[Pair]:
+        """Of one workload under one load, in the order in which they were run."""
+        if self.path is None or not self.path.exists():
+            return []
+        lines = list(_whole(self.path.read_text()))
+        wanted = {"workload": workload, "load": load, "place": place()}
+        found = [line for line in lines if wanted.items() <= line.items()]
+        return [Pair(line["truth"], *(_answer(line[side]) for side in SIDES)) for line in found]
+
+    def add(self, workload: str, load: str, pair: Pair) -> None:
+        """Append one."""
+        if self.path is not None:
+            with self.path.open("a") as file:
+                line = {"workload": workload, "load": load, "place": place(), **asdict(pair)}
+                # On a line of its own even after one that was cut short.
+                file.write(f"\n{json.dumps(line)}")
+
+
+def place() -> str:
+    """The machine and its libraries, and all the code that a gate's verdict comes from."""
+    return f"{environment().fingerprint(1, 'any')}-{code_digest(*CODE)[:12]}"
+
+
+def _whole(text: str) -> Iterator[dict[str, Any]]:
+    """Lines that were written to their end."""
+    for line in text.splitlines():
+        with suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
+def _answer(one: dict[str, Any]) -> Answer:
+    return Answer(**{**one, "state": State(one["state"])})
