@@ -10,8 +10,9 @@ import ast
 import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from harness.errors import SourceError
@@ -38,8 +39,8 @@ def code_digest(*modules: str) -> str:
 def package_digest(module: str, root: Path) -> str:
     """The sha256 of a module's whole top-level package and of whatever it imports of the project, names and bytes.
 
-    Of the project's packages all files count, for a package may read its own data; of an installed package its ``.py``
-    files do.
+    Of the project's packages all files count, for a package may read its own data, and the versions of the libraries
+    that they import; of an installed package its ``.py`` files do.
 
     Args:
         module: dotted name.
@@ -48,7 +49,10 @@ def package_digest(module: str, root: Path) -> str:
     Raises:
         SourceError: no such module.
     """
-    return _digest((label, path.read_bytes()) for label, path in _package_files(module.partition(".")[0], root))
+    files = list(_package_files(module.partition(".")[0], root))
+    libraries = _libraries([path for _, path in files]) if _own(module.partition(".")[0], root) else {}
+    versions = ((name, version.encode()) for name, version in sorted(libraries.items()))
+    return _digest([*((label, path.read_bytes()) for label, path in files), *versions])
 
 
 def file_below(module: str, folder: Path) -> Path | None:
@@ -98,6 +102,18 @@ def _package_files(top: str, root: Path) -> Iterator[tuple[str, Path]]:
                 if name not in seen and _own(name, root):
                     seen.add(name)
                     waiting.append(name)
+
+
+def _libraries(paths: Iterable[Path]) -> dict[str, str]:
+    """Distribution → version, of whatever files import of installed packages."""
+    names = {one.partition(".")[0] for path in paths for one in _imports(path)}
+    installed = _distributions()
+    return {one: version(one) for name in names for one in installed.get(name, ())}
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _own(top: str, root: Path) -> list[Path]:

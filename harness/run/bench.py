@@ -220,7 +220,12 @@ class LocalBench(Bench):
     def timings(self, batch: int | None, limits: Limits, *, rate: bool = False, whole: bool = False) -> Timings:
         """Alternating blocks of both runners, with the machine to ourselves."""
         size = batch or self._spec.measure.batch
-        if whole and self._dataset.chain is not None:
+        chained = False
+        if whole:
+            # Data that was not read yet is no one's to read beside another run that times.
+            with self.working():
+                chained = self._dataset.chain is not None
+        if chained:
             # The noise of calibration, so that what is evaluated stays unseen.
             with self.working():
                 begun = repeated(next(self._dataset.calibration.batches(size)).inputs, size)

@@ -18,6 +18,7 @@ from harness.run.executor import Executor, Watch
 from harness.run.job import Failure, Job, Outcome
 from harness.run.result import Result
 from harness.run.samples import address
+from harness.sources.base import Source
 from harness.spec.load import Case, SpecFile
 from harness.spec.requirements import shortfall
 from harness.spec.schema import Spec
@@ -199,7 +200,8 @@ def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
     Raises:
         Unmeasurable: a file that the spec names is not there.
     """
-    parts = [type(spec.model), type(spec.deploy), *([type(spec.data)] if spec.data else [])]
+    parts = [type(spec.deploy), *([type(spec.data)] if spec.data else [])]
+    code = {part.__module__ for part in parts} | _modules(spec.model)
     reference = [
         spec.model.model_dump(mode="json"),
         spec.model.fingerprint(root),
@@ -207,7 +209,7 @@ def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
         data,
         software(),
         environment().instruction_sets,
-        code_digest("harness.run.compressing", "harness.lowering", *(part.__module__ for part in parts)),
+        code_digest("harness.run.compressing", "harness.lowering", *sorted(code)),
     ]
     steps = [
         [step.model_dump(mode="json"), step.fingerprint(root), code_digest(*sorted(_modules(step)))]
@@ -220,9 +222,10 @@ def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
 
 
 def _modules(part: Options) -> set[str]:
-    """The modules of a part and of those that stand in its options, such as a student's source."""
+    """The modules of a part and of those that stand in its options, such as a student's source and architecture."""
     nested = (value for _, value in part if isinstance(value, Options))
-    return {type(part).__module__}.union(*(_modules(one) for one in nested))
+    built = part.modules() if isinstance(part, Source) else ()
+    return {type(part).__module__, *built}.union(*(_modules(one) for one in nested))
 
 
 def _relative(failure: Failure, root: Path) -> Failure:

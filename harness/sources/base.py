@@ -66,6 +66,10 @@ class Source(Options):
         """What decides the inputs that `encoder` makes; empty where there is none."""
         return ""
 
+    def modules(self) -> tuple[str, ...]:
+        """Dotted names of code that builds the model, beside the source's own; none for most sources."""
+        return ()
+
     @abstractmethod
     def fingerprint(self, root: Path) -> str:
         """What outside the options decides the model: the bytes of weight files, code, package versions."""

@@ -44,6 +44,10 @@ class Zoo(Source):
         weights = shelf.folder() / self.name / shelf.WEIGHTS
         return fit_weights(model, read_weights(weights), str(weights))
 
+    def modules(self) -> tuple[str, ...]:
+        """Of the factory: weights say nothing of how the layers that hold them are wired."""
+        return (shelf.read(self.name, shelf.Entry).model.factory.partition(":")[0],)
+
     def fingerprint(self, root: Path) -> str:
         """The sha256 over recipe and weights."""
         return shelf.fingerprint(self.name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.code import code_digest
+from harness.code import code_digest, package_digest
 
 
 @pytest.fixture
@@ -79,3 +79,17 @@ def test_imports_that_are_relative_count_too(package: Path, changed: str, matter
     before = digest("partly.beside")
     (package / changed).write_text((package / changed).read_text() + "\n# changed\n")
     assert (digest("partly.beside") != before) is matters
+
+
+def test_versions_of_the_libraries_that_a_project_imports_count(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A factory may wire what another package builds; weights that still fit say nothing of it."""
+    (package / "deep.py").write_text("import yaml\nvalue = 1\n")
+    versions = {"PyYAML": "6.0"}
+    monkeypatch.setattr("harness.code.version", lambda name: versions.get(name, "1"))
+    before = package_digest("partly.method", package.parent)
+    assert package_digest("partly.method", package.parent) == before
+    versions["PyYAML"] = "6.1"
+    assert package_digest("partly.method", package.parent) != before
+    # What nobody imports does not.
+    after, versions["numpy"] = package_digest("partly.method", package.parent), "9"
+    assert package_digest("partly.method", package.parent) == after

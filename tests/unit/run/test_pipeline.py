@@ -221,8 +221,21 @@ def test_the_code_of_a_source_that_stands_in_a_step_counts(project: Path) -> Non
     student = "{source: zoo, name: lenet5-digits}"
     step = load_step(project, f"{{method: distillation, student: {student}}}")
     assert _modules(step) == {
-        "harness.methods.distillation.distillation", "harness.sources.zoo", "harness.training",
+        "harness.methods.distillation.distillation", "harness.sources.zoo", "harness.training", "harness.zoo.lenet",
     }  # fmt: skip
+
+
+def test_the_code_of_an_architecture_counts_whose_weights_stayed_the_same(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another activation, or another export, fits the same weights."""
+    before, real = keys(project, SPEC), code_digest
+    monkeypatch.setattr(
+        "harness.run.pipeline.code_digest",
+        lambda *modules: "changed" if "harness.zoo.lenet" in modules else real(*modules),
+    )
+    after = keys(project, SPEC)
+    assert (before[0] == after[0], before[1] == after[1]) == (False, False)
 
 
 def load_step(project: Path, step: str) -> Method:
