@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.audit.finding import Loosened
-from harness.judge.match import same_machine
+from harness.judge.match import differing, same_machine
 from harness.judge.place import moved
 from harness.metrics.base import METRICS
 
@@ -42,7 +42,8 @@ def loosened(old: Body, new: Body, heirs: Heirs) -> Iterator[Loosened]:
         for fingerprint, machine in case.get("machines", {}).items():
             for label, held in machine.get("labels", {}).items():
                 if label in labels:
-                    yield from _timed(name, labels[label], (fingerprint, machine, held), now, fresh)
+                    yield from _timed(name, labels[label], (fingerprint, machine, held), case, now, fresh)
+        yield from _added(name, labels, case, now, fresh)
 
 
 def _fresh(old: Body, new: Body) -> list[Body]:
@@ -79,7 +80,9 @@ def _figure(case: str, label: str, old: Body, new: Body | None, fresh: list[Body
         yield Loosened("", "baseline value", old["value"], new["value"], case, label, reason)
 
 
-def _timed(case: str, label: str, before: tuple[str, Body, Body], now: Body, fresh: list[Body]) -> Iterator[Loosened]:
+def _timed(
+    case: str, label: str, before: tuple[str, Body, Body], then: Body, now: Body, fresh: list[Body]
+) -> Iterator[Loosened]:
     fingerprint, machine, old = before
     machines = now.get("machines", {})
     new = machines.get(fingerprint, {}).get("labels", {}).get(label)
@@ -87,7 +90,7 @@ def _timed(case: str, label: str, before: tuple[str, Body, Body], now: Body, fre
         # Superseded: the same machine with other libraries, on which only ratios compare.
         heirs = [
             other["labels"][label]
-            for other in machines.values()
+            for _, other in sorted(machines.items(), key=lambda one: one[0] in then.get("machines", {}))
             if label in other.get("labels", {})
             and same_machine(other["environment"], other["threads"], machine["environment"], machine["threads"])
         ]
@@ -103,13 +106,40 @@ def _timed(case: str, label: str, before: tuple[str, Body, Body], now: Body, fre
         # With other libraries it is held only to times of the same kernels.
         what = f"baseline kernels on machine {fingerprint}"
         yield Loosened("", what, old.get("kernels"), new.get("kernels"), case, label, reason)
-    then, since = old.get("reference"), new.get("reference")
-    if moved(since, then):
+    pace, here = old.get("reference"), new.get("reference")
+    if moved(here, pace):
         # Where float has another pace than was accepted, neither the ratio nor the time is held to the baseline.
-        yield Loosened("", f"baseline float figure on machine {fingerprint}", then, since, case, label, reason)
+        yield Loosened("", f"baseline float figure on machine {fingerprint}", pace, here, case, label, reason)
     what, was, since = _enforced(old, new)
     if _worse(old, was, since):
         yield Loosened("", f"baseline {what} on machine {fingerprint}", was, since, case, label, reason)
+
+
+def _added(case: str, labels: Mapping[str, str], then: Body, now: Body, fresh: list[Body]) -> Iterator[Loosened]:
+    """What is held to other libraries' figures from now on, of a machine whose older ones stay beside them.
+
+    Until now the closest of the older ones was what its ratio was held to.
+    """
+    older = {name: one for name, one in then.get("machines", {}).items() if name in now.get("machines", {})}
+    for fingerprint, machine in now.get("machines", {}).items():
+        if fingerprint in then.get("machines", {}):
+            continue
+        here = machine["environment"]
+        near = sorted(
+            (one for one in older.values()
+             if same_machine(one["environment"], one["threads"], machine["environment"], machine["threads"])),
+            key=lambda one: len(differing(one["environment"], here)),
+        )  # fmt: skip
+        for was, label in labels.items():
+            new = machine["labels"].get(label)
+            held = [one["labels"][was] for one in near if was in one["labels"]]
+            old = next((one for one in held if new is not None and one.get("kernels") == new.get("kernels")), None)
+            if new is None or old is None or not (old.get("ratio") and new.get("ratio")):
+                continue
+            what, before, since = _enforced(old, new)
+            if _worse(old, before, since):
+                what = f"baseline {what} on machine {fingerprint}"
+                yield Loosened("", what, before, since, case, label, _reason(fresh, label))
 
 
 def _enforced(old: Body, new: Body) -> tuple[str, Any, Any]:

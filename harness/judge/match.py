@@ -68,7 +68,7 @@ def held(baseline: CaseBaseline | None, label: str, fingerprint: str, here: Sett
     if exact is not None and label in exact.labels:
         return Held(Match.EXACT, exact.labels[label])
     near = [
-        (differing(machine.environment, here.environment), machine.labels[label])
+        (differing(machine.environment, here.environment.model_dump(mode="json")), machine.labels[label])
         for _, machine in sorted(machines.items())
         if label in machine.labels and _compatible(machine, machine.labels[label], here)
     ]
@@ -90,10 +90,12 @@ def same_machine(there: Mapping[str, Any], threads_there: int, here: Mapping[str
     return alike and threads_there == threads_here
 
 
-def differing(there: Mapping[str, Any], here: Environment) -> list[str]:
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """What changed since, one clause each: ``torch 2.13.0 then``."""
-    then = {"Python": there.get("python"), "cores": there.get("cores"), **(there.get("libraries") or {})}
-    now = {"Python": here.python, "cores": here.cores, **here.libraries}
+    then, now = (
+        {"Python": one.get("python"), "cores": one.get("cores"), **(one.get("libraries") or {})}
+        for one in (there, here)
+    )
     return [
         f"{name} {then[name]} then" if then.get(name) is not None else f"{name} not installed then"
         for name in sorted(then | now, key=str.lower)

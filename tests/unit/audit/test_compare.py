@@ -278,6 +278,11 @@ def machine(ratio, cpu="a", threads=1, libraries=None, value=10.0, wide=0.01, **
         # Superseded: the same machine, other libraries.
         ({"m2": machine(0.5, libraries={"torch": "3"})}, []),
         ({"m2": machine(0.6, libraries={"torch": "3"})}, [f"{UPPER} 0.61"]),
+        # Beside it: until then this machine's ratio was held to the older one.
+        ({"m1": machine(0.5), "m2": machine(0.6, libraries={"torch": "3"})}, [f"{UPPER.replace('m1', 'm2')} 0.61"]),
+        ({"m1": machine(0.5), "m2": machine(0.4, libraries={"torch": "3"})}, []),
+        ({"m1": machine(0.5), "m2": machine(0.6, cpu="b")}, []),
+        ({"m1": machine(0.5), "m2": machine(0.6, kernels="arm")}, []),
     ],
 )
 def test_times_are_compared_as_ratios_machine_by_machine(repository, spec, now, told):
@@ -286,6 +291,22 @@ def test_times_are_compared_as_ratios_machine_by_machine(repository, spec, now, 
     repository.commit()
     repository.baseline(held(machines=now))
     assert repository.told() == told
+
+
+def test_a_new_section_is_held_to_the_closest_of_the_old_ones_that_stay(repository, spec):
+    two, three, four = ({"torch": one, "numpy": "1"} for one in "234")
+    old = {"m2": machine(0.5, libraries={"torch": "2"}), "m3": machine(0.6, libraries=three)}
+    repository.write(spec + LATENCY)
+    repository.baseline(held(machines=old))
+    repository.commit()
+    # Of `m3` one version differs, of `m2` two.
+    repository.baseline(held(machines={**old, "m4": machine(0.6, libraries=four)}))
+    assert repository.told() == []
+    repository.baseline(held(machines={**old, "m4": machine(0.7, libraries=four)}))
+    assert repository.told() == ["x::latency_ms: baseline upper end of the ratio on machine m4 0.61 → 0.71"]
+    # What takes an old one's place is the new one, and not another old one.
+    repository.baseline(held(machines={"m2": machine(0.5, libraries=two), "m4": machine(0.7, libraries=four)}))
+    assert "x::latency_ms: baseline upper end of the ratio on machine m3 0.61 → 0.71" in repository.told()
 
 
 def called(document, name):

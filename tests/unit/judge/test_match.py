@@ -62,5 +62,6 @@ def test_a_section_that_says_nothing_of_its_machine_is_foreign() -> None:
 
 
 def test_what_differs_is_named_in_words() -> None:
-    then = HERE.model_dump(mode="json") | {"python": "3.10.1", "libraries": {"torch": "2.14.1", "timm": "1.0"}}
-    assert differing(then, HERE) == ["numpy not installed then", "Python 3.10.1 then", "timm 1.0 then"]
+    here = HERE.model_dump(mode="json")
+    then = here | {"python": "3.10.1", "libraries": {"torch": "2.14.1", "timm": "1.0"}}
+    assert differing(then, here) == ["numpy not installed then", "Python 3.10.1 then", "timm 1.0 then"]
