@@ -96,11 +96,13 @@ def _beyond(budget: Budget, value: float, *, ratio: float | None = None) -> str:
     reference = math.nan if given is None else given
     quotient = ratio if ratio is not None else value / reference if reference else math.nan
     found: dict[str, tuple[float, bool]] = {
-        "max_ratio": (quotient, True), "max_rise": (value - reference, True),
-        "min_ratio": (quotient, False), "max_drop": (reference - value, True),
+        "max_ratio": (quotient, True), "min_ratio": (quotient, False),
     }  # fmt: skip
     if budget.absolute:
-        found |= {"max": (value, True), "min": (value, False)}
+        found |= {
+            "max": (value, True), "min": (value, False),
+            "max_rise": (value - reference, True), "max_drop": (reference - value, True),
+        }  # fmt: skip
     for name, (figure, ceiling) in found.items():
         limit = getattr(budget.metric, name)
         if limit is not None and (figure > limit if ceiling else figure < limit):

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 
 from harness.judge.baseline import Accepted, CaseBaseline
 from harness.judge.match import Setting, held
+from harness.judge.place import place_of
 from harness.judge.standing import Standing
-from harness.judge.verdict import Match
 from harness.measurement import Measurement
 from harness.metrics.base import Metric
 from harness.run.mutation import MUTANTS, Mutation
@@ -29,7 +29,7 @@ class Budget:
         metric: its bounds.
         measured: without the fault.
         accepted: what it is held to; None where nothing was accepted that holds here.
-        absolute: whether absolute bounds are enforced here.
+        absolute: whether figures of this machine are enforced here: `max`, `min`, `max_rise` and `max_drop` of times.
     """
 
     metric: Metric
@@ -52,12 +52,14 @@ class Green:
         result: what was measured.
         standing: the baseline and this machine.
         labels: the budgets that can owe anything: what passed, and times that could not be told here.
+        evidence: whether the evidence can owe anything: not where its failure is expected.
     """
 
     spec: Spec
     result: Result
     standing: Standing
     labels: tuple[str, ...]
+    evidence: bool = True
 
     def budgets(self) -> dict[str, Budget]:
         """The budgets that can owe anything, by label."""
@@ -73,7 +75,9 @@ class Green:
             return Budget(metric, measured, self.standing.accepted(metric, label))
         here = Setting(self.result.environment, self.spec.measure.threads, self.result.kernels)
         near = held(self.standing.baseline, label, self.standing.fingerprint, here)
-        return Budget(metric, measured, near.accepted, absolute=near.match is Match.EXACT)
+        place = place_of(metric, measured, near)
+        # As the judge has it: nothing is compared with what was accepted at a slower pace of this machine.
+        return Budget(metric, measured, None if place.slower < 0 else near.accepted, absolute=place.absolute)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from harness.run.result import Result
 from harness.spec.expectation import EVIDENCE
 from harness.spec.load import Case, SpecFile
 
+# With these a release goes out.
+LET_OUT = (State.PASS, State.NOT_RUN)
+
 
 class NotGreen(Exception):
     """The case does not pass as it is; nothing that it says of a mutant would mean anything."""
@@ -149,7 +152,7 @@ class _Subject:
             row
             for one in judged
             for row in one.rows
-            if row.label in self._passing() and row.verdict is not State.PASS and not one.withheld(row)
+            if row.label in self._passing() and row.verdict not in LET_OUT and not one.withheld(row)
         ]
 
     def _told(self, mutant: Mutant, judged: list[Judged], not_made: str, seconds: float) -> Trial:
@@ -191,16 +194,21 @@ class _Subject:
         result = parts[0].result.model_copy(update={"measurements": measurements})
         expected = {row.label for part in parts for row in part.rows if row.verdict is State.EXPECTED}
         labels = tuple(label for label in measurements if label not in expected)
-        return Green(self._case.spec, result, standing_of(self._file, self._case, result.kernels), labels)
+        standing = standing_of(self._file, self._case, result.kernels)
+        return Green(self._case.spec, result, standing, labels, evidence=EVIDENCE not in expected)
 
     def _undecided(self, mutant: Mutant, judged: list[Judged], claim: Claim) -> str:
-        """Why nothing can be said of a mutant that moves times: one was not told, or others were at work.
+        """Why nothing can be said of a mutant: a bound was not enforced, a time was not told, or others were at work.
 
         Of a mutant that is claimed only the budgets that owe the catch are asked.
         """
+        asked = claim.owed.keys() if claim.claimed else self._case.spec.budgets.keys()
+        for one in judged:
+            for row in one.rows:
+                if row.label in asked and row.verdict is State.NOT_RUN:
+                    return row.sentence
         if "times" not in mutant.reach or "times" not in self._green:
             return ""
-        asked = claim.owed.keys() if claim.claimed else self._case.spec.budgets.keys()
         passing = self._passing()
         for row in self._green["times"].rows:
             if row.label in asked and row.label not in passing:

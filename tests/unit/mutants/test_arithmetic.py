@@ -102,6 +102,23 @@ def test_absolute_times_owe_only_where_they_are_enforced(green, times, entry):
     assert timed(green(budget, measured, timed={"latency_ms": entry("latency_ms", 1.0)}), 0.10).claimed
 
 
+# Both take 2.0 ms, and 10 % more is 2.2.
+@pytest.mark.parametrize(("then", "owed"), [(2.0, True), (1.7, False), (2.4, False)])
+@pytest.mark.parametrize("budget", [{"max": 2.15}, {"max_rise": 0.15}])
+def test_figures_of_a_machine_owe_nothing_at_another_pace_of_it(green, times, entry, budget, then, owed):
+    stored = entry("latency_ms", 2.0, reference=then)
+    case = green({"latency_ms": budget}, {"latency_ms": times(2.0, 2.0)}, timed={"latency_ms": stored})
+    assert timed(case, 0.10).claimed is owed
+
+
+@pytest.mark.parametrize(("then", "owed"), [(2.0, True), (1.7, True), (2.4, False)])
+def test_a_baseline_of_a_slower_pace_owes_no_ratio(green, times, entry, then, owed):
+    stored = entry("latency_ms", 1.0, reference=then, ratio=(0.5, 0.5, 0.5))
+    budget = {"latency_ms": {"max_ratio": 0.9, "regress": 0.05}}
+    case = green(budget, {"latency_ms": times(1.0, 2.0)}, timed={"latency_ms": stored})
+    assert timed(case, 0.10).claimed is owed
+
+
 # Held to a baseline of exactly 0.500, and less about 0.4 % of noise: 10 % more is some 9.6 % past it.
 @pytest.mark.parametrize(("regress", "owed"), [(0.09, True), (0.10, False), (None, False)])
 def test_a_time_owes_what_its_baseline_does_not_tolerate(green, times, entry, regress, owed):

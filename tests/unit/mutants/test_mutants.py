@@ -221,6 +221,13 @@ def test_every_spec_claims_the_no_op_and_the_shuffled_layer_whatever_its_budgets
     assert all(claims[name].missing for name in others)
 
 
+def test_evidence_whose_failure_is_expected_owes_no_no_op(green, size):
+    case = green({"size_mb": {"max": 9.0}}, {"size_mb": size(4.0)})
+    assert MUTANTS["no-op"].claim(case, case.result).owed.keys() == {"evidence"}
+    excused = MUTANTS["no-op"].claim(replace(case, evidence=False), case.result)
+    assert (excused.claimed, excused.missing) == (False, "evidence whose failure is not expected")
+
+
 def test_what_is_taken_on_the_first_samples_does_not_claim_that_the_others_are_gone(green, entry):
     totals = Totals(
         totals_reference=np.zeros(8), totals=np.full(8, 0.1), tokens=np.full(8, 100), units=np.arange(8), data="d"

@@ -73,6 +73,7 @@ def result(given: dict[str, object], labels) -> Result:
     return Result(
         spec="mine", environment=environment(), kernels=KERNELS, reference=facts, compressed=facts,
         measurements={label: given[label] for label in labels} if failure is None else {}, failure=failure,
+        contradictions=given.get("contradictions", ()),
     )  # fmt: skip
 
 
@@ -88,6 +89,8 @@ def proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
         file = load(path)
         kept: dict[bool, dict[str, object]] = {False: {}, True: {}}
         for label, measured in {**green, **(accepted or {})}.items():
+            if label == "contradictions":
+                continue
             metric = file.cases[0].spec.budgets[label]
             kept[metric.machine][label] = accept(metric, measured, KERNELS, 0.95)
         fingerprint = environment().fingerprint(1, KERNELS)
@@ -143,6 +146,15 @@ def test_a_breach_that_shows_once_is_no_catch_and_refuses_no_spec(proven, monkey
     assert proof.refused == ""
     (trial,) = proof.trials
     assert trial.verdicts == {"latency_ms": "PASS"}
+
+
+def test_a_bound_that_is_not_enforced_at_another_pace_of_the_machine_is_no_catch(proven):
+    """The gate would let it out: milliseconds are not held where float takes 30 % longer than was accepted."""
+    slower = times(1.1).model_copy(update={"blocks_reference": 1.3 * times(1.1).blocks_reference})
+    proof, _ = proven("latency_ms: {max: 1.05}", {"latency_ms": times(1.0)}, {"latency_ms": slower}, "latency-10")
+    (trial,) = proof.trials
+    assert (trial.fate, trial.claimed, trial.verdicts) == (Fate.UNTOLD, True, {"latency_ms": "NOT RUN"})
+    assert "max 1.050 ms is not enforced here (the float model has 2.60" in trial.sentence
 
 
 def spell(name: str) -> Callable[..., Run]:
@@ -287,6 +299,17 @@ def test_a_swapped_baseline_is_judged_and_nothing_is_run(proven):
     proof, pipeline = proven("top1: {max_drop: 0.02}", {"top1": right(392)}, {}, "stale-baseline", "other-data")
     assert fates(proof) == {"stale-baseline": Fate.CAUGHT, "other-data": Fate.CAUGHT}
     assert pipeline.asked == [("", ("top1",))]
+
+
+def test_evidence_that_is_expected_to_fail_owes_no_no_op(proven):
+    expected = (
+        "size_mb: {max_ratio: 0.41}}\nexpect_fail: [{metric: evidence, verdict: INVALID, says: no tensor, "
+        "because: known, owner: me, until: 2999-01-01}]\n#"
+    )
+    green = {"size_mb": size(4.0), "contradictions": ("no tensor is int8",)}
+    proof, _ = proven(expected, green, {"contradictions": ("no tensor is int8", "it equals the float one")}, "no-op")
+    assert not proof.refused
+    assert [(trial.fate, trial.claimed) for trial in proof.trials] == [(Fate.SURVIVED, False)]
 
 
 def test_a_failure_that_is_expected_can_owe_and_catch_nothing(proven):
