@@ -4,9 +4,10 @@
 
 Synthetic work repeats one operation 10 and 6 times, so its ratio is 0.6; real models come from the shipped specs. The
 truth of a cell is a long run under the cell's own load, in pieces between its gates: a host with other guests moves it
-by more than 7 % in an hour. Each pair of limits is set so that the piece before lies 7 % below it (the verdict must be
-PASS) or 7 % above it (FAIL); INCONCLUSIVE is no wrong verdict. The gate's own code takes times again that only others
-kept undecided, or that broke the limit; beside busy neighbours, who stay, and ignore the lock, only what broke it.
+by more than 7 % in an hour. Each pair of limits is set so that the median of the five pieces before lies 7 % below it
+(the verdict must be PASS) or 7 % above it (FAIL); INCONCLUSIVE is no wrong verdict. The gate's own code takes times
+again that only others kept undecided, or that broke the limit; beside busy neighbours, who stay, and ignore the lock,
+only what broke it.
 
 Beside it stands what a stored run of pytest-benchmark says, which times the compressed model alone and compares the
 least (`min:5%`) or the mean (`mean:5%`) of at least 5 rounds in 1 s with a run that was stored before the neighbours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from latency.stored import peer_errors, stored_run
 from latency.truth import truth
 from latency.work import Work, neighbours
 
+# Of the truth, whose median a pair of gates is held to.
+PIECES = 5
+
 
 @dataclass
 class Cell:
@@ -23,8 +27,8 @@ class Cell:
         side: whether the truth lies ``below`` the limit (PASS is right) or ``above`` it (FAIL is right).
         truth, truth_idle: compressed ÷ float of a long run under this load, in pieces between the gates (their median),
             and of one without any.
-        limit: at that truth; each gate's is as far from the piece before it.
-        truth_least, truth_most: of the pieces; None in cells of before.
+        limit: at that truth; each gate's is as far from the median of the pieces just before it.
+        truth_least, truth_most: of these medians; None in cells of before.
         wrong_verdicts: share of gates that answered PASS above the limit, or FAIL below it.
         others: median share of processor time that others took, as the gate saw it.
         taken_again: share of gates whose times were taken more than once, as a breach, or others, asked for.
@@ -66,7 +70,7 @@ class Asked:
     Attributes:
         gates: a cell.
         truth_seconds: that the idle truth is sampled for, at least.
-        segment_s: that the truth is sampled for before each pair of gates, at least.
+        segment_s: that a piece of the truth is sampled for before each pair of gates, at least.
         peer_runs: of pytest-benchmark.
         pauses: seconds before each further take of an idle gate that others disturbed; None takes every time once.
     """
@@ -92,9 +96,12 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle, log: L
         pairs = log.read(workload, load)
         # Neighbours that stay are not waited for.
         pauses = asked.pauses if load == "idle" or asked.pauses is None else ()
+        # The latest, for on a host with other guests the truth itself moves by more than the margin in an hour; and
+        # several, for in a spell of theirs a single one tells of seconds that are gone when the gates begin.
+        pieces = deque((truth(work[0], work[1], asked.segment_s) for _ in range(PIECES - 1)), PIECES)
         for _ in range(asked.gates - len(pairs)):
-            # Anew for each pair: on a host with other guests the truth itself moves by more than the margin in an hour.
-            true = truth(work[0], work[1], asked.segment_s)
+            pieces.append(truth(work[0], work[1], asked.segment_s))
+            true = statistics.median(pieces)
             pair = Pair(true, *(gate(work, true / factor, pauses) for factor in SIDES.values()))
             log.add(workload, load, pair)
             pairs.append(pair)

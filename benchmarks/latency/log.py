@@ -16,14 +16,14 @@ from latency import MARGIN
 from latency.gate import Answer
 
 # What a verdict comes from, with all that these import.
-CODE = ("latency.gate", "latency.truth", "harness.run.timing", "harness.judge.case", "harness.retake")
+CODE = ("latency.cell", "harness.run.timing", "harness.judge.case", "harness.retake")
 # On which side of the limit the truth lies, and truth ÷ limit there.
 SIDES = {"below": 1 - MARGIN, "above": 1 + MARGIN}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two gates, and the truth just before them: compressed ÷ float."""
+    """Two gates, and the truth that they were held to: compressed ÷ float."""
 
     truth: float
     below: Answer
