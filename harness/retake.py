@@ -96,22 +96,29 @@ def _broken(row: Verdict) -> tuple[str, ...]:
 
 
 def _to_bear_out(run: Run, row: Verdict, judged: Callable[[Run, str], Verdict], confidence: float) -> Breach | None:
-    """What the next take has to bear out: this one's breach, or the one that this has not contradicted.
+    """What the next take has to bear out: this one's breach, and what this one has not contradicted of the one before.
 
-    Where every bound that broke is kept by this take alone, it is one against one, and the next take decides.
+    Where every bound that broke is kept by this take alone, it is one against one, and the next take decides. Beside a
+    breach of this take each bound counts for itself.
     """
     last = run.result.measurements.get(row.label)
     if not isinstance(last, Timings):
         return None
-    if row.verdict is State.FAIL:
-        ratio = last.ratio(confidence)
-        return Breach(bounds=_broken(row), lower=ratio.lower, upper=ratio.upper)
-    if last.breach is None:
-        return None
+    broken, earlier, ratio = _broken(row) if row.verdict is State.FAIL else (), last.breach, last.ratio(confidence)
+    if earlier is None:
+        return Breach(bounds=broken, lower=ratio.lower, upper=ratio.upper) if broken else None
     measurements = {**run.result.measurements, row.label: last.model_copy(update={"breach": None})}
     alone = judged(Run(run.result.model_copy(update={"measurements": measurements}), run.artifact), row.label)
-    kept = alone.verdict is State.PASS and all(alone.found.get(bound) is State.PASS for bound in last.breach.bounds)
-    return None if kept else last.breach
+    kept = {bound for bound, state in alone.found.items() if state is State.PASS}
+    if not broken and not (alone.verdict is State.PASS and kept.issuperset(earlier.bounds)):
+        return earlier
+    left = [bound for bound in earlier.bounds if bound not in kept.union(broken)]
+    once = [bound for bound in earlier.bounds if bound in kept.difference(broken)]
+    even = [bound for bound in earlier.even if bound not in kept.union(broken)]
+    if not (broken or left or once or even):
+        return None
+    lower, upper = (ratio.lower, ratio.upper) if broken else (earlier.lower, earlier.upper)
+    return Breach(bounds=(*broken, *left), lower=lower, upper=upper, even=(*once, *even))
 
 
 def _became(label: str, takes: int, lost: str | None, reason: str) -> str:

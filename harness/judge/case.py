@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.judge.bounds import head, judge
 from harness.judge.contradiction import breach_of, contradicted, unseen
+from harness.judge.expected import expectations
 from harness.judge.family import broken, proof
 from harness.judge.history import history
 from harness.judge.match import Setting, held
@@ -57,10 +58,11 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     budget = decided(metric, findings)
     findings.sort(key=lambda finding: finding.state is not budget)
     findings += contradicted(history(spec, result, label, standing, budget, near, place.slower), breach)
-    if budget in (State.PASS, State.NOT_RUN):
+    tolerated = bool(expectations(spec, label))
+    if tolerated or budget in (State.PASS, State.NOT_RUN):
         findings += unseen(findings, breach)
     match = near.match if near is not None else None
-    return row_of(blank.model_copy(update={"match": match}), metric, measurement, findings)
+    return row_of(blank.model_copy(update={"match": match}), metric, measurement, findings, tolerated=tolerated)
 
 
 def decided(metric: Metric, findings: list[Finding]) -> State:
@@ -72,7 +74,9 @@ def decided(metric: Metric, findings: list[Finding]) -> State:
     return state if held & set(harmful(metric.better)) else State.NOT_RUN
 
 
-def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: list[Finding]) -> Verdict:
+def row_of(
+    blank: Verdict, metric: Metric, measurement: Measurement, findings: list[Finding], *, tolerated: bool = False
+) -> Verdict:
     """A row with what was found: its verdict, its figures and its sentence.
 
     Args:
@@ -80,9 +84,11 @@ def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: l
         metric: the budget.
         measurement: raw values of both sides.
         findings: of every bound, in the order in which the sentence gives them.
+        tolerated: whether the spec expects a failure of this budget, so that a FAIL alone does not decide.
     """
     state, found = decided(metric, findings), by_bound(findings)
     kept_back = [finding for finding in findings if finding.state is State.INCONCLUSIVE]
+    undecided = bool(kept_back) and (state is State.INCONCLUSIVE or (tolerated and state is State.FAIL))
     clauses = "; ".join(finding.text for finding in findings if finding.text)
     interval = next((finding.interval for finding in findings if finding.interval is not None), None)
     # Of no sample there is no mean, and no sentence that opens with one.
@@ -101,7 +107,7 @@ def row_of(blank: Verdict, metric: Metric, measurement: Measurement, findings: l
             "unaccepted": found.get(BASELINE) is State.FAIL,
             "improved": state is State.PASS and any(finding.gain for finding in findings),
             # What its own noise leaves open is not tried again for the sake of another bound.
-            "disturbed": state is State.INCONCLUSIVE and all(finding.disturbed for finding in kept_back),
+            "disturbed": undecided and all(finding.disturbed for finding in kept_back),
             "doubted": state is State.INCONCLUSIVE and any(finding.doubted for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }

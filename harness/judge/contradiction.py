@@ -19,16 +19,22 @@ def contradicted(findings: Iterable[Finding], breach: Breach | None) -> list[Fin
     """The findings, those that contradict the breach left open.
 
     A bound that broke in the earlier take and is kept in this one, or was not enforced in it, can be told by a further
-    take. One that this take leaves open by its own noise is not taken again.
+    take. One that this take leaves open by its own noise is not taken again. One that was kept once since the breach is
+    kept for good where this take proves it too.
     """
-    return [_left_open(one, breach) if breach and one.bound in breach.bounds else one for one in findings]
+    return [_left_open(one, breach) if breach and _open(one, breach) else one for one in findings]
 
 
 def unseen(findings: Iterable[Finding], breach: Breach | None) -> list[Finding]:
-    """A finding for each bound that broke in the earlier take and that nothing was found of in this one."""
+    """A finding for each bound that broke in an earlier take and that nothing was found of in this one."""
     found = by_bound(list(findings))
-    missing = [name for name in breach.bounds if name not in found] if breach else []
+    missing = [name for name in (*breach.bounds, *breach.even) if name not in found] if breach else []
     return [_left_open(Finding(State.NOT_RUN, "", bound=name), breach) for name in missing if breach]
+
+
+def _open(finding: Finding, breach: Breach) -> bool:
+    proven = finding.state is State.PASS and not finding.straddles
+    return finding.bound in breach.bounds or (finding.bound in breach.even and not proven)
 
 
 def _left_open(finding: Finding, breach: Breach) -> Finding:

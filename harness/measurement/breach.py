@@ -11,12 +11,15 @@ class Breach(BaseModel):
     Attributes:
         bounds: the names of the bounds that it broke, `regress` among them.
         lower, upper: bounds of its ratio.
+        even: bounds that one take broke and the next one kept: it is one against one, and this take decides, where it
+            proves either.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     bounds: tuple[str, ...]
     lower: float
     upper: float
+    even: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"an earlier take proved a breach, [{self.lower:.3f}, {self.upper:.3f}]"

@@ -40,3 +40,14 @@ def test_what_was_not_looked_at_again_is_open() -> None:
     assert left.text == f"{TOLD}: measure again on a quieter machine"
     assert unseen([found(PASS), found(PASS, "regress")], BREACH) == []
     assert unseen([found(PASS)], None) == []
+
+
+def test_what_was_kept_once_since_is_kept_where_this_take_proves_it() -> None:
+    even = Breach(bounds=(), lower=0.6, upper=0.7, even=("max_ratio", "regress"))
+    kept = [found(PASS), found(PASS, "regress")]
+    assert contradicted(kept, even) == kept
+    unenforced, straddling = contradicted([found(NOT_RUN), found(PASS, "regress", straddles=True)], even)
+    assert (unenforced.state, unenforced.disturbed) == (INCONCLUSIVE, True)
+    assert (straddling.state, straddling.disturbed) == (INCONCLUSIVE, False)
+    (left,) = unseen([found(PASS)], even)
+    assert (left.bound, left.state) == ("regress", INCONCLUSIVE)
