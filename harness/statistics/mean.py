@@ -121,9 +121,11 @@ def mean_ratio(
     if (before < 0).any() or before.sum() <= 0:
         raise ValueError("a ratio needs reference scores that are positive; bound the difference instead")
     at = after.sum() / before.sum()
-    # All of the one model and none of the other, either way.
+    # All of the one model and none of the other, either way. Where float has none of it, an unseen unit adds nothing to
+    # what is divided by; where float has all of it, no less than the mean, and to take the mean errs outward.
     reaches = (reach, float(at) * reach) if reach is not None else None
-    return _interval(after, before, _scores(before, after, size), size, confidence, reaches)
+    added = (0.0, float(before.mean())) if reach is not None else None
+    return _interval(after, before, _scores(before, after, size), size, confidence, reaches, added)
 
 
 def _drop(before: FloatArray, after: FloatArray, size: FloatArray, confidence: float, reach: float | None) -> Interval:
@@ -182,6 +184,7 @@ def _interval(
     size: FloatArray,
     confidence: float,
     reaches: tuple[float, float] | None,
+    added: tuple[float, float] | None = None,
 ) -> Interval:
     """Interval of sum(numerator) / sum(denominator), both by unit.
 
@@ -192,6 +195,7 @@ def _interval(
         size: what the sums of each unit are over.
         confidence: of each bound.
         reaches: how far above and below its expectation a score can lie; None judges both by what was seen.
+        added: what a unit that lies so far above, and below, adds to the denominator; None for the mean of those seen.
     """
     estimate = float(numerator.sum() / denominator.sum())
     if len(size) < 2:
@@ -202,18 +206,22 @@ def _interval(
     else:
         # Which unit was not seen is not known: the largest moves the mean most.
         above, below = (reach * float(size.max()) for reach in reaches)
-    upper = _upper(numerator, denominator, above, confidence, skewed=judged)
-    lower = -_upper(-numerator, denominator, below, confidence, skewed=judged)
+    higher, lesser = added if added is not None else (float(denominator.mean()),) * 2
+    upper = _upper(numerator, denominator, above, higher, confidence, skewed=judged)
+    lower = -_upper(-numerator, denominator, below, lesser, confidence, skewed=judged)
     return Interval(estimate, lower, upper, confidence, METHOD)
 
 
-def _upper(numerator: FloatArray, denominator: FloatArray, reach: float, confidence: float, *, skewed: bool) -> float:
+def _upper(
+    numerator: FloatArray, denominator: FloatArray, reach: float, added: float, confidence: float, *, skewed: bool
+) -> float:
     """The larger of Student's bound, minding skewness or not, and the Dirichlet bound.
 
     Args:
         numerator: shape [units].
         denominator: shape [units].
         reach: how far above its expectation the sum over an unseen unit may lie.
+        added: what that unit adds to the denominator.
         confidence: one-sided.
         skewed: whether Student's quantile minds skewness.
     """
@@ -230,7 +238,7 @@ def _upper(numerator: FloatArray, denominator: FloatArray, reach: float, confide
     share = float(denominator.mean())
 
     def excess(above: float) -> float:
-        return positive_chance(np.append(error - above * denominator, 1 - above * share)) - alpha
+        return positive_chance(np.append(error - above * denominator, 1 - above * added)) - alpha
 
     low, step = 0.0, 1 / (share * units)
     while excess(low + step) > 0:

@@ -143,7 +143,7 @@ def test_a_breach_has_to_show_twice_and_a_pass_after_it_too(takes: tuple[dict, .
 
 
 WORSE, NEAR = {"reference": 10.0, "compressed": 7.0}, {"reference": 10.0, "compressed": 6.63, "spread": 0.05}
-# A neighbour's load covers the regression; float has another pace than was accepted, and nothing is held to the baseline.
+# Load covers the regression; float has another pace than was accepted, and nothing is held to the baseline.
 LOADED, QUICK = {**WORSE, "load": 0.3}, {"reference": 8.4, "compressed": 5.88}
 
 

@@ -109,6 +109,34 @@ def test_ratio_follows_the_scale_and_inverts() -> None:
     assert 1 / mean_ratio(value, reference).upper == pytest.approx(one.lower, abs=2e-3)
 
 
+@pytest.mark.parametrize("lines", [(5, 4), (1, 1), (8, 2)])
+@pytest.mark.parametrize("n", [5, 20, 100])
+def test_what_only_the_compressed_model_has_is_not_passed_unseen(n: int, lines: tuple[int, int]) -> None:
+    """Units of some lines, of which both models have the same ones right; none is seen that only one model has.
+
+    Where a share s of units is all of the compressed model's and none of float's, the ratio is 1 + size ÷ right × s ÷
+    (1 - s), and none of n is one with the chance (1 - s)^n. That is to be 5 % where the ratio is the bound.
+    """
+    size, right = lines
+    both = np.tile(np.arange(size) < right, n)
+    upper = mean_ratio(both, both, np.repeat(np.arange(n), size), reach=1.0).upper
+    odds = (upper - 1) * right / size
+    missed = (1 / (1 + odds)) ** n
+    assert 0.048 <= missed <= 0.05 + 1e-6
+    # Five lines, four of them right.
+    if lines == (5, 4) and n < 100:
+        assert upper == pytest.approx({5: 2.026, 20: 1.202}[n], abs=0.01)
+
+
+def test_what_only_the_float_model_has_is_not_passed_unseen() -> None:
+    """The other way: a share s of units is all of float's, the ratio is 1 ÷ (1 + size ÷ right × s ÷ (1 - s))."""
+    for n in (5, 20, 100):
+        both = np.tile([1.0, 1.0, 1.0, 1.0, 0.0], n)
+        lower = mean_ratio(both, both, np.repeat(np.arange(n), 5), reach=1.0).lower
+        odds = (1 / lower - 1) * 4 / 5 if lower > 0 else math.inf
+        assert (1 / (1 + odds)) ** n <= 0.05 + 1e-6
+
+
 def test_false_pass_rate_where_few_units_differ() -> None:
     generator = np.random.default_rng(4)
     n, limit, sets = 100, 0.1 * 0.25, 300
