@@ -13,7 +13,7 @@ from harness.judge.figures import apart, measured_text, number, percent, ratio_t
 from harness.judge.settling import settling
 from harness.judge.verdict import Finding, Place, Range, State
 from harness.measurement import Measurement
-from harness.measurement.doubts import Doubt
+from harness.measurement.doubts import Doubt, because
 from harness.metrics.base import Metric
 from harness.statistics import Interval
 
@@ -155,14 +155,15 @@ class Claim:
             f"{text(held.upper if self.floor else held.lower)}{settling(self.measured, held, self.limit, drop=drop)}"
         )
 
-    def withheld(self, lower: float, estimate: float, upper: float, limit: float, state: State) -> Doubt | None:
-        """What keeps back a verdict on a ratio of times; None where nothing does."""
-        for doubt in self.measured.doubts(self.confidence, self.place.slower):
+    def withheld(self, lower: float, estimate: float, upper: float, limit: float, state: State) -> list[Doubt]:
+        """All that keeps back a verdict on a ratio of times, what came from outside first."""
+        return [
+            doubt
+            for doubt in self.measured.doubts(self.confidence, self.place.slower)
             # A doubt about the estimate alone adds nothing where the interval has decided nothing, or is not asked.
-            asked = doubt.whole or (lower < upper and state is not State.INCONCLUSIVE)
-            if asked and doubt.covers(lower, estimate, upper, limit):
-                return doubt
-        return None
+            if (doubt.whole or (lower < upper and state is not State.INCONCLUSIVE))
+            and doubt.covers(lower, estimate, upper, limit)
+        ]
 
 
 def _reference(claim: Claim) -> Finding:
@@ -201,11 +202,12 @@ def _absolute(claim: Claim) -> Finding:
     return Finding(state, text)
 
 
-def _kept_back(doubt: Doubt, state: State, text: str, interval: Range | None = None) -> Finding:
+def _kept_back(doubts: list[Doubt], state: State, text: str, interval: Range | None = None) -> Finding:
+    outside = [doubt.outside for doubt in doubts]
     # What its own noise leaves open is not taken again until it comes out one way: that would spend error unseen.
-    disturbed = doubt.outside and state is not State.INCONCLUSIVE
+    disturbed = all(outside) and state is not State.INCONCLUSIVE
     return Finding(
-        State.INCONCLUSIVE, f"{text} ({doubt.because})", interval, disturbed=disturbed, doubted=doubt.outside
+        State.INCONCLUSIVE, f"{text} ({because(doubts)})", interval, disturbed=disturbed, doubted=any(outside)
     )
 
 
@@ -265,7 +267,7 @@ def _difference(claim: Claim) -> Finding:
     if measured.share and limit >= (room := _room(measured, what)):
         percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if limit >= 1 else ""
         return Finding(State.INVALID, f"no model can {what} by more than {number(room)} from there{percentage}")
-    state, held = claim.decide(change.lower, change.upper), None
+    state, held = claim.decide(change.lower, change.upper), list[Doubt]()
     if measured.timed and measured.reference:
         # As a ratio to float, which is what load biases.
         ratio, turned = measured.ratio(claim.confidence), limit / measured.reference

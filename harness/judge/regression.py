@@ -9,6 +9,7 @@ from harness.judge.baseline import Accepted
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import Finding, State
 from harness.measurement import Base, Measurement
+from harness.measurement.doubts import because
 from harness.metrics.base import Metric
 from harness.spec.expectation import REGRESS
 
@@ -96,10 +97,15 @@ def _by_ratio(
         limit, gain = lower / (1 + tolerance), ours.lower / upper
         worse, kept = ours.upper < limit, ours.lower >= limit
     if worse:
-        for doubt in now.doubts(confidence, slower):
-            if doubt.covers(ours.lower, ours.estimate, ours.upper, limit):
-                held = f"worse than the {text}, but {doubt.because}"
-                return Finding(State.INCONCLUSIVE, held, disturbed=doubt.outside, doubted=doubt.outside)
+        doubts = [
+            doubt
+            for doubt in now.doubts(confidence, slower)
+            if doubt.covers(ours.lower, ours.estimate, ours.upper, limit)
+        ]
+        if doubts:
+            outside = [doubt.outside for doubt in doubts]
+            held = f"worse than the {text}, but {because(doubts)}"
+            return Finding(State.INCONCLUSIVE, held, disturbed=all(outside), doubted=any(outside))
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
     return replace(_kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance), straddles=not kept)
 

@@ -8,7 +8,7 @@ a limit within reach of the ratio is not decided.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -62,6 +62,12 @@ class Doubt:
 
 def _either_way(reach: float, because: str, *, whole: bool, outside: bool = False) -> Doubt:
     return Doubt(reach, reach, because, whole, outside)
+
+
+def because(doubts: Sequence[Doubt]) -> str:
+    """Why a verdict is kept back, as a clause: what this run's own noise leaves open, and then what others did."""
+    own, outside = ([doubt.because for doubt in doubts if doubt.outside is one] for one in (False, True))
+    return "; ".join(own[:1] + outside[:1])
 
 
 def found(timings: Timings, confidence: float, slower: float = 0.0) -> list[Doubt]:

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.judge.baseline import Accepted
 from harness.judge.bounds import judge
+from harness.judge.regression import compare
 from harness.judge.verdict import Place, State, overall
 from harness.measurement import Timings, doubts
+from harness.measurement.doubts import AGAIN
 from harness.metrics.latency_ms import LatencyMs
 
 FLOAT, HALF = np.full((20, 10), 4e6), np.full((20, 10), 2e6)
@@ -152,3 +155,25 @@ def test_noise_without_bound_leaves_everything_open() -> None:
     once = times(FLOAT[:1], HALF[:1], blocks_control=FLOAT[:1])
     assert doubts.noise_floor(once, 0.95) == math.inf
     assert verdict(once, 0.9)[0] is State.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("noise", [1.0, 1.021], ids=["quiet", "noisy"])
+def test_only_what_others_did_alone_asks_for_another_take(noise: float) -> None:
+    """Float drifts by 1.6 %, which covers the limit and what the baseline tolerates; its own noise may cover both too."""
+    shape = (1 + 0.016 * (np.arange(20) >= 10)[:, None]) * (1 + 0.002 * np.linspace(-1, 1, 10)[None, :])
+    floats = FLOAT * shape / np.sqrt(noise)
+    # The median over float and its control is half of the noise above float.
+    measured = times(floats, 0.74 * FLOAT * shape, blocks_control=noise * floats)
+    assert measured.drift == pytest.approx(0.016, abs=0.002)
+    held, metric = measured.ratio(0.95), LatencyMs(max_ratio=0.748)
+    tolerated = 0.732 / (1 + metric.tolerance)
+    accepted = Accepted(
+        metric="latency_ms", metric_version=1, value=2.6, reference=4.0, kernels="x86",
+        ratio=(tolerated, tolerated, tolerated),
+    )  # fmt: skip
+    assert 0.732 < held.lower < held.upper < 0.748
+    (kept,), worse = judge(metric, measured, 0.95), compare(metric, measured, accepted, 0.95, "x86")
+    for finding in (kept, worse):
+        assert (finding.state, finding.disturbed, finding.doubted) == (State.INCONCLUSIVE, noise == 1.0, True)
+        assert ("float against float is known to 2.1% in this run" in finding.text) is (noise > 1)
+        assert AGAIN in finding.text
