@@ -14,7 +14,7 @@ from harness.judge.settling import settling
 from harness.judge.verdict import Finding, Place, Range, State
 from harness.measurement import Measurement
 from harness.measurement.doubts import Doubt, because
-from harness.metrics.base import Metric
+from harness.metrics.base import SHARE, Metric, Span
 from harness.statistics import Interval
 
 # No compression makes a sound model so many times faster.
@@ -168,6 +168,8 @@ class Claim:
 
 def _reference(claim: Claim) -> Finding:
     name, limit, reference = claim.name, claim.limit, claim.measured.reference
+    if elsewhere := _elsewhere(claim):
+        return elsewhere
     if reference is None:
         return Finding(State.INVALID, f"no float figure to hold to {name} {number(limit)}")
     if claim.decide(reference, reference) is State.PASS:
@@ -264,8 +266,9 @@ def _difference(claim: Claim) -> Finding:
     measured, limit = claim.measured, claim.limit
     what = claim.name.removeprefix("max_")
     change = claim.contrast(claim.confidence)
-    if measured.share and limit >= (room := _room(measured, what)):
-        percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if limit >= 1 else ""
+    if limit >= (room := _room(claim.metric, measured, what)):
+        share = limit >= 1 and _span(claim.metric, measured) == SHARE
+        percentage = f": a limit is a share, and {number(limit)} % is {limit / 100:g}" if share else ""
         return Finding(State.INVALID, f"no model can {what} by more than {number(room)} from there{percentage}")
     state, held = claim.decide(change.lower, change.upper), list[Doubt]()
     if measured.timed and measured.reference:
@@ -291,7 +294,12 @@ def _difference(claim: Claim) -> Finding:
     return Finding(state, text + note, over)
 
 
-def _room(measured: Measurement, what: str) -> float:
-    """How far a share can still drop or rise."""
-    at = measured.reference or 0.0
-    return at if what == "drop" else 1 - at
+def _span(metric: Metric, measured: Measurement) -> Span:
+    """Between which figures every value lies; of outcomes from outside only the measurement knows."""
+    return metric.span or (SHARE if measured.share else (-math.inf, math.inf))
+
+
+def _room(metric: Metric, measured: Measurement, what: str) -> float:
+    """How far the float model's figure can still drop or rise; infinite where nothing ends it."""
+    (low, high), at = _span(metric, measured), measured.reference or 0.0
+    return at - low if what == "drop" else high - at

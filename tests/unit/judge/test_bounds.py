@@ -259,6 +259,46 @@ def test_a_percentage_for_a_share_is_invalid_for_it_could_never_fail(judged, pai
     assert judged("f1", labels(80, 4, 0), max_drop=1.0).state is INVALID
 
 
+@pytest.mark.parametrize(
+    ("metric", "reference", "bounds", "room"),
+    [
+        # The float model has no zeros to lose.
+        ("sparsity", 0.0, {"max_drop": 0.05}, "drop by more than 0 from there"),
+        ("sparsity", 0.4, {"max_drop": 0.4}, "drop by more than 0.4000 from there"),
+        # 1,500 samples a second.
+        ("throughput_fps", 1500, {"max_drop": 2000}, "drop by more than 1,500 from there"),
+        ("throughput_fps", 1500, {"max_drop": 1499}, ""),
+        ("sparsity", 0.4, {"max_drop": 0.39}, ""),
+        # Of a size no rise is the last one.
+        ("size_mb", 10.0, {"max_rise": 1e6}, ""),
+    ],
+)
+def test_a_change_past_what_the_figure_can_be_is_invalid_for_it_could_never_fail(
+    judged, timings, metric, reference, bounds, room
+):
+    if metric == "throughput_fps":
+        measured = timings(1000 / reference, 1000 / reference, rate=True)
+    else:
+        measured = count(reference, reference)
+    verdict = judged(metric, measured, **bounds)
+    assert verdict.state is (INVALID if room else PASS)
+    if room:
+        assert verdict.text == f"no model can {room}"
+
+
+def test_a_coefficient_may_drop_below_zero(judged):
+    random = np.random.default_rng(0)
+    truth, off = random.normal(size=(2, 60))
+    similar = {"similarities_reference": truth + 0.5 * off, "similarities": truth + 0.5 * off}
+    measured = Correlation(
+        coefficient="pearson", first=np.arange(60), second=np.arange(60) + 60, truth=truth, data="d", **similar
+    )
+    room = measured.reference + 1
+    assert judged("pearson", measured, max_drop=room - 0.01).state is PASS
+    last = judged("pearson", measured, max_drop=room)
+    assert (last.state, last.text) == (INVALID, f"no model can drop by more than {number(room)} from there")
+
+
 def test_a_gain_that_no_compression_brings_is_invalid(judged, pairs, timings):
     fed_wrongly = judged("top1", pairs(0, 180, 600, 1000), max_drop=0.02)
     assert fed_wrongly.state is INVALID

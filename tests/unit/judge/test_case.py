@@ -172,6 +172,22 @@ def test_a_bound_that_no_worse_model_breaks_turns_nothing_green(case, harmless):
     assert case.judge("speed", Standing(case.baseline(), "another machine")).verdict is NOT_RUN
 
 
+def test_a_limit_on_the_float_models_own_time_is_for_the_machine_that_was_accepted(case, timings):
+    bounds = {"max": None, "reference_max": 21.0}
+    speed = case.spec.budgets["speed"].model_copy(update=bounds)
+    case.spec = case.spec.model_copy(update={"budgets": {**case.spec.budgets, "speed": speed}})
+    standing = Standing(case.baseline(), HERE)
+    assert case.judge("speed", standing).verdict is PASS
+    case.measured["speed"] = timings(22.0, 11.0)
+    row = case.judge("speed", standing)
+    assert (row.verdict, row.found["reference_max"]) == (INVALID, INVALID)
+    assert "the float model itself has latency_ms 22.00, above reference_max 21.00: two bad models" in row.sentence
+    # A slower machine is none of the float model's faults.
+    elsewhere = case.judge("speed", Standing(case.baseline(), "another machine"))
+    assert (elsewhere.verdict, elsewhere.found["reference_max"]) == (PASS, NOT_RUN)
+    assert "reference_max 21.00 ms is not enforced here (foreign machine: no baseline was acc" in elsewhere.sentence
+
+
 @pytest.mark.parametrize(("slower", "enforced"), [(1.0, True), (1.14, True), (1.2, False), (0.8, False)])
 def test_milliseconds_are_enforced_only_while_the_float_model_is_where_it_was(case, timings, slower, enforced):
     standing = Standing(case.baseline(), HERE)
