@@ -86,7 +86,9 @@ class CaseRunner:
         run, first = case.run, not case.outcomes
         standing = standing_of(item.file, item.case, run.result.kernels, updating=self._updating)
         judged = verdict(item.case.spec, run.result, item.label, standing)
-        row = apply_expected_failures(judged, item.case.spec, datetime.now(UTC).date(), release=self._strict)
+        row = apply_expected_failures(
+            judged, item.case.spec, datetime.now(UTC).date(), release=self._strict, updating=self._updating
+        )
         kept = outcomes(run.result) if first and self._reporting else None
         outcome = ItemOutcome(
             verdict=row,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from harness.judge.verdict import MEASUREMENT, Broken, State, Verdict
-from harness.spec.expectation import ExpectFail
+from harness.spec.expectation import REGRESS, ExpectFail
 from harness.spec.schema import Spec
 
 
@@ -14,18 +14,21 @@ def expectations(spec: Spec, label: str) -> list[ExpectFail]:
     return [entry for entry in spec.expect_fail if entry.labels(spec.budgets) == (label,)]
 
 
-def apply_expected_failures(row: Verdict, spec: Spec, today: date, *, release: bool = False) -> Verdict:
+def apply_expected_failures(
+    row: Verdict, spec: Spec, today: date, *, release: bool = False, updating: bool = False
+) -> Verdict:
     """The verdict as the spec's `expect_fail` leaves it.
 
     Every finding that is not kept must be expected, with that verdict and in its own words, by an entry whose day is
     not over; then, and outside of a release, the row is an EXPECTED FAIL. A bound that was expected to break and holds
-    makes it a FAIL.
+    makes it a FAIL; so does an update, where a regression is expected that it would accept unseen.
 
     Args:
         row: as judged.
         spec: the case.
         today: UTC.
         release: whether this run lets a release out, which bears no failure.
+        updating: whether a new baseline is being accepted, so that the row was held to none.
     """
     entries = expectations(spec, row.label)
     if not entries or row.verdict is State.NOT_RUN:
@@ -33,7 +36,7 @@ def apply_expected_failures(row: Verdict, spec: Spec, today: date, *, release: b
     covered: set[int] = set()
     met: list[ExpectFail] = []
     clauses: list[str] = []
-    passed = False
+    barred = False
     for entry in entries:
         hit = {place for place, broken in enumerate(row.broken) if _foresaw(entry, spec, broken)}
         if entry.expired(today):
@@ -44,12 +47,16 @@ def apply_expected_failures(row: Verdict, spec: Spec, today: date, *, release: b
             met.append(entry)
         elif _held(entry, spec, row):
             clauses.append(f"expected {entry} by {entry.owner}, and it passes: remove the expect_fail")
-            passed = True
+            barred = True
+        elif updating and row.verdict is State.PASS and entry.cause(spec.budgets) == REGRESS:
+            accepts = f"an update would accept the {entry} that {entry.owner} expects"
+            clauses.append(f"{accepts}: remove the expect_fail first")
+            barred = True
         elif row.verdict is not State.PASS:
             clauses.append(f"that is not the {entry} that {entry.owner} expects")
     others = [broken for place, broken in enumerate(row.broken) if place not in covered]
     state = row.verdict
-    if passed:
+    if barred:
         state = State.INVALID if row.verdict is State.INVALID else State.FAIL
     elif met and not others:
         clauses += [_terms(entry) for entry in met]
@@ -59,9 +66,9 @@ def apply_expected_failures(row: Verdict, spec: Spec, today: date, *, release: b
     elif met:
         clauses.append(f"nobody expects {' or '.join(dict.fromkeys(map(_named, others)))}")
     changed: dict[str, object] = {"verdict": state, "expected": tuple(met) if state is State.EXPECTED else ()}
-    if passed or state is not row.verdict:
-        # A baseline alone would not make it green.
-        changed["unaccepted"] = False
+    if barred or state is not row.verdict:
+        # A baseline alone would not make it green, and none can be tightened by what is not.
+        changed |= {"unaccepted": False, "improved": False}
     body = row.sentence.removesuffix(f" → {row.verdict}")
     return row.model_copy(update={**changed, "sentence": f"{'; '.join([body, *clauses])} → {state}"})
 

@@ -63,10 +63,10 @@ Pipeline.run = run
 if FAULT == "judge":
     expected = runner.apply_expected_failures
 
-    def judge(row, spec, today, *, release):
+    def judge(row, spec, today, **options):
         if row.label == "params_m":
             raise KeyError("weights")
-        return expected(row, spec, today, release=release)
+        return expected(row, spec, today, **options)
 
     runner.apply_expected_failures = judge
 
@@ -228,6 +228,16 @@ def test_of_a_case_that_was_not_judged_whole_nothing_is_accepted(gate: Callable[
     run = gate("interrupt", *ACCEPT)
     assert (run.code, run.rows) == (pytest.ExitCode.INTERRUPTED, {"size_mb": "PASS"})
     assert "baseline of mine: nothing accepted: params_m, evidence without a verdict" in run.out
+    assert run.exported == run.accepted == []
+
+
+def test_a_regression_that_is_expected_is_neither_accepted_nor_exported(gate: Callable[..., Gated]) -> None:
+    entry = "{metric: size_mb, verdict: FAIL, bound: regress, because: a leaner export, owner: mara, until: 2999-12-31}"
+    run = gate("", *ACCEPT, spec=f"{SPEC}expect_fail: {entry}\n")
+    assert (run.code, run.rows) == (1, {**GREEN, "size_mb": "FAIL"})
+    assert run.sentences["size_mb"].endswith(
+        "; an update would accept the FAIL (regress) that mara expects: remove the expect_fail first → FAIL"
+    )
     assert run.exported == run.accepted == []
 
 

@@ -183,3 +183,27 @@ def test_a_stale_expectation_is_not_told_as_a_missing_baseline() -> None:
     assert (judged.verdict, judged.unaccepted) == (FAIL, False)
     assert "and it passes: remove the expect_fail" in judged.sentence
     assert apply_expected_failures(sound, spec(), TODAY).unaccepted
+
+
+def test_a_row_that_turns_into_a_failure_can_be_tightened_by_no_update() -> None:
+    better = row(PASS, {"max_drop": PASS, "min": PASS, "regress": PASS}).model_copy(update={"improved": True})
+    judged = apply_expected_failures(better, spec(DROP), TODAY)
+    assert (judged.verdict, judged.improved) == (FAIL, False)
+    # After its last day the entry turns nothing, and the gain can be held.
+    over = apply_expected_failures(better, spec({**DROP, "until": "2026-05-31"}), TODAY)
+    assert (over.verdict, over.improved) == (PASS, True)
+
+
+@pytest.mark.parametrize("verdict", ["FAIL", "INCONCLUSIVE"])
+def test_an_update_accepts_no_regression_that_is_expected(verdict: str) -> None:
+    entry, kept = {**DROP, "bound": "regress", "verdict": verdict}, {"max_drop": PASS, "min": PASS}
+    judged = left(PASS, kept, entry, updating=True)
+    assert judged.verdict is FAIL
+    assert judged.sentence == (
+        f"top1: figures; an update would accept the {verdict} (regress) that mara expects: remove the expect_fail "
+        "first → FAIL"
+    )
+    assert left(PASS, kept, entry).verdict is PASS
+    # After its last day nobody expects it, and what breaks is accepted by no update anyway.
+    assert left(PASS, kept, {**entry, "until": "2026-05-31"}, updating=True).verdict is PASS
+    assert left(FAIL, {"max_drop": FAIL, "min": PASS}, DROP, entry, updating=True).verdict is EXPECTED
