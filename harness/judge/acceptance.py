@@ -107,9 +107,15 @@ def _kept(labels: Mapping[str, Accepted], known: set[str]) -> dict[str, Accepted
 
 def _same(old: Accepted | None, new: Accepted, *, machine: bool = False) -> bool:
     """Whether a figure is the one that was accepted, or differs from it by noise alone."""
-    if old is None or old.model_dump(mode="json") == new.model_dump(mode="json"):
-        return old is not None
-    if (old.metric, old.metric_version, old.kernels) != (new.metric, new.metric_version, new.kernels):
+    if old is None:
+        return False
+    if old.options is None:
+        # They were not kept then, and what they are is no change of the figure.
+        new = new.model_copy(update={"options": None})
+    if old.model_dump(mode="json") == new.model_dump(mode="json"):
+        return True
+    before, now = ((one.metric, one.metric_version, one.kernels, one.options) for one in (old, new))
+    if before != now:
         return False
     if old.ratio is not None and new.ratio is not None:
         (low, _, high), (lower, _, upper) = old.ratio, new.ratio

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
-from harness.measurement import Measurement
+from harness.measurement import Measurement, Timings
 from harness.metrics.base import Metric
 
 
@@ -41,6 +41,11 @@ class Accepted(_Model):
         default=None, description="for times: lower bound, estimate, upper bound"
     )
     outcomes: Measurement | None = Field(default=None, description="for accuracies: per-sample outcomes, packed")
+    options: dict[str, Any] | None = Field(
+        default=None,
+        description="of the metric, those that are not its defaults, and the samples of a timed call; null of a metric "
+        "without options, and in files from before they were kept: nothing is compared then",
+    )
 
 
 def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: float) -> Accepted:
@@ -54,7 +59,22 @@ def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: f
         kernels=kernels,
         ratio=(ratio.lower, ratio.estimate, ratio.upper) if ratio is not None else None,
         outcomes=measurement if measurement.kept == "outcomes" else None,
+        options=asked(metric, measurement),
     )
+
+
+def asked(metric: Metric, measurement: Measurement) -> dict[str, Any] | None:
+    """What a budget asked of its metric beside bounds: options that are not its defaults; None where it has none.
+
+    A batch that the budget leaves to `measure` is told as the one that was timed.
+    """
+    own = {name: field for name, field in type(metric).model_fields.items() if name not in Metric.model_fields}
+    if not own:
+        return None
+    usual = {name: field.get_default(call_default_factory=True) for name, field in own.items()}
+    other = {name for name in own if getattr(metric, name) != usual[name]}
+    options = metric.model_dump(mode="json", include=other)
+    return {**options, "batch": measurement.batch} if "batch" in own and isinstance(measurement, Timings) else options
 
 
 class Machine(_Model):

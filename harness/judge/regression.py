@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from harness.judge.baseline import Accepted
+from harness.judge.baseline import Accepted, asked
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import Finding, State
 from harness.measurement import Base, Measurement
@@ -45,6 +45,8 @@ def compare(
             f"{metric.version}: {ANEW}",
             bound=REGRESS,
         )
+    if otherwise := _otherwise(metric, measurement, accepted):
+        return Finding(State.INVALID, otherwise, bound=REGRESS)
     outcomes = accepted.outcomes
     if outcomes is not None and not math.isclose(outcomes.value, accepted.value, rel_tol=ROUNDING, abs_tol=ROUNDING):
         text = f"the baseline says {number(accepted.value)}, and its outcomes come to {number(outcomes.value)}"
@@ -55,6 +57,19 @@ def compare(
             return Finding(State.INVALID, OTHER_SAMPLES, bound=REGRESS)
         return Finding(State.PASS, f"no baseline for the kernel path {kernels} (it was taken on {accepted.kernels})")
     return replace(_compared(metric, measurement, accepted, confidence, slower), bound=REGRESS)
+
+
+def _otherwise(metric: Metric, measurement: Measurement, accepted: Accepted) -> str:
+    """How another question was asked when the baseline was accepted; empty where it was the same, or nobody knows."""
+    then, now = accepted.options, asked(metric, measurement)
+    if then is None or now is None:
+        return ""
+    other = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    was, is_now = (
+        ", ".join(f"{name} {one[name]}" if name in one else f"the default {name}" for name in other)
+        for one in (then, now)
+    )
+    return f"the baseline was taken with {was}, and this with {is_now}: {ANEW}" if other else ""
 
 
 def _compared(

@@ -171,3 +171,16 @@ def test_of_one_machine_only_the_newest_sections_stay():
             update={"cases": {"": baseline.cases[""].model_copy(update={"machines": machines})}}
         )
     assert set(baseline.cases[""].machines) == {"elsewhere", "v3", "v4", "v5"}
+
+
+def test_other_options_are_written_and_options_that_were_not_kept_are_no_change():
+    def asked(options) -> Candidate:
+        figure = entry(0.5, "generated_precision").model_copy(update={"options": options})
+        return Candidate({"real": figure}, {}, "here", {"cpu": "any"}, 1, {})
+
+    before = taken(None, asked(None), ["real"])
+    assert taken(before, asked({"neighbours": 10}), ["real"]) == before
+    default = taken(None, asked({}), ["real"])
+    assert taken(default, asked({}), ["real"]) == default
+    other = taken(default, asked({"neighbours": 10}), ["real"]).cases[""]
+    assert (other.portable["real"].options, len(other.history)) == ({"neighbours": 10}, 2)

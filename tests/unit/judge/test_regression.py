@@ -177,3 +177,48 @@ def test_a_time_accepted_with_one_block_proves_nothing(timings):
     once: Timings = timings(20.0, 10.0, blocks=1)
     assert compared("latency_ms", once, timings(20.0, 19.0)).state is PASS
     assert compared("latency_ms", timings(20.0, 10.0), timings(20.0, 19.0, blocks=1)).state is PASS
+
+
+def held_to(name, measured, then, now, *, before=None):
+    """What a measurement finds in a baseline of a budget with other options."""
+    accepted = accept(METRICS[name](**then), before or measured, "x86", 0.95)
+    return compare(METRICS[name](**now), measured, accepted, 0.95, "x86")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        ({}, {"neighbours": 10}, "the default neighbours, and this with neighbours 10"),
+        ({"neighbours": 10}, {"neighbours": 5}, "neighbours 10, and this with neighbours 5"),
+        ({"neighbours": 10}, {}, "neighbours 10, and this with the default neighbours"),
+        # Written out or not, it is the same question; so it is with other bounds.
+        ({}, {"neighbours": 3, "max_drop": 0.1, "regress": 0.5}, ""),
+    ],
+)
+def test_a_baseline_of_other_options_answers_another_question(then, now, words):
+    finding = held_to("generated_precision", outcomes(range(950)), {"min": 0.5, **then}, {"min": 0.5, **now})
+    anew = ': accept it anew with --update-baselines --reason "…"'
+    expected = (INVALID, f"the baseline was taken with {words}{anew}") if words else (PASS, "")
+    assert (finding.state, finding.text, finding.bound) == (*expected, "regress")
+
+
+def test_a_batch_of_the_spec_is_part_of_the_question_of_a_time(timings):
+    budget, four = {"max_ratio": 1.0}, timings(80.0, 40.0, batch=4)
+    other = held_to("latency_ms", four, budget, budget, before=timings(20.0, 10.0))
+    assert other.text.startswith("the baseline was taken with batch 1, and this with batch 4: accept it anew")
+    assert held_to("latency_ms", four, budget, {**budget, "batch": 4}).state is PASS
+    whole = held_to("latency_ms", four, budget, {**budget, "stages": "whole"})
+    assert whole.text.startswith("the baseline was taken with the default stages, and this with stages whole: ")
+
+
+def test_of_options_that_were_not_kept_nothing_is_compared(timings):
+    """As in files from before they were."""
+    accepted = accept(METRICS["latency_ms"](max_ratio=1.0), timings(20.0, 10.0), "x86", 0.95)
+    assert accepted.options == {"batch": 1}
+    known = accepted.model_dump(mode="json")
+    del known["options"]
+    before = Accepted.model_validate(known)
+    assert before.options is None
+    four = timings(80.0, 40.0, batch=4)
+    assert compare(METRICS["latency_ms"](max_ratio=1.0), four, before, 0.95, "x86").state is PASS
+    assert accept(METRICS["size_mb"](max=3), count(2.0), "x86", 0.95).options is None

@@ -159,7 +159,7 @@ def test_noise_without_bound_leaves_everything_open() -> None:
 
 @pytest.mark.parametrize("noise", [1.0, 1.021], ids=["quiet", "noisy"])
 def test_only_what_others_did_alone_asks_for_another_take(noise: float) -> None:
-    """Float drifts by 1.6 %, which covers the limit and what the baseline tolerates; its own noise may cover both too."""
+    """Float drifts by 1.6 %, which covers the limit and what the baseline tolerates; so does its own noise, or not."""
     shape = (1 + 0.016 * (np.arange(20) >= 10)[:, None]) * (1 + 0.002 * np.linspace(-1, 1, 10)[None, :])
     floats = FLOAT * shape / np.sqrt(noise)
     # The median over float and its control is half of the noise above float.
