@@ -46,7 +46,12 @@ def _moves(statistic: Statistic, hit: Integers, support: Integers, named: Intege
     """How far the sum over classes falls when a sample of each class that was named right is named wrong.
 
     The class that it is in loses a hit, and the class that it is taken for, the one that this harms most, is named once
-    more. To the first order: for all three no larger loss falls further than in proportion.
+    more. To the first order, and the largest of these moves holds for larger losses too. Where a share 1 - exp(-l) of a
+    class's hits is lost, recall and F1 fall no further than in proportion to l (an F1 of 1 by tanh(l / 2)). Precision
+    may: of 9 right among 10 named the first lost costs 0.01, and all nine 0.1 each. But it falls by l / 4 at most, and
+    further than in proportion only from a precision a > 1 / 2 on. There each sample of another class that is named so
+    costs a² / h of h hits, which makes more than l / 4, and the largest move is no less. A test tries what several
+    classes lose together.
     """
     part, whole = {"precision": (hit, named), "recall": (hit, support), "f1": (2 * hit, named + support)}[statistic]
     share = divided(part, whole)
