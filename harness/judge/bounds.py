@@ -13,7 +13,7 @@ from harness.judge.figures import apart, measured_text, number, percent, ratio_t
 from harness.judge.settling import settling
 from harness.judge.verdict import Finding, Place, Range, State
 from harness.measurement import Measurement
-from harness.measurement.doubts import Doubt, because
+from harness.measurement.doubts import Doubt, because, by_others
 from harness.metrics.base import SHARE, Metric, Span
 from harness.statistics import Interval
 
@@ -205,12 +205,10 @@ def _absolute(claim: Claim) -> Finding:
 
 
 def _kept_back(doubts: list[Doubt], state: State, text: str, interval: Range | None = None) -> Finding:
-    outside = [doubt.outside for doubt in doubts]
     # What its own noise leaves open is not taken again until it comes out one way: that would spend error unseen.
-    disturbed = all(outside) and state is not State.INCONCLUSIVE
-    return Finding(
-        State.INCONCLUSIVE, f"{text} ({because(doubts)})", interval, disturbed=disturbed, doubted=any(outside)
-    )
+    disturbed = by_others(doubts) and state is not State.INCONCLUSIVE
+    doubted = any(doubt.outside for doubt in doubts)
+    return Finding(State.INCONCLUSIVE, f"{text} ({because(doubts)})", interval, disturbed=disturbed, doubted=doubted)
 
 
 def _proven(claim: Claim) -> Finding:

@@ -9,7 +9,7 @@ from harness.judge.baseline import Accepted, asked
 from harness.judge.figures import number, ratio_text
 from harness.judge.verdict import Finding, State
 from harness.measurement import Base, Measurement
-from harness.measurement.doubts import because
+from harness.measurement.doubts import because, by_others
 from harness.metrics.base import Metric
 from harness.spec.expectation import REGRESS
 
@@ -118,9 +118,9 @@ def _by_ratio(
             if doubt.covers(ours.lower, ours.estimate, ours.upper, limit)
         ]
         if doubts:
-            outside = [doubt.outside for doubt in doubts]
             held = f"worse than the {text}, but {because(doubts)}"
-            return Finding(State.INCONCLUSIVE, held, disturbed=all(outside), doubted=any(outside))
+            doubted = any(doubt.outside for doubt in doubts)
+            return Finding(State.INCONCLUSIVE, held, disturbed=by_others(doubts), doubted=doubted)
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
     return replace(_kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance), straddles=not kept)
 

@@ -123,7 +123,8 @@ class Finding:
         interval: of the contrast that is bounded.
         bound: its name; empty where something else was found than a bound kept or broken.
         gain: better than the baseline beyond noise.
-        disturbed: kept back by nothing but what others did while it was measured; another run may decide it.
+        disturbed: kept back by what others did while it was measured, more than by its own noise: another run may
+            decide it.
         doubted: what others did is among what keeps it back, beside its own noise where it is not `disturbed`.
         straddles: no regression is proven, nor that there is none: a baseline passes it.
     """

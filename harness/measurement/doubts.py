@@ -64,6 +64,15 @@ def _either_way(reach: float, because: str, *, whole: bool, outside: bool = Fals
     return Doubt(reach, reach, because, whole, outside)
 
 
+def by_others(doubts: Sequence[Doubt]) -> bool:
+    """Whether what others did reaches furthest: their load widens a run's own noise too, and another take may be free.
+
+    Where its own noise reaches as far, another take would be one more draw from the same noise.
+    """
+    others, own = (max((one.reach for one in doubts if one.outside is side), default=0.0) for side in (True, False))
+    return others > own
+
+
 def because(doubts: Sequence[Doubt]) -> str:
     """Why a verdict is kept back, as a clause: what this run's own noise leaves open, and then what others did."""
     own, outside = ([doubt.because for doubt in doubts if doubt.outside is one] for one in (False, True))

@@ -14,7 +14,7 @@ from harness.judge.bounds import judge
 from harness.judge.regression import compare
 from harness.judge.verdict import Place, State, overall
 from harness.measurement import Timings, doubts
-from harness.measurement.doubts import AGAIN
+from harness.measurement.doubts import AGAIN, Doubt, by_others
 from harness.metrics.latency_ms import LatencyMs
 
 FLOAT, HALF = np.full((20, 10), 4e6), np.full((20, 10), 2e6)
@@ -155,6 +155,15 @@ def test_noise_without_bound_leaves_everything_open() -> None:
     once = times(FLOAT[:1], HALF[:1], blocks_control=FLOAT[:1])
     assert doubts.noise_floor(once, 0.95) == math.inf
     assert verdict(once, 0.9)[0] is State.INCONCLUSIVE
+
+
+def test_what_others_did_asks_for_another_take_where_it_reaches_beyond_its_own_noise() -> None:
+    """Their load widens the noise between float and float, too."""
+    near, far = (Doubt(reach, reach, "", whole=True) for reach in (0.02, 0.1))
+    load = Doubt(0.05, 0.05, "", whole=True, outside=True)
+    assert [by_others(some) for some in ([load], [load, near], [load, far], [near], [])] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("noise", [1.0, 1.021], ids=["quiet", "noisy"])
