@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     # What makes a model's inputs of texts: its tokenizer, with padding.
     Encoder = Callable[[Sequence[str]], tuple[torch.Tensor, ...]]
 
+# Takes outputs, of torch or numpy, apart into what is of one kind and has one range.
+Parts = Callable[[Sequence[Any]], tuple[Any, ...]]
+
 
 class Form(StrEnum):
     """What kind of object a subject's model is; the value is how sentences name it."""
@@ -51,11 +54,13 @@ class Subject:
         form: what `model` is.
         model: the object itself, in evaluation mode.
         example: one batch of inputs, for tracing: each a tensor whose first axis is the batch.
+        parts: takes its outputs apart where they are compared, each part by its own range; whole if left out.
     """
 
     form: Form
     model: Any
     example: tuple[torch.Tensor, ...]
+    parts: Parts = tuple
 
 
 def tensors(outputs: object) -> tuple[torch.Tensor, ...]:

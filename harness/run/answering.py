@@ -53,7 +53,7 @@ def evaluate(
     if first is not None:
         # Asked again at the end, so that what drifts from call to call is seen too.
         again = [tensor.numpy() for tensor in ask(first[0])]
-        probe.require_repeatable(first[1], again, f"reloaded {which}")
+        probe.require_repeatable(first[1], again, f"reloaded {which}", task.parts)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

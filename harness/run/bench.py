@@ -84,8 +84,9 @@ class LocalBench(Bench):
         batch, saved = probe.read(folder)
         reloaded = probe.sample_by_sample(runner, batch)
         again = [part.numpy() for part in runner(tuple(part[:1] for part in batch))]
-        probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {called(side)}")
-        probe.compare(saved, reloaded, called(side))
+        parts = TASKS[self._spec.task](task=self._spec.task).parts
+        probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {called(side)}", parts)
+        probe.compare(saved, reloaded, called(side), parts)
         return runner
 
     def _side(self, side: str) -> Side:

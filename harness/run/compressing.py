@@ -109,11 +109,12 @@ def _save(
     Raises:
         Unmeasurable: the answers cannot be repeated, or are not what the task and its classes ask for.
     """
+    task = TASKS[spec.task](task=spec.task)
     outputs = probe.answers(subject, inputs)
     one = tuple(part[:1] for part in inputs)
-    probe.require_repeatable([part[:1] for part in outputs], probe.answers(subject, one), which)
-    TASKS[spec.task](task=spec.task).require_classes([part.shape for part in outputs], classes, which)
+    probe.require_repeatable([part[:1] for part in outputs], probe.answers(subject, one), which, task.parts)
+    task.require_classes([part.shape for part in outputs], classes, which)
     artifact = folder / ARTIFACT
     artifact.mkdir(parents=True)
     probe.write(folder, inputs, outputs)
-    spec.deploy.save(subject, artifact)
+    spec.deploy.save(replace(subject, parts=task.parts), artifact)

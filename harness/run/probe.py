@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.data.base import Split
 from harness.errors import ArtifactError, Unmeasurable
-from harness.forms import Form, Subject, tensors
+from harness.forms import Form, Parts, Subject, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -93,8 +93,16 @@ def read(folder: Path) -> tuple[tuple[torch.Tensor, ...], list[np.ndarray[Any, A
         return tuple(torch.from_numpy(array) for array in inputs), outputs
 
 
-def compare(saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray[Any, Any]], which: str) -> None:
+def compare(
+    saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray[Any, Any]], which: str, parts: Parts = tuple
+) -> None:
     """Hold a reloaded artifact to what was saved.
+
+    Args:
+        saved: what the model in memory gave.
+        reloaded: what the artifact gives for the same inputs.
+        which: what sentences call the side.
+        parts: takes outputs apart; each part is held to its own range.
 
     Raises:
         ArtifactError: other shapes, or outputs that differ by more than rounding.
@@ -104,7 +112,7 @@ def compare(saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray
         raise ArtifactError(
             f"the reloaded {which} artifact gives outputs of shapes {shapes[1]}, the saved model {shapes[0]}"
         )
-    for one, other in zip(saved, reloaded, strict=True):
+    for one, other in zip(parts(saved), parts(reloaded), strict=True):
         error = _apart(one, other)
         # `not <=` so that NaN is caught as well.
         if not error <= TOLERANCE:
@@ -115,14 +123,20 @@ def compare(saved: Sequence[np.ndarray[Any, Any]], reloaded: Sequence[np.ndarray
 
 
 def require_repeatable(
-    first: Sequence[np.ndarray[Any, Any]], again: Sequence[np.ndarray[Any, Any]], which: str
+    first: Sequence[np.ndarray[Any, Any]], again: Sequence[np.ndarray[Any, Any]], which: str, parts: Parts = tuple
 ) -> None:
     """Hold a model to answering as before what it is asked once more.
+
+    Args:
+        first: what it gave.
+        again: what it gives for the same inputs.
+        which: what sentences call it.
+        parts: takes outputs apart; each part is held to its own range.
 
     Raises:
         Unmeasurable: with by how much the answers moved.
     """
-    for one, other in zip(first, again, strict=True):
+    for one, other in zip(parts(first), parts(again), strict=True):
         error = _apart(one, other)
         if not error <= REPEATED:
             raise Unmeasurable(

@@ -57,7 +57,7 @@ class Packed(Runtime):
             model, coding = model.module, model.coder
         with torch.no_grad():
             trace = traced(model, subject.example)
-            check(trace, model, subject.example)
+            check(trace, model, subject.example, subject.parts)
             graph, tensors = graph_of(trace, subject.example)
             stored = {name: words_of(tensor) for name, tensor in tensors.items()}
             content = packed_file.pack(graph.model_dump(mode="json"), stored, coding)
@@ -66,7 +66,7 @@ class Packed(Runtime):
                 if not np.array_equal(decoded[name].words, tensor.words):
                     raise ArtifactError(f"decoding {name} does not give what was encoded")
             (folder / FILE).write_bytes(content)
-            check(program(folder / FILE), model, subject.example)
+            check(program(folder / FILE), model, subject.example, subject.parts)
 
     def load(self, folder: Path, threads: int) -> Runner:
         """The runner of ``model.packed``; sets the number of threads of this process."""

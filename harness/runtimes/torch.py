@@ -12,7 +12,7 @@ from harness.artifacts.torchscript_archive import read, write
 from harness.artifacts.torchscript_graph import evidence_of, macs_of
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
-from harness.forms import Form, Subject, tensors
+from harness.forms import Form, Parts, Subject, tensors
 from harness.runtimes.base import RUNTIMES, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Torch(Runtime):
             except (RuntimeError, TypeError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise ArtifactError(f"the {subject.form} does not become a TorchScript program: {reason}") from error
-            check(program, model, subject.example)
+            check(program, model, subject.example, subject.parts)
         write(program, folder / FILE, engine_of(model))
 
     def load(self, folder: Path, threads: int) -> Runner:
@@ -159,8 +159,15 @@ def _scripted(exported: torch.export.ExportedProgram) -> torch.jit.ScriptModule:
     return program
 
 
-def check(program: torch.jit.ScriptModule, model: torch.nn.Module, example: Tensors) -> None:
-    """Hold a program to the model's answers, also on another batch size and other values."""
+def check(program: torch.jit.ScriptModule, model: torch.nn.Module, example: Tensors, parts: Parts = tuple) -> None:
+    """Hold a program to the model's answers, also on another batch size and other values.
+
+    Args:
+        program: what was made of the model.
+        model: the model.
+        example: one batch of inputs.
+        parts: takes outputs apart; each part is held to its own range.
+    """
     import torch
 
     other = tuple(torch.cat([part, part.flip(-1)]) for part in example)
@@ -171,10 +178,10 @@ def check(program: torch.jit.ScriptModule, model: torch.nn.Module, example: Tens
             if batch is example:
                 raise ArtifactError(f"the model does not run: {error}") from error
             continue  # the model itself is bound to one batch size
-        _compare(expected, program, batch)
+        _compare(expected, program, batch, parts)
 
 
-def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors) -> None:
+def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors, parts: Parts) -> None:
     import torch
 
     size = len(batch[0])
@@ -182,7 +189,7 @@ def _compare(expected: Tensors, program: torch.jit.ScriptModule, batch: Tensors)
         found = tensors(program(*batch))
     except RuntimeError as error:
         raise ArtifactError(f"the TorchScript program does not run on a batch of {size}: {error}") from error
-    for one, answer in zip(expected, found, strict=True):
+    for one, answer in zip(parts(expected), parts(found), strict=True):
         scale = float(one.float().abs().max()) if one.numel() else 0.0
         if not torch.allclose(one.float(), answer.float(), rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
             raise ArtifactError(

@@ -83,6 +83,17 @@ class Task(Options):
         """What stands for some inputs where all outputs are kept; a part of them where outputs are large."""
         return inputs
 
+    def parts(self, outputs: Sequence[Any]) -> tuple[Any, ...]:
+        """The outputs of one batch, taken apart where one tensor holds figures of several ranges.
+
+        Whether two runs answer alike is asked of each part by its own range: beside pixels in the hundreds, scores
+        between 0 and 1 could be anything.
+
+        Args:
+            outputs: tensors, or arrays, whose first axis is the batch.
+        """
+        return tuple(outputs)
+
     def require_classes(self, shapes: Sequence[tuple[int, ...]], classes: Sequence[str], which: str) -> None:
         """Hold a model's outputs to the classes of the data; nothing where a task has none.
 

@@ -60,6 +60,13 @@ class ObjectDetection(Task):
             boxes[row, :count], scores[row, :count], labels[row, :count] = (part.numpy() for part in found)
         return {"boxes": boxes, "scores": scores, "labels": labels}
 
+    def parts(self, outputs: Sequence[Any]) -> tuple[Any, ...]:
+        """Boxes in pixels, and scores in 0…1; what is no tensor of candidates stays whole."""
+        first, *others = outputs
+        if first.ndim != 3 or first.shape[1] < 5:
+            return tuple(outputs)
+        return first[:, :4], first[:, 4:], *others
+
     def require_classes(self, shapes: Sequence[tuple[int, ...]], classes: Sequence[str], which: str) -> None:
         """As many scores as the data has classes: otherwise score 3 need not mean class 3.
 

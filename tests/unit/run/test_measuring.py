@@ -223,6 +223,27 @@ def test_a_reloaded_artifact_that_answers_otherwise_is_refused(job: Job) -> None
         LocalBench(job, lambda text: None)
 
 
+def test_outputs_are_held_to_one_another_in_the_parts_that_the_task_makes(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    parts = TASKS["image-classification"].parts
+    monkeypatch.setattr(
+        TASKS["image-classification"], "parts", lambda self, outputs: asked.append(1) or parts(self, outputs)
+    )
+    places = {"reference": str(tmp_path / "a"), "compressed": str(tmp_path / "b"), "stage": "compress"}
+    compress(job.model_copy(update=places), lambda text: None)
+    # Of each side: asked twice, and traced, with one batch and another.
+    assert len(asked) == 2 * (2 + 4)
+    asked.clear()
+    bench = LocalBench(job, lambda text: None)
+    # Of each side: asked twice, and held to what was saved.
+    assert len(asked) == 2 * (2 + 2)
+    asked.clear()
+    bench.evaluation()
+    assert len(asked) == 2 * 2
+
+
 def test_data_that_changed_after_compressing_is_refused(job: Job) -> None:
     repaint(job)
     with pytest.raises(DataError, match="the data changed after the model was compressed"):

@@ -8,6 +8,7 @@ import pytest
 from harness.errors import ArtifactError, Unmeasurable
 from harness.forms import Form, Subject
 from harness.run import probe
+from harness.tasks.object_detection import ObjectDetection
 
 torch = pytest.importorskip("torch")
 
@@ -56,6 +57,36 @@ def test_a_reloaded_artifact_is_held_to_what_was_saved(tmp_path: Path) -> None:
         probe.compare(saved, [np.zeros((2, 3))], "compressed")
     with pytest.raises(ArtifactError, match="off by nan"):
         probe.compare(saved, [np.full((2, 2), np.nan)], "compressed")
+
+
+DETECT = ObjectDetection().parts
+
+
+def candidates(scores: np.ndarray) -> list[np.ndarray]:
+    """Eight boxes on an image of 640 pixels, with scores for two classes."""
+    boxes = np.random.default_rng(0).uniform(10, 640, (1, 4, 8))
+    return [np.concatenate([boxes, scores], axis=1).astype(np.float32)]
+
+
+SCORES = np.random.default_rng(1).uniform(0.01, 0.9, (1, 2, 8))
+
+
+def test_scores_that_are_lost_beside_boxes_in_pixels_are_told() -> None:
+    """6.4 of a hundredth of the range of the boxes, which is six times all that scores can be."""
+    probe.compare(candidates(SCORES), candidates(SCORES + 0.008), "compressed", DETECT)
+    for lost in (np.zeros_like(SCORES), SCORES[:, ::-1]):
+        with pytest.raises(ArtifactError, match="gives other outputs than the model that was saved: off by"):
+            probe.compare(candidates(SCORES), candidates(lost), "compressed", DETECT)
+    shifted = candidates(SCORES)[0]
+    shifted[:, :4] += 7
+    with pytest.raises(ArtifactError, match=r"off by 1\.\d%"):
+        probe.compare(candidates(SCORES), [shifted], "compressed", DETECT)
+
+
+def test_scores_that_are_drawn_anew_beside_boxes_in_pixels_are_not_repeatable() -> None:
+    probe.require_repeatable(candidates(SCORES), candidates(SCORES + 1e-5), "float", DETECT)
+    with pytest.raises(Unmeasurable, match=r"different outputs for the same input \(off by 5\.\d%"):
+        probe.require_repeatable(candidates(SCORES), candidates(SCORES + 0.05), "float", DETECT)
 
 
 def test_answers_that_are_gone_are_told_from_a_broken_worker(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from harness.forms import Form, Subject
 from harness.methods.quantization.casting import cast
 from harness.runtimes.base import RUNTIMES, Runner
 from harness.runtimes.torch import FILE, Torch
+from harness.tasks.object_detection import ObjectDetection
 from harness.zoo.lenet import lenet5
 from harness.zoo.resnet import resnet20
 
@@ -207,6 +208,17 @@ def test_same_model_gives_the_same_bytes_whatever_was_traced_before(lenet: nn.Mo
         saved(resnet, example, tmp_path / f"resnet{index}")
         files.append([(tmp_path / f"{name}{index}" / FILE).read_bytes() for name in ("lenet", "resnet")])
     assert files[0] == files[1] == files[2]
+
+
+def test_scores_that_tracing_would_freeze_beside_boxes_in_pixels_are_refused(tmp_path: Path) -> None:
+    class Detector(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            boxes = 640 * images.flatten(2)[:, :4]
+            return torch.cat([boxes, (0.5 if images.shape[0] == 1 else 0.55) * torch.ones_like(boxes)], dim=1)
+
+    subject = Subject(Form.TORCH, Detector().eval(), (torch.rand(1, 4, 2, 2),), ObjectDetection().parts)
+    with pytest.raises(ArtifactError, match="answers otherwise than the model on a batch of 2"):
+        Torch().save(subject, tmp_path)
 
 
 def test_flow_that_tracing_would_freeze_is_refused(tmp_path: Path) -> None:

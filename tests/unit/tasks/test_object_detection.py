@@ -53,6 +53,16 @@ def test_an_output_without_candidates_is_refused():
         TASK.answers((torch.zeros(1, 10),))
 
 
+def test_boxes_and_scores_are_parts_of_their_own():
+    image = candidates((50, 40, 20, 10, 0.9, 0.1), (90, 80, 20, 10, 0.2, 0.3))[None]
+    boxes, scores, other = TASK.parts((image, torch.ones(1)))
+    assert boxes[0].tolist() == [[50, 90], [40, 80], [20, 20], [10, 10]]
+    assert scores[0].tolist() == [pytest.approx([0.9, 0.2]), pytest.approx([0.1, 0.3])]
+    assert other.tolist() == [1]
+    # What is no tensor of candidates is told later on, in a sentence.
+    assert len(TASK.parts((torch.zeros(1, 10),))) == 1
+
+
 def test_another_number_of_classes_is_refused():
     TASK.require_classes([(1, 14, 336)], [str(one) for one in range(10)], "float")
     with pytest.raises(Unmeasurable, match="scores 80 classes, and the data has 10"):
