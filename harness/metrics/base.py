@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -45,15 +46,24 @@ class Side:
     Attributes:
         bytes: size of every file of the artifact.
         evidence: counts over the reloaded artifact.
-        macs: multiply-accumulate operations on one sample.
+        counting: counts the multiply-accumulate operations on one sample.
         peak_bytes: growth of the process's peak resident memory while a fresh process loads and runs the artifact,
             over its state after imports; None where no budget asks for it.
     """
 
     bytes: int
     evidence: Evidence
-    macs: int
+    counting: Callable[[], int]
     peak_bytes: int | None = None
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulate operations on one sample, counted when they are first asked for.
+
+        Raises:
+            Unmeasurable: with the operator that has no formula.
+        """
+        return self.counting()
 
 
 @dataclass(frozen=True)

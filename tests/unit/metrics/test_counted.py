@@ -7,12 +7,12 @@ from harness.evidence import Evidence, TensorFact
 from harness.metrics.base import METRICS, Bench, Side
 
 SOUND = Side(
-    bytes=4_000, macs=1_000, peak_bytes=5_000,
+    bytes=4_000, counting=lambda: 1_000, peak_bytes=5_000,
     evidence=Evidence(
         operators={"mm": 1}, tensors=(TensorFact(name="w", dtype="float32", shape=(10, 100), zeros=250),)
     ),
 )  # fmt: skip
-NOTHING = Side(bytes=0, macs=0, peak_bytes=0, evidence=Evidence(operators={}, tensors=()))
+NOTHING = Side(bytes=0, counting=lambda: 0, peak_bytes=0, evidence=Evidence(operators={}, tensors=()))
 
 
 class Counts(Bench):

@@ -26,6 +26,7 @@ from harness.run.failing import failure_of
 from harness.run.job import Job
 from harness.run.measuring import measure
 from harness.run.samples import address
+from harness.runtimes.torch import TorchRunner
 from harness.spec.schema import Spec
 from harness.tasks.base import TASKS
 
@@ -115,7 +116,10 @@ def test_no_latency_is_measured_while_artifacts_are_reloaded_and_metrics_compute
 
     monkeypatch.setattr(probe, "read", noting)
     bench = LocalBench(job, lambda text: None)
-    # Once a side to probe it, and once to count its operations.
+    # Once a side to probe it, and once to count its operations, when these are asked for.
+    assert held == [True] * 2
+    assert not taken()
+    assert bench.reference.macs == bench.compressed.macs > 0
     assert held == [True] * 4
     assert not taken()
     with bench.working():
@@ -330,6 +334,23 @@ def test_a_budget_that_cannot_be_measured_leaves_the_others_alone(job: Job) -> N
     assert found.measurements.keys() == {"size_mb"}
     assert "the float model is not proven better than chance" in found.failures["top1"].sentence
     assert np.isclose(found.measurements["size_mb"].ratio(0.95).estimate, 0.5, atol=0.06)
+
+
+def test_operations_that_cannot_be_counted_cost_the_budgets_that_ask_for_them(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uncountable(self: object, inputs: object) -> int:
+        raise Unmeasurable("aten::twisted has no formula")
+
+    monkeypatch.setattr(TorchRunner, "macs", uncountable)
+    assert measure(job.model_copy(update={"labels": ("size_mb",)}), lambda text: None).failures == {}
+    budgets = {"size_mb": {"max_ratio": 0.6}, "macs_g": {"max_ratio": 1.0}, "flops_g": {"max_ratio": 1.0}}
+    asked = job.model_copy(update={"spec": spec(budgets=budgets), "labels": tuple(budgets)})
+    found = measure(asked, lambda text: None)
+    assert found.measurements.keys() == {"size_mb"}
+    assert {label: one.sentence for label, one in found.failures.items()} == {
+        "macs_g": "aten::twisted has no formula", "flops_g": "aten::twisted has no formula",
+    }  # fmt: skip
 
 
 def test_a_metric_that_is_broken_takes_its_own_budget_and_no_other(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
