@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from harness.errors import Unmeasurable
 from harness.evidence import TensorFact
 
 # Layers whose constant operand is a weight matrix.
@@ -19,16 +22,34 @@ LAYERS = frozenset(
     {
         "Convolution",
         "ConvolutionBackpropData",
+        "Einsum",
         "Gather",
         "GroupConvolution",
         "GroupConvolutionBackpropData",
         "MatMul",
     }
 )
+# Recurrent layers, and the ports of what they learned: input weights, recurrent weights, bias.
+RECURRENT = {
+    "GRUCell": (2, 3, 4), "GRUSequence": (3, 4, 5), "LSTMCell": (3, 4, 5), "LSTMSequence": (4, 5, 6),
+    "RNNCell": (2, 3, 4), "RNNSequence": (3, 4, 5),
+}  # fmt: skip
 # Elementwise operators whose constant operand is a learned vector: a bias, or the scale of a normalization.
 VECTORS = frozenset({"Add", "Divide", "Multiply", "PRelu", "Subtract"})
 # What stands between a stored weight and its layer: decompression, simulated quantization, a change of layout.
 _THROUGH = frozenset({"Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract", "Transpose", "Unsqueeze"})
+# What moves, compares, joins or adds up numbers, and multiplies them one by one at most: its constants are no matrices.
+_PLAIN = VECTORS | _THROUGH | {
+    "Assign", "BatchNormInference", "BatchToSpace", "Broadcast", "Bucketize", "Clamp", "Concat", "ConvertLike",
+    "CumSum", "DepthToSpace", "DetectionOutput", "Equal", "FakeConvert", "FloorMod", "GatherElements",
+    "GatherND", "GatherTree", "Greater", "GreaterEqual", "GridSample", "GroupNormalization", "Interpolate",
+    "Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "MVN", "Maximum", "Minimum",
+    "Mod", "NonMaxSuppression", "NormalizeL2", "NotEqual", "OneHot", "Pad", "Power", "RMS", "ROIAlign",
+    "ROIPooling", "Range", "ReadValue", "Result", "Reverse", "ReverseSequence", "Roll",
+    "ScaledDotProductAttention", "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SearchSorted",
+    "Select", "ShapeOf", "ShuffleChannels", "Slice", "SliceScatter", "SpaceToBatch", "SpaceToDepth", "Split",
+    "SquaredDifference", "Squeeze", "StridedSlice", "Tile", "TopK", "VariadicSplit",
+}  # fmt: skip
 # The code of zero in the 4-bit NormalFloat table (Dettmers et al., "QLoRA", 2023, appendix E).
 _NF4_ZERO = 7
 _DTYPES = {"boolean": "bool", "f": "float", "bf": "bfloat", "i": "int", "u": "uint"}
@@ -165,26 +186,105 @@ def widened(output: Any, total: int, rows: slice) -> np.ndarray[Any, Any] | None
 
 
 def layers(model: Any) -> Iterator[tuple[Any, Stored]]:
-    """Every layer that holds a weight matrix, in topological order, with that matrix."""
+    """Every layer that holds a weight matrix, in topological order, with that matrix: of a recurrent one the first."""
     for node in model.get_ordered_ops():
-        if node.get_type_name() in LAYERS:
-            for port in range(node.get_input_size()):
-                weight = stored(node.input_value(port))
-                if weight is not None and weight.dtype not in ("int64", "int32", "bool"):
-                    yield node, weight
-                    break
+        kind = node.get_type_name()
+        if kind in LAYERS or kind in RECURRENT:
+            weight = next(_matrices(node, RECURRENT[kind][:1] if kind in RECURRENT else None), None)
+            if weight is not None:
+                yield node, weight
+
+
+def operations(model: Any) -> Iterator[Any]:
+    """Every operator in topological order; those inside of a loop or a branch after the operator that holds them."""
+    for node in model.get_ordered_ops():
+        yield node
+        for body in bodies(node):
+            yield from operations(body)
+
+
+def bodies(node: Any) -> list[Any]:
+    """The graphs that an operator holds: what a loop repeats, or the two ways of a branch."""
+    kind = node.get_type_name()
+    if kind == "If":
+        return [node.get_function(index) for index in (0, 1)]
+    return [node.get_function()] if kind in ("Loop", "TensorIterator") else []
+
+
+def unknown(model: Any) -> Iterator[tuple[Any, Stored]]:
+    """The matrices that go into operators of which it is not known here what they do with them."""
+    for node in operations(model):
+        kind = node.get_type_name()
+        if kind not in LAYERS and kind not in RECURRENT and kind not in _PLAIN:
+            for matrix in _matrices(node):
+                if sum(size > 1 for size in matrix.shape) > 1:
+                    yield node, matrix
+
+
+def require_formulas(model: Any, multiplying: Collection[str]) -> None:
+    """Hold a graph to operators whose multiply-accumulates can be told from their shapes.
+
+    Args:
+        model: the graph.
+        multiplying: the operators that have a formula.
+
+    Raises:
+        Unmeasurable: with the operator that has none.
+    """
+    for node, matrix in unknown(model):
+        raise Unmeasurable(
+            f"the multiply-accumulates of {node.get_type_name()} ({node.get_friendly_name()}), which takes a matrix of "
+            f"shape {matrix.shape}, have no formula here: leave `macs_g` and `flops_g` out"
+        )
+    for node in model.get_ordered_ops():
+        inner = {one.get_type_name() for body in bodies(node) for one in operations(body)} & set(multiplying)
+        if inner:
+            held = ", ".join(sorted(inner))
+            raise Unmeasurable(
+                f"{node.get_type_name()} ({node.get_friendly_name()}) holds {held}, and how often a loop or a branch "
+                "runs them is not counted here: leave `macs_g` and `flops_g` out"
+            )
+
+
+def _matrices(node: Any, ports: Iterable[int] | None = None) -> Iterator[Stored]:
+    """The constants that an operator takes, those apart that are integers to count or to choose by."""
+    for port in range(node.get_input_size()) if ports is None else ports:
+        found = stored(node.input_value(port))
+        if found is not None and found.dtype not in ("int64", "int32", "bool"):
+            yield found
+
+
+def _held(model: Any) -> Iterator[tuple[Any, str, Stored]]:
+    """Every weight that is no vector beside its layer: the operator, what the weight is to it, and the weight."""
+    for node in operations(model):
+        kind = node.get_type_name()
+        if kind in RECURRENT:
+            for port, name in zip(RECURRENT[kind], ("weight", "recurrent.weight", "bias"), strict=True):
+                for weight in _matrices(node, [port]):
+                    yield node, name, weight
+        elif kind in LAYERS:
+            for weight in islice(_matrices(node), 1):
+                yield node, "weight", weight
+    for place, (node, weight) in enumerate(unknown(model)):
+        yield node, f"{place}.weight", weight
 
 
 def facts(model: Any) -> tuple[TensorFact, ...]:
     """Every stored constant, once: weights by the layer that uses them, then all that is no parameter."""
     found: dict[str, TensorFact] = {}
     users: dict[str, set[str]] = defaultdict(set)
-    for node, weight in layers(model):
+    held = list(_held(model))
+    for node, _, weight in held:
         users[weight.constant.get_name()].add(node.get_type_name())
-    for node, weight in layers(model):
+    for node, part, weight in held:
         name = weight.constant.get_name()
-        found.setdefault(name, weight.fact(f"{node.get_friendly_name()}.weight", True, users[name]))
-    for node in model.get_ordered_ops():
+        fact = weight.fact(f"{node.get_friendly_name()}.{part}", True, users[name])
+        if node.get_type_name() in RECURRENT:
+            # The two directions of a recurrent layer stand one after the other along an axis of their own.
+            last = (weight.shape[-1],) if part != "bias" else ()
+            fact = fact.model_copy(update={"shape": (fact.elements // math.prod(last), *last)})
+        found.setdefault(name, fact)
+    for node in operations(model):
         if node.get_type_name() not in VECTORS:
             continue
         sides = [stored(node.input_value(port)) for port in (0, 1)]
@@ -197,7 +297,7 @@ def facts(model: Any) -> tuple[TensorFact, ...]:
                 owner = producer if after_layer else node
                 name = f"{owner.get_friendly_name()}.{'bias' if node.get_type_name() == 'Add' else 'scale'}"
                 found.setdefault(vector.constant.get_name(), vector.fact(name, True, [node.get_type_name()]))
-    for node in model.get_ordered_ops():
+    for node in operations(model):
         if node.get_type_name() == "Constant":
             found.setdefault(node.get_name(), Stored(node).fact(node.get_friendly_name(), False))
     return tuple(found.values())

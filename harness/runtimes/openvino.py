@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.artifacts.openvino import LAYERS, facts, import_openvino, is_decoder, number_names
+from harness.artifacts.openvino import (
+    LAYERS,
+    RECURRENT,
+    facts,
+    import_openvino,
+    is_decoder,
+    number_names,
+    require_formulas,
+)
 from harness.errors import ArtifactError, Unmeasurable
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
@@ -34,7 +42,7 @@ _INSTRUCTION_SETS = (
     "dotprod",
     "neon",
 )
-_MULTIPLYING = LAYERS - {"Gather"} | {"ScaledDotProductAttention"}
+MULTIPLYING = LAYERS - {"Gather"} | RECURRENT.keys() | {"ScaledDotProductAttention"}
 _EXECUTED_LAYERS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
 
 
@@ -176,9 +184,14 @@ class OpenVinoRunner(Runner):
         return Evidence(operators=dict(sorted(operators.items())), tensors=facts(self._model), kernels=dict(executed))
 
     def macs(self, inputs: Tensors) -> int:
-        """Multiply-accumulates of convolutions and matrix products, from their shapes on this batch."""
+        """Multiply-accumulates of convolutions, recurrent layers and matrix products, by their shapes on this batch.
+
+        Raises:
+            Unmeasurable: with the operator that has no formula.
+        """
         model = self._reshaped(tuple(tuple(each.shape) for each in inputs))
-        return sum(_macs(node) for node in model.get_ops() if node.get_type_name() in _MULTIPLYING)
+        require_formulas(model, MULTIPLYING)
+        return sum(_macs(node) for node in model.get_ops() if node.get_type_name() in MULTIPLYING)
 
     def _compile(self, shapes: tuple[tuple[int, ...], ...] | None) -> Any:
         if shapes not in self._compiled:
@@ -207,7 +220,13 @@ def _macs(node: Any) -> int:
         raise Unmeasurable(
             f"{node.get_friendly_name()} has a shape that depends on the data: its MACs cannot be counted"
         )
-    operand, other, *_, made = ([int(size) for size in shape.to_shape()] for shape in shapes)
+    sizes = [[int(size) for size in shape.to_shape()] for shape in shapes]
+    if kind in RECURRENT:
+        # Every time step of every sample multiplies with every weight matrix once, of both directions.
+        return math.prod(sizes[0][:-1]) * sum(math.prod(sizes[port]) for port in RECURRENT[kind][:2])
+    if kind == "Einsum":
+        return _einsum(node.get_attributes()["equation"], sizes[:-1], node.get_friendly_name())
+    operand, other, *_, made = sizes
     results = math.prod(made)
     if kind == "ScaledDotProductAttention":
         # Scores are queries times keys, (…, L, E) by (…, S, E); results are scores times values.
@@ -218,3 +237,24 @@ def _macs(node: Any) -> int:
     # Filters are (out, in, …), transposed (in, out, …); grouped ones carry the group before both.
     first = 1 if kind.startswith("Group") else 0
     return (math.prod(operand) if "Backprop" in kind else results) * math.prod(other[first + 1 :])
+
+
+def _einsum(equation: str, shapes: list[list[int]], name: str) -> int:
+    """Of two operands one for each way to choose all indices; over what one of them alone has, it is summed before.
+
+    Where nothing that both have is summed over, numbers are multiplied one by one, and that is no product of matrices.
+    """
+    terms, arrow, result = equation.replace(" ", "").partition("->")
+    operands = terms.split(",")
+    if len(operands) == 1:
+        return 0
+    if len(operands) > 2 or "." in equation:
+        raise Unmeasurable(
+            f"the multiply-accumulates of Einsum ({name}), {equation}, have no formula here: it takes two operands "
+            "without an ellipsis to count them. Leave `macs_g` and `flops_g` out"
+        )
+    labels = "".join(operands)
+    sizes = dict(zip(labels, (size for shape in shapes for size in shape), strict=True))
+    shared = set(operands[0]) & set(operands[1])
+    made = set(result) if arrow else {label for label in sizes if labels.count(label) == 1}
+    return math.prod(sizes[label] for label in shared | made) if shared - made else 0

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.artifacts.openvino import decoder_inputs, import_openvino, layers, widened
+from harness.artifacts.openvino import decoder_inputs, import_openvino, layers, require_formulas, widened
+from harness.errors import Unmeasurable
 from harness.runtimes.base import DECODED, sampled
-from harness.runtimes.openvino import OpenVinoRunner
+from harness.runtimes.openvino import MULTIPLYING, OpenVinoRunner
 
 if TYPE_CHECKING:
     import torch
@@ -88,10 +89,17 @@ class DecoderRunner(OpenVinoRunner):
 
     def macs(self, inputs: Tensors) -> int:
         """Multiply-accumulates of matrix products and attention on this batch, the latter without its mask."""
+        require_formulas(self._model, MULTIPLYING)
         batch, length = inputs[0].shape
         total = 0
         for node, weight in layers(self._model):
-            if node.get_type_name() == "MatMul":
+            kind = node.get_type_name()
+            if kind not in ("MatMul", "Gather"):
+                raise Unmeasurable(
+                    f"the multiply-accumulates of {kind} ({node.get_friendly_name()}) have no formula in a graph that "
+                    "keeps what it has read: leave `macs_g` and `flops_g` out"
+                )
+            if kind == "MatMul":
                 total += batch * length * int(np.prod(weight.shape, dtype=np.int64))
         for node in self._model.get_ops():
             if node.get_type_name() == "ScaledDotProductAttention":

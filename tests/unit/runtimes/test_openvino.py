@@ -1,5 +1,10 @@
+import math
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ from harness.lowering import lower
 from harness.methods.layers import multiplied
 from harness.runtimes.base import RUNTIMES, Runner
 from harness.runtimes.openvino import OpenVino
+from harness.runtimes.torch import Torch
 
 pytestmark = [
     # OpenVINO and NNCF read deprecated attributes of torch while they import and convert.
@@ -129,6 +135,105 @@ def test_attention_is_counted_with_both_of_its_products(tmp_path):
     linear = 2 * 7 * 32 * 96 + 2 * 32 * 5
     attention = 2 * 2 * (7 * 7 * 16 + 7 * 7 * 16)
     assert runner.macs(tokens) == linear + attention
+
+
+class Reader(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.lstm = nn.Embedding(20, 8), nn.LSTM(8, 16, 2, bidirectional=True, batch_first=True)
+        self.gru, self.rnn = nn.GRU(32, 16, batch_first=True), nn.RNN(16, 12, batch_first=True)
+        self.mix, self.head = nn.Parameter(torch.full((12, 10), 0.1)), nn.Linear(10, 4)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        states = self.rnn(self.gru(self.lstm(self.words(tokens))[0])[0])[0]
+        return self.head(torch.einsum("bti,io->bto", states, self.mix)[:, -1])
+
+
+def test_recurrent_layers_and_einsum_are_counted_as_torch_counts_them(tmp_path):
+    # The layers of torch ask for sizes while they are traced.
+    warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+    torch.manual_seed(0)
+    model, tokens = Reader().eval(), torch.arange(14).view(2, 7)
+    with torch.no_grad():
+        model.lstm.weight_hh_l1[:5] = 0
+        model.mix[:3] = 0
+    runner = saved(model, (tokens[:1],), tmp_path / "graph")
+    lstm = 2 * (4 * 16) * ((8 + 16) + (32 + 16))
+    gru, rnn, einsum = (3 * 16) * (32 + 16), 12 * (16 + 12), 12 * 10
+    assert runner.macs((tokens,)) == 2 * 7 * (lstm + gru + rnn + einsum) + 2 * 10 * 4
+    (tmp_path / "program").mkdir()
+    Torch().save(Subject(Form.TORCH, model, (tokens[:1],)), tmp_path / "program")
+    theirs = Torch().load(tmp_path / "program", threads=1)
+    assert runner.macs((tokens,)) == theirs.macs((tokens,))
+    evidence = runner.evidence()
+    matrices = 20 * 8 + lstm + gru + rnn + einsum + 10 * 4
+    assert evidence.dtypes == theirs.evidence().dtypes == {"float32": matrices}
+    assert evidence.sparsity == theirs.evidence().sparsity == pytest.approx((5 * 16 + 3 * 10) / matrices)
+    # OpenVINO adds up the two biases of a gate, but those of the one gate of a GRU that is reset between them.
+    assert evidence.parameters == matrices + 2 * 2 * 4 * 16 + 4 * 16 + 12 + 4
+    shapes = {one.name: (one.shape, one.used_by) for one in evidence.tensors}
+    assert shapes["lstm.2.weight"] == ((2 * 4 * 16, 32), ("LSTMSequence",))
+    assert shapes["gru.recurrent.weight"] == ((3 * 16, 16), ("GRUSequence",))
+
+
+def graph(build: Callable[[ModuleType, Any], Any], shape: tuple[int, ...], folder: Path) -> Runner:
+    """A graph of one input, made by hand."""
+    openvino = import_openvino()
+    given = openvino.opset13.parameter(list(shape), np.float32)
+    model = openvino.Model([build(openvino.opset13, given)], [given], "graph")
+    OpenVino().save(Subject(Form.OPENVINO, model, (torch.zeros(shape),)), folder)
+    return OpenVino().load(folder, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("equation", "other", "macs"),
+    [("bij,jk->bik", (5, 6), 2 * 4 * 5 * 6), ("bij,bkj->bik", (2, 3, 5), 2 * 4 * 5 * 3), ("bij,l->bl", (7,), 0)],
+)
+def test_an_einsum_multiplies_once_for_every_choice_of_its_indices(equation, other, macs, tmp_path):
+    ones = np.ones(other, np.float32)
+    runner = graph(lambda ops, given: ops.einsum([given, ops.constant(ones)], equation), (2, 4, 5), tmp_path)
+    assert runner.macs((torch.ones(2, 4, 5),)) == macs
+    with FlopCounterMode(display=False) as counter:
+        torch.einsum(equation, torch.ones(2, 4, 5), torch.ones(other))
+    assert macs == counter.get_total_flops() // 2
+    assert runner.evidence().parameters == math.prod(other)
+
+
+def test_what_multiplies_in_a_way_that_has_no_formula_is_named_and_its_weights_count(tmp_path):
+    def twisted(ops: Any, given: Any) -> Any:
+        offsets = ops.constant(np.zeros((1, 18, 6, 6), np.float32))
+        filters = ops.constant(np.ones((4, 3, 3, 3), np.float32))
+        return ops.deformable_convolution(given, offsets, filters, [1, 1], [0, 0], [0, 0], [1, 1])
+
+    runner = graph(twisted, (1, 3, 8, 8), tmp_path)
+    with pytest.raises(Unmeasurable, match=r"DeformableConvolution \(.*\), which takes a matrix .* have no formula"):
+        runner.macs((torch.ones(1, 3, 8, 8),))
+    assert runner.evidence().parameters >= 4 * 3 * 3 * 3
+    (tmp_path / "three").mkdir()
+    ones = np.ones((5, 5), np.float32)
+    runner = graph(
+        lambda ops, given: ops.einsum([given, ops.constant(ones), ops.constant(ones)], "bi,ij,jk->bk"),
+        (1, 5), tmp_path / "three",
+    )  # fmt: skip
+    with pytest.raises(Unmeasurable, match=r"Einsum \(.*\), bi,ij,jk->bk, have no formula"):
+        runner.macs((torch.ones(1, 5),))
+
+
+def test_weights_inside_of_a_loop_count_and_how_often_they_multiply_is_not_known(tmp_path):
+    def loop(ops: Any, given: Any) -> Any:
+        step, state = ops.parameter([1, 1, 8], np.float32), ops.parameter([1, 1, 8], np.float32)
+        made = ops.matmul(ops.add(step, state), ops.constant(np.eye(8, dtype=np.float32)), False, False)
+        found = ops.tensor_iterator()
+        found.set_body(import_openvino().Model([ops.result(made)], [step, state], "step"))
+        found.set_sliced_input(step, given.output(0), 0, 1, 1, 4, 1)
+        found.set_merged_input(state, ops.constant(np.zeros((1, 1, 8), np.float32)).output(0), made.output(0))
+        return ops.result(found.get_iter_value(made.output(0), -1))
+
+    runner = graph(loop, (1, 5, 8), tmp_path)
+    assert runner.evidence().parameters == 64
+    assert runner.evidence().sparsity == 56 / 64
+    with pytest.raises(Unmeasurable, match=r"TensorIterator \(.*\) holds MatMul, and how often a loop or a branch"):
+        runner.macs((torch.ones(1, 5, 8),))
 
 
 def test_evidence_counts_what_the_file_holds(runner):
