@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from harness.artifacts.code_counts import ZERO_CODES, code_counts
-from harness.artifacts.quantized_layers import FILE, GroupedEmbedding, described, dump, parse, rebuild
-from harness.errors import ArtifactError
+from harness.artifacts.quantized_layers import (
+    FILE,
+    CorrectedLinear,
+    GroupedEmbedding,
+    Layer,
+    described,
+    dump,
+    parse,
+    rebuild,
+)
+from harness.errors import ArtifactError, Unmeasurable
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.runtimes.base import DECODED, RUNTIMES, Runner, Runtime, sampled
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
     Tensors = tuple[torch.Tensor, ...]
 
 WEIGHTS = "model.safetensors"
+# What configurations call layers of attention, which `macs` has a formula for.
+ATTENTION = frozenset({"attention", "full_attention", "sliding_attention", "chunked_attention"})
 
 
 @RUNTIMES.register
@@ -40,7 +51,12 @@ class TransformersRuntime(Runtime):
     saves: ClassVar[frozenset[Form]] = frozenset({Form.TORCH, Form.WEIGHT_ONLY})
 
     def save(self, subject: Subject, folder: Path) -> None:
-        """Write ``config.json``, ``generation_config.json``, the weights, and ``layers.json`` where it is needed."""
+        """Write ``config.json``, ``generation_config.json``, the weights, and ``layers.json`` where it is needed.
+
+        Raises:
+            ArtifactError: the model is no language model, or has layers that its configuration does not make and that
+                have no description: reloaded, they would be as the configuration makes them, with weights at random.
+        """
         from safetensors.torch import save_file
 
         model = inner_language_model(subject.model)
@@ -50,6 +66,7 @@ class TransformersRuntime(Runtime):
                 "of a model of `source: transformers`"
             )
         layers = described(model)
+        _require_expressible(model, layers)
         if not layers:
             model.save_pretrained(folder)
             return
@@ -64,13 +81,19 @@ class TransformersRuntime(Runtime):
         from transformers import AutoModelForCausalLM
 
         torch.set_num_threads(threads)
+        auto: Any = AutoModelForCausalLM
         try:
             if (folder / FILE).is_file():
                 return TransformersRunner(_rebuilt(folder))
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto")
+            model, told = auto.from_pretrained(folder, local_files_only=True, dtype="auto", output_loading_info=True)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             first = str(error).strip().splitlines()[0]
             raise ArtifactError(f"{folder} holds no language model that transformers can load: {first}") from error
+        if missing := sorted(told["missing_keys"]):
+            raise ArtifactError(
+                f"{folder} lacks {len(missing)} of the tensors that its configuration asks for ({missing[0]}"
+                f"{', …' if len(missing) > 1 else ''}), and transformers would fill them at random"
+            )
         return TransformersRunner(model.eval())
 
     def kernels(self) -> str:
@@ -78,6 +101,39 @@ class TransformersRuntime(Runtime):
         from harness.runtimes.torch import Torch
 
         return Torch().kernels()
+
+
+def _architecture(config: Any, layers: Mapping[str, Layer] | None = None) -> Any:
+    """What a folder's configuration and layers make, with shapes and no memory for weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    auto: Any = AutoModelForCausalLM
+    # Making a model writes into its configuration.
+    with torch.device("meta"):
+        model = auto.from_config(deepcopy(config))
+        return rebuild(model, layers) if layers else model
+
+
+def _require_expressible(model: Any, layers: Mapping[str, Layer]) -> None:
+    """Hold a model to the tensors that are filled when it is reloaded.
+
+    Raises:
+        ArtifactError: with the first layer that is made in another way.
+    """
+    own, made = (
+        {name: tuple(tensor.shape) for name, tensor in one.state_dict().items()}
+        for one in (model, _architecture(model.config, layers))
+    )
+    name = next((name for name in (*made, *own) if own.get(name) != made.get(name)), None)
+    if name is not None:
+        has, makes = (f"a tensor of shape {side[name]}" if name in side else "no such tensor" for side in (own, made))
+        raise ArtifactError(
+            f"the layer {name.rpartition('.')[0]} is not as the configuration of the model makes it ({name}: the model "
+            f"has {has}, the configuration makes {makes}), and a folder of the runtime transformers tells the "
+            "architecture by its configuration alone: take `runtime: torch`, `packed` or `openvino`, which save the "
+            "graph itself, or leave out the step that changed the layer"
+        )
 
 
 def _rebuilt(folder: Path) -> Any:
@@ -187,24 +243,60 @@ class TransformersRunner(Runner):
                 yield name.removesuffix(".matrix"), weight[sampled(len(weight))].float().numpy(), grouped
 
     def macs(self, inputs: Tensors) -> int:
-        """Multiply-accumulates of the float architecture on this batch, of attention without its mask."""
-        import torch
-        from torch import nn
-        from transformers import AutoModelForCausalLM
+        """Multiply-accumulates on this batch: of every layer as if in float, of attention without its mask.
 
+        Of experts those count that a token is sent to; what a correction beside a layer multiplies counts too.
+
+        Raises:
+            Unmeasurable: the model has layers other than attention, or weights of which it is not known how often they
+                multiply.
+        """
         config = self._model.config
-        with torch.device("meta"):
-            auto: Any = AutoModelForCausalLM
-            architecture = auto.from_config(config)
-        weights = sum(
-            part.weight.numel()
-            for part in architecture.modules()
-            if not isinstance(part, nn.Embedding) and getattr(getattr(part, "weight", None), "ndim", 0) == 2
+        heads, layers = getattr(config, "num_attention_heads", None), config.num_hidden_layers
+        other = sorted(set(getattr(config, "layer_types", None) or ()) - ATTENTION)
+        if not heads or other:
+            raise Unmeasurable(
+                f"{config.model_type} has layers that are not attention{f' ({other[0]})' if other else ''}, whose "
+                "multiply-accumulates have no formula here: leave `macs_g` and `flops_g` out"
+            )
+        weights = _a_token(_architecture(config), config) + sum(
+            told.rank * (told.inputs + told.outputs)
+            for told in (getattr(part, "description", None) for part in self._model.modules())
+            if isinstance(told, CorrectedLinear)
         )
         batch, length = inputs[0].shape
-        features = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        scores = 2 * config.num_hidden_layers * config.num_attention_heads * features * length
+        features = getattr(config, "head_dim", None) or config.hidden_size // heads
+        scores = 2 * layers * heads * features * length
         return int(batch * length * (weights + scores))
+
+
+def _a_token(architecture: Any, config: Any) -> int:
+    """How many weights each token is multiplied with.
+
+    Raises:
+        Unmeasurable: with the first weights that are neither a layer's matrix nor those of experts.
+    """
+    from torch import nn
+
+    total, known = 0, set()
+    for part in architecture.modules():
+        weight: Any = getattr(part, "weight", None)
+        if getattr(weight, "ndim", 0) == 2:
+            known.add(id(weight))
+            total += 0 if isinstance(part, nn.Embedding) else weight.numel()
+    # The two names that configurations have for it.
+    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
+    active = getattr(config, "num_experts_per_tok", None)
+    for name, one in architecture.named_parameters():
+        if one.ndim < 2 or id(one) in known or name.endswith("bias"):
+            continue
+        if not (experts and active and "expert" in name and one.ndim == 3 and len(one) == experts):
+            raise Unmeasurable(
+                f"how often each token is multiplied with {name}, of shape {tuple(one.shape)}, is not known here, so "
+                "the multiply-accumulates cannot be counted: leave `macs_g` and `flops_g` out"
+            )
+        total += one.numel() // experts * active
+    return total
 
 
 def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:

@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    RwkvConfig,
+    RwkvForCausalLM,
+)
 
 from harness.errors import ArtifactError, Unmeasurable
 from harness.forms import Form, Subject
@@ -12,9 +25,10 @@ from harness.methods.base import Workshop
 from harness.methods.quantization.bnb_4bit import BnbNf4
 from harness.methods.quantization.embedding_quantization import EmbeddingQuantization
 from harness.methods.quantization.weight_only import WeightOnly
+from harness.runtimes import transformers
 from harness.runtimes.base import DECODED
 from harness.runtimes.openvino import OpenVino
-from harness.runtimes.transformers import TransformersRuntime
+from harness.runtimes.transformers import TransformersRunner, TransformersRuntime
 from harness.sources.heads import inner_language_model, language_model
 from harness.tasks.causal_lm import CausalLM
 
@@ -102,6 +116,46 @@ def test_both_runtimes_count_the_same_weights_and_multiplications(subject, runne
         assert sum(one.elements for one in weights) == sum(p.numel() for p in inner.parameters() if p.ndim >= 2)
     ours, theirs = (runner.macs(subject.example) for runner in runners)
     assert ours == pytest.approx(theirs, rel=0.01)
+
+
+def test_of_experts_those_are_counted_that_a_token_is_sent_to():
+    config = MixtralConfig(
+        vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=5, num_experts_per_tok=2,
+    )  # fmt: skip
+    runner = TransformersRunner(MixtralForCausalLM(config).eval())
+    attention = 2 * 32 * 32 + 2 * 32 * 16
+    experts = 2 * 3 * 32 * 48
+    a_token = 2 * (attention + 5 * 32 + experts + 2 * 32 * 9) + 96 * 32
+    assert runner.macs((torch.zeros(3, 9, dtype=torch.int64),)) == 3 * 9 * a_token
+
+
+def test_layers_that_are_not_attention_have_no_formula_and_are_named():
+    tokens = (torch.zeros(1, 4, dtype=torch.int64),)
+    mamba = MambaConfig(vocab_size=96, hidden_size=16, state_size=4, num_hidden_layers=1)
+    with pytest.raises(Unmeasurable, match=r"mamba has layers that are not attention \(mamba\), whose"):
+        TransformersRunner(MambaForCausalLM(mamba).eval()).macs(tokens)
+    rwkv = RwkvConfig(vocab_size=96, hidden_size=32, num_hidden_layers=2)
+    assert not hasattr(rwkv, "num_attention_heads")
+    with pytest.raises(Unmeasurable, match="rwkv has layers that are not attention, whose multiply-accumulates"):
+        TransformersRunner(RwkvForCausalLM(rwkv).eval()).macs(tokens)
+    mixed = Lfm2Config(
+        vocab_size=96, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, layer_types=["conv", "full_attention"],
+    )  # fmt: skip
+    with pytest.raises(Unmeasurable, match=r"lfm2 has layers that are not attention \(conv\)"):
+        TransformersRunner(Lfm2ForCausalLM(mixed).eval()).macs(tokens)
+
+
+def test_weights_of_which_it_is_not_known_how_often_they_multiply_are_named(monkeypatch):
+    class Twisted(GPT2LMHeadModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.twist = torch.nn.Parameter(torch.zeros(2, 3, 4))
+
+    monkeypatch.setattr(transformers, "_architecture", Twisted)
+    with pytest.raises(Unmeasurable, match=r"multiplied with twist, of shape \(2, 3, 4\), is not known here"):
+        TransformersRunner(gpt2()).macs((torch.zeros(1, 4, dtype=torch.int64),))
 
 
 def test_a_model_that_generates_nothing_has_no_folder_and_no_times(tmp_path):

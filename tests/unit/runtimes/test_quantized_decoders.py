@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from harness.artifacts.quantized_layers import FILE
@@ -15,6 +16,7 @@ from harness.forms import Form, Subject
 from harness.methods.base import Workshop
 from harness.methods.distillation.distillation import Distillation
 from harness.methods.low_rank.lora import Lora
+from harness.methods.low_rank.svd import Svd
 from harness.methods.pruning.wanda import Wanda
 from harness.methods.quantization.bnb_4bit import BnbNf4
 from harness.methods.quantization.bnb_int8 import BnbInt8
@@ -137,6 +139,45 @@ def test_a_correction_beside_four_bits_lowers_the_loss_and_is_reloaded(workshop,
     with torch.no_grad():
         torch.testing.assert_close(runner(subject.example)[0], subject.model(*subject.example), rtol=0, atol=0)
     assert recovery.contradictions(runner.evidence(), runner.evidence()) == []
+
+
+def test_what_a_correction_multiplies_counts(workshop, tmp_path) -> None:
+    """Rank 4 beside every linear layer: 4 multiplications for each input and each output of it, a token."""
+    tokens = torch.zeros(2, 24, dtype=torch.int64)
+    plain, beside = tmp_path / "plain", tmp_path / "beside"
+    recovery = Lora(merge=False, rank=4, train=Training(most_steps=1, batch=1))
+    for folder, subject in ((plain, gemma()), (beside, recovery.apply(gemma(), replace(workshop, reference=None)))):
+        folder.mkdir()
+        TransformersRuntime().save(subject, folder)
+    before, after = (TransformersRuntime().load(folder, 1).macs((tokens,)) for folder in (plain, beside))
+    sides = 2 * ((32 + 32) + 2 * (32 + 16) + (32 + 32) + 3 * (32 + 64))
+    assert before == 2 * 24 * (LINEAR + EMBEDDING + 2 * 2 * 2 * 16 * 24)
+    assert after - before == 2 * 24 * 4 * sides
+
+
+def test_layers_that_a_folder_cannot_tell_are_refused_when_it_is_written(workshop, tmp_path) -> None:
+    subject = Svd(params=0.5).apply(gemma(), workshop)
+    with pytest.raises(ArtifactError, match=r"the layer model\.layers\.0\.\S+_proj is not as .* take `runtime: torch`"):
+        TransformersRuntime().save(subject, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    narrowed = gemma()
+    for layer in narrowed.model.language_model.model.layers:
+        layer.mlp.gate_proj, layer.mlp.up_proj = torch.nn.Linear(32, 48, False), torch.nn.Linear(32, 48, False)
+        layer.mlp.down_proj = torch.nn.Linear(48, 32, False)
+    with pytest.raises(ArtifactError, match=r"has a tensor of shape \(48, 32\), the configuration makes .* \(64, 32\)"):
+        TransformersRuntime().save(narrowed, tmp_path)
+
+
+def test_a_folder_that_lacks_a_tensor_is_refused_and_not_filled_at_random(tmp_path) -> None:
+    TransformersRuntime().save(gemma(), tmp_path)
+    TransformersRuntime().load(tmp_path, 1)
+    stored = load_file(tmp_path / WEIGHTS)
+    stored.pop("model.layers.1.self_attn.q_proj.weight")
+    save_file(stored, tmp_path / WEIGHTS, metadata={"format": "pt"})
+    with pytest.raises(
+        ArtifactError, match=r"lacks 1 of the tensors .* \(model\.layers\.1\.self_attn\.q_proj\.weight\)"
+    ):
+        TransformersRuntime().load(tmp_path, 1)
 
 
 def test_a_damaged_folder_is_told(workshop, tmp_path) -> None:
