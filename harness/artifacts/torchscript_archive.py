@@ -80,7 +80,7 @@ def read(path: Path) -> torch.jit.ScriptModule:
         engine = _engine(path)
         if engine is not None:
             torch.backends.quantized.engine = engine
-        _register(path)
+        import_operators(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
             warnings.filterwarnings("ignore", ".*quantize", UserWarning)  # packed weights are unpacked
@@ -99,7 +99,7 @@ def _engine(path: Path) -> str | None:
         return archive.read(names[0]).decode() if names else None
 
 
-def _register(path: Path) -> None:
+def import_operators(path: Path) -> None:
     """Have the operators known that a library adds to torch's when it is imported; no other library is let in."""
     with zipfile.ZipFile(path) as archive:
         codes = [archive.read(name) for name in archive.namelist() if name.endswith(".py")]

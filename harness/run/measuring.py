@@ -59,15 +59,16 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
 
 
 def peak_bytes(job: Job, progress: Callable[[str], None]) -> int:
-    """Growth of peak resident memory while one artifact is loaded and run, over the state after imports."""
+    """Growth of peak resident memory while one artifact is loaded and run, over the state after the imports of both."""
     spec = job.spec
     folder = Path(getattr(job, job.side))
-    # Imports everything that the runtime needs.
-    spec.deploy.kernels()
     batch, _ = probe.read(folder)
     inputs = repeated(batch, spec.measure.batch)
     with machine(alone=False, progress=progress):
         progress(f"measuring the memory of the {job.side} artifact")
+        # Of both sides: what one of them alone needs would count as its model otherwise.
+        for each in (job.reference, job.compressed):
+            spec.deploy.warm(Path(each) / ARTIFACT)
         before = _resident("VmRSS")
         # Forgets the peak so far, where the kernel lets us; else the peak of the imports may hide the model's.
         with suppress(OSError):

@@ -103,6 +103,14 @@ class Runtime(Options):
             ArtifactError: the folder holds no artifact of this runtime.
         """
 
+    def warm(self, folder: Path) -> None:
+        """Import and start what it takes to load and run an artifact, and keep nothing of the artifact itself.
+
+        What memory grows by from then on is the artifact's: `peak_memory_mb` calls this for both sides before it
+        measures one. By default what `kernels` imports.
+        """
+        self.kernels()
+
     @abstractmethod
     def kernels(self) -> str:
         """The numeric kernel path, for example ``x86`` or ``onednn``: accuracy is comparable only on the same one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,24 @@ class OpenVino(Runtime):
 
             return DecoderRunner(core, model, threads)
         return OpenVinoRunner(core, model, threads)
+
+    def warm(self, folder: Path) -> None:
+        """Import OpenVINO, and have it read, compile and run a convolution and a matrix product of a few weights."""
+        import numpy as np
+        import torch
+
+        super().warm(folder)
+        openvino = import_openvino()
+        ops = openvino.opset13
+        image = ops.parameter([1, 3, 8, 8], np.float32)
+        filters = ops.constant(np.ones((8, 3, 3, 3), np.float32))
+        made = ops.relu(ops.convolution(image, filters, [1, 1], [0, 0], [0, 0], [1, 1]))
+        flat = ops.reshape(made, ops.constant(np.array([1, 288])), False)
+        answer = ops.matmul(flat, ops.constant(np.ones((288, 8), np.float32)), False, False)
+        few, example = openvino.Model([answer], [image], "few"), (torch.zeros(1, 3, 8, 8),)
+        with tempfile.TemporaryDirectory() as place:
+            self.save(Subject(Form.OPENVINO, few, example), Path(place))
+            self.load(Path(place), 1)(example)
 
     def kernels(self) -> str:
         """``openvino`` and the instruction set that its kernels build on."""

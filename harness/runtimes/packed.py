@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -74,6 +76,14 @@ class Packed(Runtime):
 
         torch.set_num_threads(threads)
         return PackedRunner(folder / FILE, program)
+
+    def warm(self, folder: Path) -> None:
+        """Import the coders."""
+        super().warm(folder)
+        for coder in ("bitarray.util", "constriction"):
+            # A file that needs one which is not installed says so when it is loaded.
+            with suppress(ImportError):
+                importlib.import_module(coder)
 
     def kernels(self) -> str:
         """As under `runtime: torch`, whose kernels run it."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.artifacts.quantized_engine import engine_of
-from harness.artifacts.torchscript_archive import read, write
+from harness.artifacts.torchscript_archive import import_operators, read, write
 from harness.artifacts.torchscript_graph import evidence_of, macs_of
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
@@ -68,6 +70,13 @@ class Torch(Runtime):
 
         torch.set_num_threads(threads)
         return TorchRunner(folder / FILE)
+
+    def warm(self, folder: Path) -> None:
+        """Import the library that adds operators to torch's, where the program calls one."""
+        super().warm(folder)
+        # What cannot be read is told when it is loaded.
+        with suppress(OSError, zipfile.BadZipFile):
+            import_operators(folder / FILE)
 
     def kernels(self) -> str:
         """``torch`` and the instruction set that its kernels are dispatched to."""

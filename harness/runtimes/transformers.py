@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -95,6 +98,18 @@ class TransformersRuntime(Runtime):
                 f"{', …' if len(missing) > 1 else ''}), and transformers would fill them at random"
             )
         return TransformersRunner(model.eval())
+
+    def warm(self, folder: Path) -> None:
+        """Import what the folder's configuration and layers are made of, by making them without their weights."""
+        from transformers import AutoConfig
+
+        super().warm(folder)
+        importlib.import_module("safetensors.torch")
+        path = folder / FILE
+        # What cannot be read is told when it is loaded.
+        with suppress(OSError, ValueError, KeyError, RuntimeError, ArtifactError):
+            layers = parse(path.read_text()) if path.is_file() else {}
+            _architecture(AutoConfig.from_pretrained(folder, local_files_only=True), layers)
 
     def kernels(self) -> str:
         """``torch`` and the instruction set that its kernels are dispatched to."""

@@ -464,6 +464,18 @@ def test_memory_beneath_a_peak_that_cannot_be_forgotten_is_unmeasurable(
         measuring.peak_bytes(compressed, lambda text: None)
 
 
+def test_what_both_sides_need_is_there_before_either_is_measured(
+    bench: LocalBench, compressed: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    resident = measuring._resident
+    monkeypatch.setattr(type(compressed.spec.deploy), "warm", lambda self, folder: told.append(folder))
+    monkeypatch.setattr(measuring, "_resident", lambda field: told.append(field) or resident(field))
+    measuring.peak_bytes(compressed, lambda text: None)
+    folders = [Path(compressed.reference) / ARTIFACT, Path(compressed.compressed) / ARTIFACT]
+    assert told[:3] == [*folders, "VmRSS"]
+
+
 def test_a_split_that_became_empty_is_refused(bench: LocalBench) -> None:
     bench.__dict__["_dataset"] = replace(bench._dataset, evaluation=None)
     with pytest.raises(DataError, match="the evaluation split is empty: nothing can be measured on it"):
