@@ -13,6 +13,7 @@ from harness.registry import OneOf, Options
 from harness.sources.base import SOURCES, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -23,9 +24,9 @@ BATCH = 256
 class Features(Options):
     """A classifier, and which of its layers to read. By default LeNet-5 of the zoo, on the digits.
 
-    For photographs, Inception v3: `{model: {source: torchvision, name: inception_v3, weights: FILE}, layer: avgpool,
-    image_size: 299, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], scale: none}`. Figures
-    compare within one space alone.
+    For photographs, Inception v3: `{model: {source: torchvision, name: inception_v3, weights: FILE, options:
+    {transform_input: true, init_weights: false}}, layer: avgpool, image_size: 299, mean: [0.485, 0.456, 0.406], std:
+    [0.229, 0.224, 0.225], scale: none}`. Figures compare within one space alone.
     """
 
     model: Annotated[Source, OneOf(SOURCES)] = Field(
@@ -86,9 +87,10 @@ class Features(Options):
         hook = self._listened(network, read)
         try:
             with torch.inference_mode():
-                for batch in torch.split(torch.from_numpy(images), BATCH):
+                for number, batch in enumerate(torch.split(torch.from_numpy(images), BATCH), 1):
                     sized = interpolate(batch, size=self.image_size, mode="bilinear", antialias=True)
                     network((sized.expand(-1, len(mean), -1, -1) - mean) / std)
+                    self._require_one_each(len(read) - number + 1, read[-1:], len(batch))
         except RuntimeError as error:
             raise Unmeasurable(f"the classifier of `features:` does not take these images: {error}") from error
         finally:
@@ -104,8 +106,39 @@ class Features(Options):
             if self.layer not in layers:
                 raise Unmeasurable(f"`features.layer`: the classifier has no module {self.layer!r}")
             module: nn.Module = layers[self.layer]
-            return module.register_forward_hook(lambda _, __, output: read.append(output.detach()))
+            return module.register_forward_hook(lambda _, __, output: read.append(self._kept(output)))
         linear = [one for one in network.modules() if isinstance(one, nn.Linear)]
         if not linear:
             raise Unmeasurable("the classifier of `features:` has no linear layer: name a module as `features.layer`")
-        return linear[-1].register_forward_pre_hook(lambda _, given: read.append(given[0].detach()))
+        return linear[-1].register_forward_pre_hook(lambda _, given: read.append(self._kept(given[0])))
+
+    def _kept(self, output: object) -> torch.Tensor:
+        """A copy: what comes after a layer may write into what it gave."""
+        import torch
+
+        if not isinstance(output, torch.Tensor):
+            raise Unmeasurable(
+                f"{self._place} gives a {type(output).__name__}, and features are read from one tensor: name a module "
+                "that gives one"
+            )
+        return output.detach().clone()
+
+    def _require_one_each(self, calls: int, read: Sequence[torch.Tensor], images: int) -> None:
+        """Hold a pass of the network to one reading, with a row for each image."""
+        if calls != 1:
+            raise Unmeasurable(
+                f"{self._place} is called {calls} times a pass, and features are read once an image: name a module "
+                "that is called once"
+            )
+        if read[0].ndim < 2 or len(read[0]) != images:
+            raise Unmeasurable(
+                f"{self._place} gives a tensor of shape {tuple(read[0].shape)} for {images} images, and features are a "
+                "row an image: name a module that keeps images apart"
+            )
+
+    @property
+    def _place(self) -> str:
+        """What sentences call the module that is read."""
+        return (
+            f"`features.layer`: {self.layer}" if self.layer else "`features.layer` is left out: the last linear layer"
+        )

@@ -12,6 +12,7 @@ from pydantic import Field
 from harness.errors import Unmeasurable
 from harness.metrics.base import Bench, Metric
 from harness.metrics.features import Features
+from harness.metrics.fidelity import require_same_shape
 from harness.tasks.base import Evaluation
 
 
@@ -45,7 +46,8 @@ class Compared(Metric):
         """Every image as features.
 
         Raises:
-            Unmeasurable: the real images have another shape than those made, or features are not finite or all zero.
+            Unmeasurable: the images of both models and the real ones are not of one shape, or features are not finite
+                or all zero.
         """
         evaluation = bench.evaluation()
         made, real = evaluation.reference["image"], evaluation.targets.reshape(-1, *evaluation.targets.shape[2:])
@@ -71,11 +73,12 @@ class Compared(Metric):
 
 
 def require_alike(evaluation: Evaluation) -> None:
-    """Hold the images that are made to the shape of real ones.
+    """Hold the images that both models make to the shape of real ones.
 
     Raises:
         Unmeasurable: with both shapes, and where to set them.
     """
+    require_same_shape(evaluation)
     made, real = evaluation.reference["image"].shape[1:], evaluation.targets.shape[2:]
     if made != real:
         raise Unmeasurable(

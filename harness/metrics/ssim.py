@@ -9,7 +9,7 @@ import numpy as np
 from harness.errors import Unmeasurable
 from harness.measurement import Pairs
 from harness.metrics.base import CORRELATION, METRICS, Bench, Span
-from harness.metrics.fidelity import Fidelity, fidelity
+from harness.metrics.fidelity import Fidelity, fidelity, require_same_shape
 
 WINDOW = 7
 
@@ -30,11 +30,12 @@ class Ssim(Fidelity):
         """The similarity of each image, pixels as shares of full scale.
 
         Raises:
-            Unmeasurable: the images are smaller than a window.
+            Unmeasurable: the images are smaller than a window, or the compressed model's are of another shape.
         """
         from skimage.metrics import structural_similarity
 
         evaluation = bench.evaluation()
+        require_same_shape(evaluation)
         ours, theirs = evaluation.compressed["image"], evaluation.reference["image"]
         if min(ours.shape[2:]) < WINDOW:
             raise Unmeasurable(f"images of {ours.shape[2]}x{ours.shape[3]} pixels hold no window of {WINDOW}x{WINDOW}")

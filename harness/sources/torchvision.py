@@ -33,7 +33,8 @@ class Torchvision(Listed):
     weights: str = Field(
         min_length=1,
         description="path of a state dict (safetensors, or torch.save), or the name of published weights, "
-        "for example IMAGENET1K_V2, which are downloaded",
+        "for example IMAGENET1K_V2, which are downloaded. What published weights change in the architecture, a path "
+        "leaves to `options`: those of inception_v3 and googlenet were trained with `transform_input: true`",
     )
     reserved: ClassVar[tuple[str, ...]] = RESERVED
 

@@ -1,12 +1,19 @@
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+import torchvision
+import yaml
 from pydantic import ValidationError
 from skimage.metrics import structural_similarity
+from torch import nn
 
 from harness.errors import Unmeasurable
+from harness.forms import Form
 from harness.measurement import Generated
 from harness.metrics.base import METRICS, Bench
 from harness.metrics.features import Features
@@ -131,11 +138,87 @@ def test_images_of_another_shape_than_the_real_ones_are_refused() -> None:
         metric("kid", max_rise=0.1).measure(Made(made, made, real[:, None]))
 
 
+@pytest.mark.parametrize("other", [(12, 1, 8, 8), (12, 3, 16, 16)], ids=["smaller", "of other channels"])
+@pytest.mark.parametrize("name", ["kid", "generated_precision", "generated_recall", "psnr", "ssim"])
+def test_a_compressed_model_that_makes_images_of_another_shape_is_refused(name: str, other: tuple[int, ...]) -> None:
+    """One channel beside three is no error of numpy's: it would be compared with each of them."""
+    made, compressed = images(0), np.full(other, 0.5, np.float32)
+    asked = metric(name, max_rise=0.1) if name == "kid" else metric(name, min=0.1)
+    sentence = f"the compressed model makes images of shape {other[1:]}, and the float model of (1, 16, 16) "
+    with pytest.raises(Unmeasurable, match=re.escape(sentence)):
+        asked.measure(Made(made, compressed, made[:, None]))
+
+
 def test_a_layer_that_is_not_there_is_told() -> None:
     with pytest.raises(Unmeasurable, match="no module 'fc9'"):
         Features(layer="fc9").of(images(0), Path())
     with pytest.raises(Unmeasurable, match="images have 2 channels"):
         Features().of(images(0).repeat(2, axis=1), Path())
+
+
+class Twice(nn.Module):
+    """One activation that is called twice, in place, after each of two convolutions, as a residual block has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 3, 3)
+        self.relu, self.pair, self.spread, self.spare = nn.ReLU(inplace=True), Pair(), Spread(), nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        made = self.relu(self.second(self.relu(self.first(images))))
+        return self.spread(self.pair(made)[0])
+
+
+class Pair(nn.Module):
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return images, images
+
+
+class Spread(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(0, 1)
+
+
+def of_twice(layer: str | None, made: np.ndarray) -> np.ndarray:
+    network = Twice().eval()
+    with torch.no_grad():
+        for one in (network.first, network.second):
+            one.weight.fill_(0.1)
+            one.bias.fill_(-0.5)
+    source = SimpleNamespace(gives=Form.TORCH, load=lambda root: network)
+    whole = {name: field.default for name, field in Features.model_fields.items()}
+    return Features.model_construct(**{**whole, "model": source, "layer": layer}).of(made, Path())
+
+
+def test_a_layer_gives_one_row_an_image_as_it_was_before_it_was_written_into() -> None:
+    made = images(0, 300)
+    found = of_twice("first", made)
+    assert found.shape == (300, 2)
+    # What the activation writes over is below zero.
+    assert found.min() < -0.1
+    for layer, sentence in (
+        ("relu", r"`features\.layer`: relu is called 2 times a pass, and features are read once an image"),
+        ("pair", r"`features\.layer`: pair gives a tuple, and features are read from one tensor"),
+        ("spread", r"`features\.layer`: spread gives a tensor of shape \(9, 28, 28\) for 3 images"),
+    ):
+        with pytest.raises(Unmeasurable, match=sentence):
+            of_twice(layer, images(0, 3))
+
+
+def test_a_layer_that_no_image_passes_gives_no_features() -> None:
+    with pytest.raises(Unmeasurable, match=r"`features\.layer`: spare is called 0 times a pass"):
+        of_twice("spare", images(0, 3))
+
+
+def test_the_manuals_recipe_for_photographs_feeds_inception_as_it_was_trained() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "image-generation.md").read_text()
+    (recipe,) = (block for block in re.findall(r"```yaml\n(kid:.*?)```", manual, re.DOTALL) if "inception" in block)
+    features = Features.model_validate(yaml.safe_load(recipe)["kid"]["features"])
+    network = torchvision.models.inception_v3(weights=None, **features.model.options)
+    photographs = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(part).view(-1, 1, 1) for part in (features.mean, features.std))
+    # Shares of full scale as numbers from -1 to 1: what the network's own authors trained it on.
+    torch.testing.assert_close(network._transform_input((photographs - mean) / std), 2 * photographs - 1)
 
 
 def test_the_last_linear_layer_is_read_at_its_input() -> None:
