@@ -229,6 +229,11 @@ class Data(Options):
         """How many sampling units the evaluation split holds, where that is known without loading it."""
         return None
 
+    @property
+    def most(self) -> int | None:
+        """Evaluation samples at most, where the options say so."""
+        return None
+
     @abstractmethod
     def fingerprint(self, root: Path) -> str:
         """What outside the options decides the samples: content hashes, package versions. Cheap, and free of torch."""

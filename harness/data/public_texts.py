@@ -45,6 +45,11 @@ class PublicTexts(Data):
     tasks: ClassVar[frozenset[str]] = frozenset({"causal-lm"})
     texts: ClassVar[bool] = True
 
+    @property
+    def most(self) -> int | None:
+        """Windows."""
+        return self.windows
+
     def load(self, root: Path) -> Dataset:
         """The splits, by text: what is evaluated on is held out whole, and so is any text that repeats some of it."""
         documents = list(_news() if self.part == "news" else _articles())

@@ -55,6 +55,11 @@ class Records(Data):
     tasks: ClassVar[frozenset[str]] = frozenset({"causal-lm", "sentence-similarity", "text-classification"})
     texts: ClassVar[bool] = True
 
+    @property
+    def most(self) -> int | None:
+        """Windows."""
+        return self.windows
+
     @model_validator(mode="after")
     def _one_kind(self) -> Records:
         if (self.label and self.score) or (self.score is None) != (self.other is None):

@@ -35,6 +35,11 @@ class Text(Data):
     tasks: ClassVar[frozenset[str]] = frozenset({"causal-lm"})
     texts: ClassVar[bool] = True
 
+    @property
+    def most(self) -> int | None:
+        """Windows."""
+        return self.windows
+
     def load(self, root: Path) -> Dataset:
         """The splits."""
         evaluated = _documents(root / self.path)

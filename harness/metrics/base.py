@@ -208,6 +208,11 @@ class Metric(Options):
         """
         return 1.0
 
+    @property
+    def first(self) -> int:
+        """The evaluation samples that it is taken on, the first ones; 0 where all are."""
+        return 0
+
     def bounds(self) -> dict[str, float]:
         """The bounds that this budget sets, by name."""
         return {name: getattr(self, name) for name in BOUNDS if getattr(self, name) is not None}

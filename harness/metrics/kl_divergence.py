@@ -31,13 +31,18 @@ class KlDivergence(OfTokens):
     partial: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.001
 
+    @property
+    def first(self) -> int:
+        """Windows."""
+        return self.windows
+
     def measure(self, bench: Bench) -> Totals:
         """Divergences, by window; the float model's from itself is 0.
 
         Raises:
             Unmeasurable: on these windows the float model is no better than chance, or there are fewer of them.
         """
-        compared = bench.comparison(self.windows)
+        compared = bench.comparison(self.first)
         scored, divergence = compared.rows["scored"], compared.rows["divergence"]
         require_above_frequencies(compared.targets, compared.rows["nll"], scored)
         return Totals(

@@ -269,7 +269,10 @@ class LocalBench(Bench):
         with self.working():
             split, data = self._asked()
             if len(split) < samples:
-                raise Unmeasurable(f"{samples} samples were to be compared, and there are {len(split)}")
+                raise Unmeasurable(
+                    f"{samples} samples were to be compared, and there are {len(split)}: give this budget fewer "
+                    f"(`windows: {len(split)}`), or `data:` more"
+                )
             for batch in split.batches(task.batch):
                 self._progress(f"comparing both models, {done} of {samples}")
                 sides = [self._runners[side](batch.inputs) for side in ("reference", "compressed")]

@@ -195,6 +195,15 @@ def _budget(at: Location, budget: Metric, spec: Spec) -> Iterator[Fault]:
             f"{budget.metric} is not defined for {spec.task}; it is for {suited or 'none that is installed'}{instead}",
             on_key=True,
         )
+    most = None if spec.data is None else spec.data.most
+    if most is not None and budget.first > most:
+        given = "windows" in budget.model_fields_set
+        yield Fault(
+            (*at, "windows") if given else at,
+            f"{budget.metric} is taken on {budget.first} windows, and `data:` evaluates on {most}: give the budget "
+            f"`windows: {most}` or fewer, or the data more of them",
+            on_key=not given,
+        )
     yield from bound_faults(at, budget)
     yield from suspicious_ratios(at, budget)
 

@@ -329,3 +329,33 @@ def test_a_head_that_no_task_decides_is_asked_for(project):
     problem = next(iter(project.problems(text)))
     assert (problem.line, problem.path) == (3, "model")
     assert problem.message.startswith("image-classification does not say what the model ends in: give `head`")
+
+
+@pytest.mark.parametrize(
+    ("windows", "budget", "path"),
+    [
+        (6, "{max: 0.1}", "kl_divergence"),
+        (12, "{max: 0.1, windows: 13}", "kl_divergence.windows"),
+        (8, "{max: 0.1}", ""),
+    ],
+)
+def test_a_divergence_on_more_windows_than_the_data_evaluates_on_is_refused_with_the_way_out(
+    project, windows, budget, path
+):
+    text = f"""\
+version: 1
+task: causal-lm
+model: {{source: transformers, package: some-package, name: some_model}}
+data: {{source: public-texts, windows: {windows}}}
+deploy: {{runtime: transformers}}
+compress: [{{method: weight-only}}]
+budgets: {{kl_divergence: {budget}}}
+"""
+    if not path:
+        assert project.load(text).cases[0].spec.budgets["kl_divergence"].first == 8
+        return
+    (problem,) = project.problems(text)
+    assert problem.path == f"budgets.{path}"
+    assert (
+        f"windows, and `data:` evaluates on {windows}: give the budget `windows: {windows}` or fewer" in problem.message
+    )
