@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from harness.errors import Problem, SpecError
 
 # The first line by which an editor finds the schema.
 _SCHEMA = re.compile(r"#\s*yaml-language-server:\s*\$schema=(\S+)")
+# Of the files that do not gate, so many are named.
+MOST_NAMED = 3
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,7 +25,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "check",
         help="validate specs without running them",
         description="Validate specs without running them. Exits 0 where all are well-formed, 1 where one is not, and 2 "
-        "where a path holds no spec. Warns of expected failures whose day is over.",
+        "where a path holds no spec. Warns of expected failures whose day is over, and of files where no run looks for "
+        "specs.",
     )
     parser.add_argument(
         "paths",
@@ -31,30 +34,34 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         nargs="*",
         type=Path,
         default=[Path("specs")],
-        help="specs, and folders of specs (whose stems, _*.yaml, and must-fail/ are left unless they are named); "
-        "specs/ where none is given",
+        help="specs, and folders of specs, of which what a run collects is checked (stems, _*.yaml, and must-fail/ "
+        "only where they are named); specs/ where none is given",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load every spec below the paths and print what is wrong, one problem a line."""
-    from harness.spec.files import root_of, with_case
+    from harness.spec.files import below, nothing_below, root_of, twin_of, with_case
     from harness.spec.load import load
 
-    files: dict[Path, None] = {}
+    files: dict[Path, Path] = {}
+    passed_over: dict[Path, list[Path]] = {}
     for path in arguments.paths:
-        found = list(specs_below(path))
+        found, hidden = below(path)
+        passed_over |= hidden
         if not found:
-            there = "holds no spec" if path.exists() else "does not exist"
-            print(f"{path} {there}", file=sys.stderr)
+            _warn_of(passed_over)
+            print(nothing_below(path), file=sys.stderr)
             return 2
-        files.update(dict.fromkeys(found))
+        for one in found:
+            files.setdefault(one.resolve(), one)
+    _warn_of(passed_over)
     owners: dict[tuple[Path, str], Path] = {}
     cases = budgets = broken = 0
     dangling: list[str] = []
     today = datetime.now(UTC).date()
-    for path in files:
+    for home, path in files.items():
         try:
             spec = load(path)
         except SpecError as error:
@@ -62,10 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
             for problem in error.problems:
                 print(_here(problem, root_of(path)))
             continue
-        other = owners.setdefault((spec.root, spec.id), path)
-        if other != path:
+        owner = owners.setdefault((spec.root, spec.id), home)
+        other = twin_of(home) or owner
+        if other != home:
             broken += 1
-            print(f"{path}:1:1: shares its id, {spec.id}, and so its baseline with {other}")
+            shown = files.get(other.resolve()) or os.path.relpath(other)
+            print(f"{path}:1:1: shares its id, {spec.id}, and so its baseline with {shown}")
         for case in spec.cases:
             for entry in case.spec.expect_fail:
                 if entry.expired(today):
@@ -84,17 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def specs_below(path: Path) -> Iterator[Path]:
-    """A spec file itself, or every spec below a folder but stems and what must fail."""
-    from harness.spec.files import MUST_FAIL, SUFFIXES
-
-    if path.is_file():
-        yield path
-    for below in sorted(path.rglob("*")):
-        parts = below.relative_to(path).parts
-        left = MUST_FAIL in parts or any(part.startswith(".") for part in parts)
-        if below.suffix in SUFFIXES and not below.name.startswith("_") and not left and below.is_file():
-            yield below
+def _warn_of(passed_over: Mapping[Path, Sequence[Path]]) -> None:
+    """Say where files lie that look like specs and do not gate."""
+    for folder, some in passed_over.items():
+        names = [one.relative_to(folder).as_posix() for one in some]
+        more = f" and {_count(len(names) - MOST_NAMED, 'other')}" if len(names) > MOST_NAMED else ""
+        print(
+            f"{folder}: warning: pytest does not look into this folder, so no run gates {', '.join(names[:MOST_NAMED])}"
+            f"{more} unless told to: move it to another one",
+            file=sys.stderr,
+        )
 
 
 def _dangling(path: Path) -> list[str]:

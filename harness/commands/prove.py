@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.check import specs_below
 from harness.commands.destination import writable
 from harness.errors import SpecError
 
@@ -111,21 +110,24 @@ def _cases(paths: Sequence[Path], tier: str | None, chosen: list[Mutant]) -> Ite
 
     Raises:
         FileNotFoundError: there is no spec.
-        SpecError: one is not well-formed.
+        SpecError: one is not well-formed, or has the id of another.
     """
+    from harness.spec.files import below, nothing_below, twin_of, twofold
     from harness.spec.load import load
     from harness.spec.tiers import TIERS
 
     seen: set[Path] = set()
     for path in paths:
-        found = list(specs_below(path))
+        found, _ = below(path)
         if not found:
-            raise FileNotFoundError(f"{path} {'holds no spec' if path.exists() else 'does not exist'}")
+            raise FileNotFoundError(nothing_below(path))
         allowed = TIERS if tier == "all" else TIERS[: TIERS.index(tier or "ci") + 1]
         for one in found:
             if one.resolve() in seen:
                 continue
             seen.add(one.resolve())
+            if (other := twin_of(one)) is not None:
+                raise twofold(one, other)
             file = load(one)
             for case in file.cases:
                 if case.spec.tier in allowed or (tier is None and one == path):

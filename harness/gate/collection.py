@@ -18,11 +18,11 @@ import pytest
 from _pytest._code.code import TerminalRepr
 from _pytest.mark.expression import Expression
 
-from harness.errors import Problem, SpecError
+from harness.errors import SpecError
 from harness.gate.naming import names
 from harness.gate.outcome import GateError
 from harness.spec.expectation import EVIDENCE
-from harness.spec.files import SUFFIXES, id_of, root_of, shown, with_case
+from harness.spec.files import id_of, root_of, shown, twin_of, twofold, with_case
 from harness.spec.load import Case, SpecFile, load
 from harness.spec.requirements import CAPABILITIES
 from harness.spec.tiers import TIERS
@@ -43,19 +43,20 @@ class SpecModule(pytest.Module):
     def collect(self) -> Iterator[pytest.Item]:
         """One item a budget and one for the evidence, for each case; or the single item `spec` of a broken file.
 
+        Where the command line names items of a file that is broken, it answers to those names.
+
         A file whose id another one has is as broken: the two would share what is kept by id.
         """
         self.named = self.session.isinitpath(self.path)
         home = self.path.resolve()
         root = root_of(home)
         if (other := self._twin(home, root)) is not None:
-            error = _twofold(home, other, root)
-            yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error, twin=True)
+            yield from self._broken(twofold(home, other), twin=True)
             return
         try:
             file = load(self.path)
         except SpecError as error:
-            yield BrokenSpec.from_parent(self, name="spec", callobj=_unreachable, error=error)
+            yield from self._broken(error)
             return
         # All items ask for the same fixtures (the autouse ones around this file): found once, not once an item.
         fixtures = self.session._fixturemanager.getfixtureinfo(self, _unreachable, None)  # type: ignore[arg-type]
@@ -66,15 +67,22 @@ class SpecModule(pytest.Module):
                     file=file, home=home, case=case, label=label,
                 )  # fmt: skip
 
+    def _broken(self, error: SpecError, *, twin: bool = False) -> Iterator[pytest.Item]:
+        """What stands for a file that cannot be read."""
+        for name in self._asked() or ["spec"]:
+            yield BrokenSpec.from_parent(self, name=name, callobj=_unreachable, error=error, twin=twin)
+
+    def _asked(self) -> list[str]:
+        """What the command line names of this file: were nothing called so, pytest would say that, and not why."""
+        named = [one for one in getattr(self.session, "_initial_parts", ()) if one.path == self.path]
+        names = [f"{one.parts[0]}{getattr(one, 'parametrization', None) or ''}" for one in named if len(one.parts) == 1]
+        return list(dict.fromkeys(names))
+
     def _twin(self, home: Path, root: Path) -> Path | None:
         """The file that comes before this one and has its id: below `specs/`, or else earlier in this run."""
-        name = id_of(home, root)
-        for path in (root / "specs" / f"{name}{suffix}" for suffix in SUFFIXES):
-            if path == home or path.resolve() == home:
-                break
-            if path.is_file():
-                return path
-        owner = self.session.stash.setdefault(_OWNERS, {}).setdefault((root, name), home)
+        if (other := twin_of(home)) is not None:
+            return other
+        owner = self.session.stash.setdefault(_OWNERS, {}).setdefault((root, id_of(home, root)), home)
         return owner if owner != home else None
 
 
@@ -99,20 +107,18 @@ def _marks(*names: str) -> tuple[pytest.MarkDecorator, ...]:
     return tuple(getattr(pytest.mark, name) for name in names)
 
 
-def _twofold(home: Path, other: Path, root: Path) -> SpecError:
-    message = (
-        f"shares its id, {id_of(home, root)}, with {shown(other, root)}, and so its baseline, its place in the report "
-        "and its export: rename one of them"
-    )
-    return SpecError([Problem(shown(home, root), 1, 1, "", message)])
-
-
 def _unreachable() -> None:
     """Stands for the test function; the items override what would call it."""
 
 
 class GateItem(pytest.Function):
     """What budgets and broken specs share: how a failure is shown."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        if hasattr(self, "_id"):
+            # As pytest reads an id back from its cache, for `--lf` and `--ff`: what is in brackets apart.
+            self._id = type(self._id).parse(self.nodeid)
 
     @property
     def called(self) -> str:
@@ -141,9 +147,6 @@ class SpecItem(GateItem):
     def __init__(self, *, file: SpecFile, home: Path, case: Case, label: str, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.file, self.home, self.case, self.label = file, home, case, label
-        if hasattr(self, "_id"):
-            # As pytest reads an id back from its cache, for `--lf` and `--ff`: what is in brackets apart.
-            self._id = type(self._id).parse(self.nodeid)
         if self.config.pluginmanager.hasplugin("timeout"):
             # Each stage has a limit of its own (`measure.timeout_s`); one on tests would count waiting for the machine.
             self.add_marker(pytest.mark.timeout(0))

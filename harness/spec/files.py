@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePath, PurePosixPath
+
+from harness.errors import Problem, SpecError
 
 SUFFIXES = (".yaml", ".yml")
 # Below this folder stand the specs that the gate must refuse.
@@ -23,7 +26,8 @@ def is_stem(path: PurePath) -> bool:
 def collected(files: Collection[str]) -> list[str]:
     """The specs that a run collects without being told a name, in the order of their names.
 
-    This is what `gate.discovery` and pytest's own defaults come to, for whatever looks at specs without pytest.
+    This is what `gate.discovery` and pytest's own defaults come to, for whatever looks at specs without pytest; `below`
+    says it of a folder that is named.
 
     Args:
         files: every file of a project below `specs/`, as paths from the project root with forward slashes.
@@ -39,11 +43,95 @@ def _collected(path: PurePosixPath, environments: Collection[str]) -> bool:
         return False
     folders = [folder for folder in path.parents if "specs" in folder.parts[:-1]]
     return not any(
-        folder.name == MUST_FAIL
-        or folder.as_posix() in environments
-        or any(fnmatch(folder.name, pattern) for pattern in UNVISITED)
-        for folder in folders
+        folder.name == MUST_FAIL or folder.as_posix() in environments or _unvisited(folder) for folder in folders
     )
+
+
+def _unvisited(folder: PurePath) -> bool:
+    return any(fnmatch(folder.name, pattern) for pattern in UNVISITED)
+
+
+def below(path: Path) -> tuple[list[Path], dict[Path, list[Path]]]:
+    """What `pytest PATH` collects as specs: a file itself, or what a run finds below a folder.
+
+    Returns:
+        The specs in the order of their names; and by folder below `specs/` that pytest does not look into, what would
+        be specs elsewhere. Both are empty where nothing is there.
+    """
+    if path.is_file():
+        return [path], {}
+
+    def passed_over(folder: Path) -> bool:
+        return _unvisited(folder) or any((folder / mark).is_file() for mark in _ENVIRONMENT)
+
+    found: list[Path] = []
+    hidden: dict[Path, list[Path]] = {}
+    here = Path.cwd()
+    # What is passed over above any `specs/` has none: the YAML of a virtual environment is nobody's spec.
+    apart = files_below(path, lambda folder: passed_over(folder) and "specs" not in folders_of(folder, here))
+    for one in sorted(apart):
+        if one.suffix not in SUFFIXES or is_stem(one) or "specs" not in folders_of(one, here) or not one.is_file():
+            continue
+        folders = [folder for folder in one.parents if folder != path and folder.is_relative_to(path)]
+        if any(folder.name == MUST_FAIL for folder in folders):
+            continue
+        outermost = next((folder for folder in reversed(folders) if passed_over(folder)), None)
+        if outermost is None:
+            found.append(one)
+        else:
+            hidden.setdefault(outermost, []).append(one)
+    return found, hidden
+
+
+def nothing_below(path: Path) -> str:
+    """Why `below` finds no spec there."""
+    if not path.is_dir():
+        return f"{path} {'holds no spec' if path.exists() else 'does not exist'}"
+    if any(one.suffix in SUFFIXES for one in path.iterdir()):
+        return (
+            f"{path} holds no spec that a run collects: of a folder it takes the YAML below a specs/, stems (_*.yaml) "
+            "apart; name the files themselves"
+        )
+    return f"{path} holds no spec"
+
+
+def files_below(folder: Path, left: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
+    """Every file below a folder; links are followed, as pytest does, but not back to where the walk comes from.
+
+    Args:
+        folder: where the walk begins.
+        left: folders that are not entered.
+    """
+    for at, folders, names in os.walk(folder, followlinks=True):
+        inside = [Path(at, name) for name in folders]
+        folders[:] = [one.name for one in inside if not _leads_back(one, folder) and not left(one)]
+        yield from (Path(at, name) for name in names)
+
+
+def _leads_back(path: Path, start: Path) -> bool:
+    if not path.is_symlink():
+        return False
+    home = path.resolve()
+    way = [one for one in path.parents if one == start or one.is_relative_to(start)]
+    return any(one.resolve().is_relative_to(home) for one in way)
+
+
+def folders_of(path: Path, root: Path) -> list[str]:
+    """Names of the folders that a file lies in.
+
+    Those above a project do not count: one that was checked out below somebody's `specs/` is not all specs. A run that
+    was started inside of a project's `specs/` has them above it.
+
+    Args:
+        path: of the file.
+        root: absolute; where the run was started, or pytest's own root.
+    """
+    path = Path(os.path.abspath(path))
+    if path.is_relative_to(root):
+        inside = [part.name for part in path.relative_to(root).parents]
+        if "specs" in inside or (root / "specs").is_dir():
+            return inside
+    return [part.name for part in path.parents]
 
 
 def root_of(path: Path) -> Path:
@@ -62,6 +150,30 @@ def id_of(path: Path, root: Path) -> str:
     """The path of a spec below `specs/`, without its suffix."""
     path, specs = path.resolve(), root / "specs"
     return (path.relative_to(specs) if path.is_relative_to(specs) else Path(path.name)).with_suffix("").as_posix()
+
+
+def twin_of(path: Path) -> Path | None:
+    """The file below `specs/` that has the id of this one and comes before it; None where there is none."""
+    home = path.resolve()
+    root = root_of(home)
+    name = id_of(home, root)
+    for other in (root / "specs" / f"{name}{suffix}" for suffix in SUFFIXES):
+        if other == home or other.resolve() == home:
+            return None
+        if other.is_file():
+            return other
+    return None
+
+
+def twofold(path: Path, other: Path) -> SpecError:
+    """Why a file is refused that has the id of another one."""
+    home = path.resolve()
+    root = root_of(home)
+    message = (
+        f"shares its id, {id_of(home, root)}, with {shown(other, root)}, and so its baseline, its place in the report "
+        "and its export: rename one of them"
+    )
+    return SpecError([Problem(shown(home, root), 1, 1, "", message)])
 
 
 def with_case(name: str, case: str) -> str:

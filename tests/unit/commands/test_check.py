@@ -27,9 +27,8 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     (specs / "task").mkdir(parents=True)
     (specs / "task" / "good.yaml").write_text(GOOD)
     (specs / "task" / "cased.yml").write_text(f"{GOOD}cases: {{a: {{}}, b: {{}}}}\n")
-    # Stems and hidden files are no specs.
+    # Stems are no specs.
     (specs / "_stem.yaml").write_text("compress: 3\n")
-    (specs / ".hidden.yaml").write_text("compress: 3\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -108,7 +107,62 @@ def test_specs_that_must_fail_are_checked_only_where_they_are_named(project, cap
 def test_two_files_of_one_id_would_share_a_baseline(project, capsys):
     (project / "specs" / "task" / "good.yml").write_text(GOOD)
     assert main(["check", "specs"]) == 1
-    assert "specs/task/good.yml:1:1: shares its id, task/good, and so its baseline with" in capsys.readouterr().out
+    refused = "specs/task/good.yml:1:1: shares its id, task/good, and so its baseline with specs/task/good.yaml\n"
+    assert capsys.readouterr().out == refused
+    # As the gate refuses it where it is named alone.
+    assert main(["check", "specs/task/good.yml"]) == 1
+    assert capsys.readouterr().out == refused
+    assert main(["check", "specs/task/good.yaml"]) == 0
+
+
+def test_a_linked_spec_is_the_one_that_it_leads_to(project, capsys):
+    (project / "specs" / "again").symlink_to(project / "specs" / "task")
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "2 specs, 3 cases, 6 budgets: all well-formed\n"
+
+
+def test_hidden_files_gate_and_are_checked(project, capsys):
+    (project / "specs" / ".draft.yaml").write_text("compress: 3\n")
+    assert main(["check", "specs"]) == 1
+    told = capsys.readouterr()
+    assert "specs/.draft.yaml:1:11: compress: found 3; a list is expected" in told.out
+    assert told.err == "1 spec of 3 not well-formed\n"
+
+
+@pytest.mark.parametrize("folder", ["build", "task/dist", ".old", "env"])
+def test_what_no_run_looks_at_is_not_counted_and_warned_of(project, capsys, folder):
+    hidden = project / "specs" / folder
+    for name in ("a", "b", "c", "deep/d", "_stem"):
+        (hidden / name).parent.mkdir(parents=True, exist_ok=True)
+        (hidden / f"{name}.yaml").write_text("compress: 3\n")
+    if folder == "env":
+        (hidden / "pyvenv.cfg").touch()
+    assert main(["check"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "2 specs, 3 cases, 6 budgets: all well-formed\n"
+    assert told.err == (
+        f"specs/{folder}: warning: pytest does not look into this folder, so no run gates a.yaml, b.yaml, c.yaml and 1 "
+        "other unless told to: move it to another one\n"
+    )
+    # Told to, a run collects them.
+    assert main(["check", f"specs/{folder}"]) == 1
+    assert capsys.readouterr().err == "4 specs of 4 not well-formed\n"
+
+
+def test_outside_of_specs_only_what_is_named_is_a_spec(project, capsys):
+    (project / "other").mkdir()
+    (project / "other" / "mine.yaml").write_text(GOOD)
+    (project / "venv" / "lib" / "specs").mkdir(parents=True)
+    (project / "venv" / "lib" / "specs" / "theirs.yaml").write_text("compress: 3\n")
+    assert main(["check", "."]) == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("2 specs, 3 cases, 6 budgets: all well-formed\n", "")
+    assert main(["check", "other"]) == 2
+    assert capsys.readouterr().err == (
+        "other holds no spec that a run collects: of a folder it takes the YAML below a specs/, stems (_*.yaml) apart; "
+        "name the files themselves\n"
+    )
+    assert main(["check", "other/mine.yaml"]) == 0
 
 
 @pytest.mark.parametrize(("path", "words"), [("nowhere", "does not exist"), ("empty", "holds no spec")])

@@ -6,6 +6,7 @@ import pytest
 
 from harness.__main__ import main
 from harness.commands.prove import _cases, _sampled
+from harness.errors import SpecError
 from harness.mutants.base import mutants
 from harness.prove.trial import Proof
 
@@ -39,6 +40,17 @@ def test_a_folder_gives_its_tier_without_stems_and_what_must_fail(specs):
     # A spec that is named is proven whatever its tier, and once.
     assert ids([specs / "b.yaml", specs / "b.yaml", specs]) == ["b", "a"]
     assert ids([specs / "b.yaml"], "ci") == []
+
+
+def test_what_is_proven_is_what_a_run_gates(specs):
+    for name in (".draft.yaml", "build/late.yaml", "a.yml"):
+        (specs / name).parent.mkdir(exist_ok=True)
+        (specs / name).write_text(SPEC.format(tier="ci"))
+    with pytest.raises(SpecError, match=r"specs/a\.yml:1:1: shares its id, a, with specs/a\.yaml, and so its baseline"):
+        ids([specs / "a.yml"])
+    (specs / "a.yml").unlink()
+    assert ids([specs]) == [".draft", "a"]
+    assert ids([specs / "build"]) == ["build/late"]
 
 
 def test_cases_of_one_file_are_cases_of_their_own():

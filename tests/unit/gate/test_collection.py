@@ -11,23 +11,22 @@ import pytest
 from _pytest.mark.expression import Expression
 
 from harness.gate.collection import _imagined
-from harness.gate.discovery import _folders
-from harness.spec.files import collected
+from harness.spec.files import below, collected, files_below, folders_of
 
 
 def test_only_folders_of_the_project_count(tmp_path: Path) -> None:
     """A project that was checked out below somebody's `specs/` has other YAML than specs."""
     project = tmp_path / "specs" / "project"
     (project / "specs" / "vision").mkdir(parents=True)
-    assert "specs" in _folders(project / "specs" / "vision" / "mine.yaml", project)
-    assert "specs" not in _folders(project / "config" / "server.yaml", project)
+    assert "specs" in folders_of(project / "specs" / "vision" / "mine.yaml", project)
+    assert "specs" not in folders_of(project / "config" / "server.yaml", project)
 
 
 def test_a_run_from_inside_of_specs_finds_them(tmp_path: Path) -> None:
     folder = tmp_path / "project" / "specs" / "vision"
     folder.mkdir(parents=True)
-    assert "specs" in _folders(folder / "mine.yaml", folder)
-    assert "specs" in _folders(folder / "mine.yaml", tmp_path / "elsewhere")
+    assert "specs" in folders_of(folder / "mine.yaml", folder)
+    assert "specs" in folders_of(folder / "mine.yaml", tmp_path / "elsewhere")
 
 
 # Needs no worker: nothing of it is run.
@@ -149,7 +148,7 @@ def test_no_choice_of_tier_or_task_hides_a_broken_spec(pytester: pytest.Pytester
 
 
 def test_what_is_said_to_be_collected_is_what_a_run_collects(pytester: pytest.Pytester) -> None:
-    """The audit reads which specs there are without pytest, and of revisions that lie in no folder."""
+    """The audit reads which specs there are without pytest, and of revisions that lie in no folder; so does `check`."""
     named = """
         a.yaml b.yml .hidden.yaml _stem.yaml a.txt deep/d.yaml deep/_under/e.yaml deep/builder/f.yaml must-fail/g.yaml
         deep/must-fail/h.yaml .old/i.yaml build/j.yaml deep/build/k.yaml dist/l.yaml node_modules/m.yaml CVS/n.yaml
@@ -164,4 +163,54 @@ def test_what_is_said_to_be_collected_is_what_a_run_collects(pytester: pytest.Py
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--collect-only", "-q", "specs")
     ran = {line.partition("::")[0] for line in done.outlines if "::" in line}
     assert sorted(ran) == collected([f"specs/{name}" for name in names])
+    found, hidden = below(pytester.path / "specs")
+    assert [one.relative_to(pytester.path).as_posix() for one in found] == sorted(ran)
+    passed_over = """
+        .old build deep/build dist node_modules CVS _darcs {arch} x.egg __pycache__ venv env conda
+    """
+    assert {folder.relative_to(pytester.path / "specs").as_posix() for folder in hidden} == {*passed_over.split()}
     assert ran == {f"specs/{name}" for name in [*names[:3], "deep/d.yaml", "deep/_under/e.yaml", "deep/builder/f.yaml"]}
+
+
+def test_links_are_followed_as_pytest_does_and_not_in_circles(pytester: pytest.Pytester) -> None:
+    specs = pytester.path / "specs"
+    write(specs / "vision", a_yaml="a")
+    write(pytester.path / "shared" / "deep", b_yaml="b")
+    (specs / "linked").symlink_to(pytester.path / "shared")
+    found = [f"specs/{name}" for name in ("linked/deep/b.yaml", "vision/a.yaml")]
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--collect-only", "-q", "specs")
+    assert sorted({line.partition("::")[0] for line in done.outlines if "::" in line}) == found
+    for link, target in (("up", pytester.path), ("vision/here", specs / "vision"), ("vision/none", specs / "nowhere")):
+        (specs / link).symlink_to(target)
+    (pytester.path / "shared" / "back").symlink_to(specs)
+    assert [one.relative_to(pytester.path).as_posix() for one in below(specs)[0]] == found
+    names = sorted(one.relative_to(specs).as_posix() for one in files_below(specs))
+    assert names == ["linked/deep/b.yaml", "vision/a.yaml", "vision/none"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["serial", "xdist"])
+@pytest.mark.parametrize(
+    ("asked", "rows"),
+    [
+        (["::top1"], {"vision/broken::top1": "INVALID"}),
+        # A file of which nobody knows what cases it has.
+        (["::top1[int8]"], {"vision/broken::top1[int8]": "INVALID"}),
+        (["::top1", "::size_mb"], {"vision/broken::top1": "INVALID", "vision/broken::size_mb": "INVALID"}),
+        (["", "::top1"], {"vision/broken::spec": "INVALID"}),
+    ],
+)
+def test_a_broken_spec_tells_why_whatever_item_of_it_is_asked_for(
+    pytester: pytest.Pytester,
+    gate: Callable[..., Gated],
+    asked: list[str],
+    rows: dict[str, str],
+    arguments: tuple[str, ...],
+) -> None:
+    write(pytester.path / "specs" / "vision", broken_yaml="any")
+    path = pytester.path / "specs" / "vision" / "broken.yaml"
+    path.write_text(path.read_text().replace("max_ratio", "max_ratoi"))
+    run = gate(*(f"specs/vision/broken.yaml{item}" for item in asked), *arguments)
+    assert (run.rows, run.code) == (rows, 10)
+    for sentence in run.sentences.values():
+        assert sentence.startswith("specs/vision/broken.yaml:8:21: budgets.size_mb.max_ratoi: unknown key 'max_ratoi'")
+        assert "Did you mean 'max_ratio'?" in sentence
