@@ -12,7 +12,7 @@ from harness import baselines
 from harness.judge.baseline import CaseBaseline
 from harness.methods.base import METHODS
 from harness.report.results import Figure, called, columns
-from harness.spec.files import MUST_FAIL, SUFFIXES
+from harness.spec.files import below
 from harness.spec.load import load
 
 # `with METHODS` on a page of methods: a case stands in the first table whose methods are all that it takes, else under
@@ -75,26 +75,23 @@ def _rounds(steps: Sequence[str], at: int, period: int) -> int:
 
 
 def shipped(root: Path) -> list[Accepted]:
-    """Every case of every spec below a root's `specs/`, those that must fail apart; in alphabetical order.
+    """Every case of every spec that a run collects below a root's `specs/`; in alphabetical order.
 
     Raises:
         SpecError, BaselineError: a spec or a baseline cannot be read.
         ValueError: nothing was accepted of a case yet.
     """
     found = []
-    for path in sorted((root / "specs").rglob("*")):
-        parts = path.relative_to(root / "specs").parts
-        if path.suffix not in SUFFIXES or path.name.startswith("_") or MUST_FAIL in parts:
-            continue
+    for path in below(root / "specs")[0]:
         file = load(path)
         held = baselines.read(root, file.id)
         for case in file.cases:
+            full = file.id + (f" [{case.name}]" if case.name else "")
             if held is None or case.name not in held.cases:
-                raise ValueError(f"nothing was accepted of {file.id}{f' [{case.name}]' if case.name else ''} yet")
+                raise ValueError(f"nothing was accepted of {full} yet")
             steps = tuple(step.method for step in case.spec.compress)
             figures = _figures(held.cases[case.name])
             name = called(file.id, case.name)
-            full = f"{file.id.partition('/')[0]}/{name}"
             found.append(Accepted(file.id, case.spec.task, name, full, case.spec.tier, steps, figures))
     return found
 

@@ -22,7 +22,8 @@ def filled(page: str, reports: Sequence[Report]) -> str:
 
     Args:
         page: Markdown; ``<!-- results of TASK -->`` and ``<!-- end of results -->`` enclose a table.
-        reports: runs, the latest last: a case that several of them hold is taken from the last.
+        reports: runs, the latest last: a case that several of them hold is taken from the last that did not leave it
+            `NOT RUN`.
 
     Raises:
         ValueError: no marker, a marker of a task that no report has, or a task that no marker names.
@@ -41,15 +42,20 @@ def filled(page: str, reports: Sequence[Report]) -> str:
 
 
 def tables(reports: Sequence[Report]) -> dict[str, str]:
-    """One table a task, as Markdown, with a row for each case that ran."""
+    """One table a task, as Markdown, with a row for each case that ran, whatever came of it."""
     records: dict[tuple[str, str], tuple[CaseRecord, list[Verdict]]] = {}
     for report in reports:
         rows: dict[tuple[str, str], list[Verdict]] = {}
         for row in report.rows:
             rows.setdefault((row.spec, row.case), []).append(row)
-        for record in report.cases:
-            if record.task and record.compressed is not None:
-                records[record.spec, record.case] = record, rows.get((record.spec, record.case), [])
+        told = {(record.spec, record.case): record for record in report.cases if record.task}
+        for key in told | rows:
+            # Of what was lost before it had a result there is no record: the steps are the ones that were told before.
+            record = told.get(key) or (records[key][0] if key in records else None)
+            judged = rows.get(key, [])
+            measured = key in told and told[key].compressed is not None
+            if record is not None and (measured or any(row.verdict is not State.NOT_RUN for row in judged)):
+                records[key] = record, judged
     lines: dict[str, list[str]] = {}
     for _, (record, own) in sorted(records.items()):
         lines.setdefault(record.task, []).append(_line(record, own))
@@ -64,8 +70,8 @@ def _line(record: CaseRecord, rows: Sequence[Verdict]) -> str:
 
 
 def called(spec: str, case: str) -> str:
-    """What a table calls a case: its task is said above it."""
-    return spec.partition("/")[2] + (f" [{case}]" if case else "")
+    """What a table calls a case: its task, the first folder of an id that has one, is said above it."""
+    return (spec.partition("/")[2] or spec) + (f" [{case}]" if case else "")
 
 
 @dataclass(frozen=True)

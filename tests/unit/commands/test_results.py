@@ -98,3 +98,44 @@ def test_a_file_that_is_no_report_is_named(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "report.json").write_text("{}")
     assert main(["results", str(tmp_path), "--page", str(tmp_path / "x.md")]) == 2
     assert capsys.readouterr().err.startswith(f"{tmp_path / 'report.json'}: ")
+
+
+def lines(page: Path) -> list[str]:
+    return [line for line in page.read_text().splitlines() if line.startswith("| `")]
+
+
+UNMEASURED = (row("size_mb", None, None, State.INVALID), row("evidence", None, None, State.INVALID))
+
+
+def test_a_case_that_is_invalid_in_the_last_report_shows_no_older_figures(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(PAGE)
+    old, new = report(tmp_path / "old", ROWS), tmp_path / "new"
+    report(new, UNMEASURED, record().model_copy(update={"compressed": None}))
+    invalid = "| `net [w8]` | channel-pruning → int8-static |  |  |  |  | size_mb INVALID, evidence INVALID |"
+    assert main(["results", str(old), str(new), "--page", str(page)]) == 0
+    assert lines(page) == [invalid]
+    # Of what an xdist worker died on there is no record.
+    write(Report(weighin="1", created="2026-01-02", rows=UNMEASURED, cases=()), new)
+    assert main(["results", str(old), str(new), "--page", str(page)]) == 0
+    assert lines(page) == [invalid]
+    assert main(["results", str(new), str(old), "--page", str(page)]) == 0
+    assert lines(page)[0].endswith("| latency_ms FAIL |")
+
+
+def test_a_report_that_did_not_run_a_case_leaves_what_was_known_of_it(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(PAGE)
+    old, new = report(tmp_path / "old", ROWS), tmp_path / "new"
+    elsewhere = (row("size_mb", None, None, State.NOT_RUN), row("evidence", None, None, State.NOT_RUN))
+    report(new, elsewhere, record().model_copy(update={"compressed": None}))
+    assert main(["results", str(old), str(new), "--page", str(page)]) == 0
+    assert lines(page)[0].endswith("| latency_ms FAIL |")
+
+
+def test_a_spec_directly_below_specs_is_called_by_its_id(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(PAGE)
+    report(tmp_path, (row("size_mb", 2.8, 11.2, spec="mine"),), record("mine"))
+    assert main(["results", str(tmp_path), "--page", str(page)]) == 0
+    assert lines(page) == ["| `mine [w8]` | channel-pruning → int8-static | × 0.250 |  |  |  | PASS |"]

@@ -119,6 +119,11 @@ def test_a_time_is_its_ratio_on_the_machine_accepted_on_last(tmp_path: Path) -> 
     baselines.write_all(tmp_path, {"vision/net": held})
     (found,) = shipped(tmp_path)
     assert found.figures == (Figure("latency_ms", "latency_ms", 0.25, 1.0),)
+    assert (found.name, found.full) == ("net", "vision/net")
+    (tmp_path / "specs" / "vision" / "net.yaml").rename(tmp_path / "specs" / "net.yaml")
+    baselines.write_all(tmp_path, {"net": held.model_copy(update={"spec": "net"})})
+    (found,) = shipped(tmp_path)
+    assert (found.name, found.full) == ("net", "net")
 
 
 @pytest.fixture(scope="module")
