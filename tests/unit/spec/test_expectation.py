@@ -99,3 +99,12 @@ def test_the_last_day_still_counts(project, spec):
     (found,) = project.load(f"{spec}expect_fail: {ENTRY}\n").cases[0].spec.expect_fail
     assert not found.expired(date(2026, 12, 31))
     assert found.expired(date(2027, 1, 1))
+
+
+def test_a_malformed_budget_is_no_missing_one(project, changed):
+    """What is expected of a budget that cannot be read is told once it can."""
+    text = f"{changed('max_drop: 0.02', 'max_dorp: 0.02')}expect_fail: {entry()}\n"
+    assert str(project.problem(text)).startswith("specs/x.yaml:13:5: budgets.top1.max_dorp: unknown key 'max_dorp'")
+    # Beside an unknown key elsewhere, the budgets are all there.
+    text = f"{changed('title:', 'titel:')}expect_fail: {entry(metric='top')}\n"
+    assert [one.path for one in project.problems(text)] == ["titel", "expect_fail.metric"]
