@@ -10,20 +10,20 @@ from pathlib import Path
 
 from harness import baselines
 from harness.errors import BaselineError
-from harness.gate.outcome import ItemOutcome, obstacle
+from harness.gate.outcome import ItemKey, ItemOutcome, obstacle
 from harness.judge.acceptance import Candidate, accepted
 from harness.judge.baseline import Baseline
 
 
 def accept_cases(
-    root: Path, outcomes: Sequence[ItemOutcome], spoiled: Mapping[str, str], reason: str
+    root: Path, outcomes: Sequence[ItemOutcome], spoiled: Mapping[ItemKey, str], reason: str
 ) -> tuple[dict[str, Baseline], list[str]]:
     """The new baselines of a project, by spec, and a note for each case that has none.
 
     Args:
         root: the project's.
         outcomes: of every item of the run that belongs to it.
-        spoiled: node id of an item that failed beside its verdict → the phase in which it did.
+        spoiled: key of an item that failed beside its verdict → the phase in which it did, or `DIED`.
         reason: why the new figures are acceptable.
     """
     by_case: dict[tuple[str, str, str], list[ItemOutcome]] = defaultdict(list)
@@ -39,7 +39,7 @@ def accept_cases(
         except BaselineError as error:
             notes.append(str(error))
             continue
-        hindered = {item.verdict.label: spoiled[item.nodeid] for item in items if item.nodeid in spoiled}
+        hindered = {item.verdict.label: spoiled[item.key] for item in items if item.key in spoiled}
         if reasons := obstacle([item.verdict for item in items], items[0].selected, hindered):
             notes.append(f"baseline of {name}: nothing accepted: {reasons}")
             continue

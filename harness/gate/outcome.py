@@ -15,6 +15,10 @@ from harness.report.tables import Outcomes
 # Exit codes past pytest's own: a measurement means nothing, or cannot tell yet.
 EXIT_BROKEN, EXIT_INVALID, EXIT_INCONCLUSIVE = 1, 10, 11
 _PHASES = {"setup": "set-up", "call": "call", "teardown": "teardown"}
+# In the place of a phase: how far the item came is not known.
+DIED = "died"
+# Of an item: its file, with no link in the path, the case and the label.
+ItemKey = tuple[str, str, str]
 
 
 class GateError(Exception):
@@ -35,6 +39,7 @@ class ItemOutcome(BaseModel):
     Attributes:
         verdict: the row; its `spec` is what this run calls the spec.
         nodeid: of the item.
+        run: names the run of its case that it was judged from; each process has its own. Empty where there was none.
         record: what stands behind the case; on the first item of a case that a process ran.
         samples: every sample's outcomes, where a report is asked for; on the same item.
         candidate: what this label offers to a baseline, when baselines are updated.
@@ -53,6 +58,7 @@ class ItemOutcome(BaseModel):
     model_config = ConfigDict(frozen=True)
     verdict: Verdict
     nodeid: str
+    run: str = ""
     record: CaseRecord | None = None
     samples: Outcomes | None = None
     candidate: Candidate | None = None
@@ -66,6 +72,21 @@ class ItemOutcome(BaseModel):
     notes: tuple[str, ...] = ()
     withdrawn: str = ""
     failed: bool = False
+
+    @property
+    def key(self) -> ItemKey:
+        """What the run has one row of."""
+        return self.path, self.verdict.case, self.verdict.label
+
+    def replacing(self, earlier: ItemOutcome) -> ItemOutcome:
+        """This outcome in the place of an earlier one of the same item, with what that one did."""
+        return self.model_copy(
+            update={
+                "notes": tuple(dict.fromkeys((*earlier.notes, *self.notes))),
+                "withdrawn": self.withdrawn or earlier.withdrawn,
+                "failed": self.failed or earlier.failed,
+            }
+        )
 
 
 class CaseOutcome(BaseModel):
@@ -112,16 +133,22 @@ def obstacle(rows: Sequence[Verdict], selected: Iterable[str], spoiled: Mapping[
     Args:
         rows: its verdicts.
         selected: the labels that were to be judged.
-        spoiled: label → the phase in which its item failed beside its verdict.
+        spoiled: label → the phase in which its item failed beside its verdict, or `DIED`.
     """
     broken = [row for row in rows if row.verdict is not State.PASS]
     if broken:
         return labels_by_verdict(broken)
     if spoiled:
-        return "; ".join(f"{label} failed in its {_PHASES[phase]}" for label, phase in spoiled.items())
+        return "; ".join(_beside(label, phase) for label, phase in spoiled.items())
     judged = {row.label for row in rows}
     missing = [label for label in selected if label not in judged]
     return f"{', '.join(missing)} without a verdict" if missing else ""
+
+
+def _beside(label: str, phase: str) -> str:
+    if phase == DIED:
+        return f"{label} lost its xdist worker before it was over"
+    return f"{label} failed in its {_PHASES[phase]}"
 
 
 def exit_status(states: set[State], strict: bool) -> int | None:

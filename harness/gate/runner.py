@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -47,11 +48,13 @@ class _Case:
         run: what all of them are judged from.
         retakes: what was taken again.
         outcomes: label → what its item left; an item that is run once more is not judged once more.
+        name: tells it from what another process made of the same case.
     """
 
     run: Run
     retakes: tuple[str, ...] = ()
     outcomes: dict[str, ItemOutcome] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: uuid4().hex)
 
 
 class CaseRunner:
@@ -93,6 +96,7 @@ class CaseRunner:
         outcome = ItemOutcome(
             verdict=row,
             nodeid=item.nodeid,
+            run=case.name,
             record=record(run.result, kept) if first else None,
             samples=kept,
             candidate=self._candidate(item, run, standing, row) if self._updating else None,

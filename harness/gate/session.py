@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,15 @@ import pytest
 from harness import __version__, baselines
 from harness.gate import acceptance, destinations, naming, selection
 from harness.gate.collection import GateItem
-from harness.gate.outcome import EXIT_BROKEN, CaseOutcome, ItemOutcome, ItemReport, exit_status
+from harness.gate.outcome import DIED, EXIT_BROKEN, CaseOutcome, ItemKey, ItemOutcome, ItemReport, exit_status
 from harness.gate.shipping import unexported, withdrawn
 from harness.judge.place import HOW_TO_ACCEPT
 from harness.judge.verdict import State, Verdict
 from harness.report import document, html, summary, tables
-from harness.report.document import CaseRecord, Report
+from harness.report.document import CaseRecord, Report, merged
+from harness.report.tables import Outcomes
 from harness.report.terminal import write_table
-from harness.spec.files import SUFFIXES, id_of, root_of
+from harness.spec.files import SUFFIXES, files_below, id_of, root_of
 
 Result = TypeVar("Result")
 
@@ -33,13 +34,17 @@ class GateSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._outcomes: list[ItemOutcome] = []
+        self._outcomes: dict[ItemKey, ItemOutcome] = {}
+        self._judged: dict[str, ItemKey] = {}
+        self._runs: dict[str, tuple[CaseRecord, Outcomes | None]] = {}
         self._strict = config.getoption("tier") == "release"
         self._notes: list[str] = []
         self._other_failures = 0
-        self._spoiled: dict[str, str] = {}
+        self._spoiled: dict[ItemKey, str] = {}
         self._cases: dict[tuple[str, str], CaseOutcome] = {}
-        self._crashed: list[ItemOutcome] = []
+        # What xdist workers died on: what nobody has judged since, and what another one judged again.
+        self._deaths: dict[ItemKey, ItemOutcome] = {}
+        self._again: list[ItemOutcome] = []
         self._failed = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -59,51 +64,58 @@ class GateSession:
         """Keep what an item left on its reports; count failures that are no verdicts."""
         left = ItemReport.model_validate(getattr(report, "weighin", {}))
         if left.outcome is not None:
-            self._outcomes.append(left.outcome)
+            self._keep(report.nodeid, left.outcome)
         if left.case is not None:
             self._cases[left.case.path, left.case.case] = left.case
         if left.spoiled:
-            self._spoiled[report.nodeid] = str(report.when)
+            if (key := self._judged.get(report.nodeid)) is not None:
+                self._spoiled[key] = str(report.when)
             self._other_failures += 1
         elif report.failed and not hasattr(report, "weighin"):
             crashed = _crashed(report, self._config)
             if crashed is None:
                 self._other_failures += 1
             else:
-                self._crashed.append(crashed)
+                self._deaths[self._judged.get(report.nodeid, crashed.key)] = crashed
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write everything, once, and set the exit code."""
-        self._outcomes += self._lost()
+        died = bool(self._deaths or self._again)
+        self._settle_deaths()
         if not self._outcomes:
             return
         # Under xdist the cases of several workers come in mixed; a spec's own rows come in order.
-        cases = list(dict.fromkeys(outcome.verdict.case for outcome in self._outcomes))
-        self._outcomes.sort(key=lambda outcome: (outcome.root, outcome.verdict.spec, cases.index(outcome.verdict.case)))
-        roots = sorted({Path(outcome.root) for outcome in self._outcomes})
+        cases = list(dict.fromkeys(outcome.verdict.case for outcome in self._outcomes.values()))
+        outcomes = sorted(
+            self._outcomes.values(), key=lambda one: (one.root, one.verdict.spec, cases.index(one.verdict.case))
+        )
+        self._outcomes = {outcome.key: outcome for outcome in outcomes}
         if self._config.getoption("update_baselines"):
             self._update()
-        below = naming.names(self._config).below
-        orphaned = [below(root, name) for root in roots for name in baselines.orphans(root, _specs(root))]
+        orphaned = self._orphaned()
+        records, samples = self._kept()
         report = Report(
             weighin=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            rows=tuple(outcome.verdict for outcome in self._outcomes),
-            cases=self._records(),
+            rows=tuple(outcome.verdict for outcome in outcomes),
+            cases=tuple(records),
             orphaned_baselines=tuple(orphaned),
         )
-        self._notes += [note for outcome in self._outcomes for note in outcome.notes]
+        self._notes += [note for outcome in outcomes for note in outcome.notes]
         self._notes += self._exports()
-        if any(outcome.verdict.unaccepted for outcome in self._outcomes):
+        if any(outcome.verdict.unaccepted for outcome in outcomes):
             self._notes.append(
                 f"budgets that hold and have no baseline: look at them, then accept with {HOW_TO_ACCEPT}"
             )
         self._notes += self._tighter()
         if orphaned:
-            self._notes.append(f"baselines with no spec: {', '.join(orphaned)}; remove them, or restore their YAML")
-        self._write(report)
-        states = {outcome.verdict.verdict for outcome in (*self._outcomes, *self._crashed)}
+            self._notes.append(
+                f"baselines with no spec below specs/: {', '.join(orphaned)}; restore their YAML or, where no spec "
+                "elsewhere has them, remove them"
+            )
+        self._write(report, samples)
+        states = {outcome.verdict.verdict for outcome in outcomes} | ({State.INVALID} if died else set())
         status = exit_status(states, self._strict)
         if status is None and self._unfulfilled():
             status = EXIT_BROKEN
@@ -113,16 +125,16 @@ class GateSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the verdict table."""
         if self._outcomes:
-            write_table(terminalreporter, [outcome.verdict for outcome in self._outcomes], self._notes)
+            write_table(terminalreporter, [outcome.verdict for outcome in self._outcomes.values()], self._notes)
 
     def _unfulfilled(self) -> bool:
         """Whether something that was asked for could not be written or removed."""
-        failed = (*(one.failed for one in self._outcomes), *(one.failed for one in self._cases.values()))
+        failed = (*(one.failed for one in self._outcomes.values()), *(one.failed for one in self._cases.values()))
         return self._failed or any(failed)
 
     def _tighter(self) -> list[str]:
         """The baselines that this run has left behind, and the command that takes along those labels alone."""
-        improved = [outcome for outcome in self._outcomes if outcome.verdict.improved]
+        improved = [outcome for outcome in self._outcomes.values() if outcome.verdict.improved]
         cases: dict[str, list[str]] = defaultdict(list)
         for outcome in improved:
             cases[outcome.verdict.name].append(outcome.verdict.label)
@@ -139,24 +151,52 @@ class GateSession:
         path, *names = nodeid.split("::")
         return "::".join((os.path.relpath(self._config.rootpath / path, self._config.invocation_params.dir), *names))
 
-    def _lost(self) -> list[ItemOutcome]:
-        """What xdist workers died of and no other worker ran again; what was run again is told in a note."""
-        judged = {_key(outcome) for outcome in self._outcomes}
-        lost = {_key(outcome): outcome for outcome in self._crashed if _key(outcome) not in judged}
+    def _keep(self, nodeid: str, outcome: ItemOutcome) -> None:
+        """Keep what an item left in the place of what it left before: it has one row, however often it is run."""
+        key = self._judged[nodeid] = outcome.key
+        if outcome.record is not None:
+            self._runs[outcome.run] = outcome.record, outcome.samples
+        if key in self._deaths:
+            self._again.append(self._deaths.pop(key))
+        earlier = self._outcomes.get(key)
+        self._outcomes[key] = outcome if earlier is None else outcome.replacing(earlier)
+
+    def _settle_deaths(self) -> None:
+        """What xdist workers died of: a row of its own where nothing was judged, else a bar to its case, or a note."""
         self._notes += [
             f"run again: {outcome.verdict.name}::{outcome.verdict.label}, after its xdist worker died"
-            for outcome in self._crashed
-            if _key(outcome) in judged
+            for outcome in self._again
         ]
-        # It may have died before it could see to an earlier export.
-        return [withdrawn(outcome, self._config.getoption("export")) for outcome in lost.values()]
+        for key, outcome in self._deaths.items():
+            if key not in self._outcomes:
+                # It may have died before it could see to an earlier export.
+                self._outcomes[key] = withdrawn(outcome, self._config.getoption("export"))
+                continue
+            self._spoiled[key] = DIED
+            row = self._outcomes[key].verdict
+            self._notes.append(
+                f"not run again: {row.name}::{row.label}, whose xdist worker died after the verdict: it stays "
+                f"{row.verdict}, and nothing of its case is accepted"
+            )
+
+    def _orphaned(self) -> list[str]:
+        """Baselines that no spec stands behind: none below `specs/`, and none from elsewhere that this run judged."""
+        known: dict[Path, set[str]] = defaultdict(set)
+        for outcome in self._outcomes.values():
+            known[Path(outcome.root)].add(outcome.id)
+        below = naming.names(self._config).below
+        return [
+            below(root, name)
+            for root, judged in sorted(known.items())
+            for name in baselines.orphans(root, judged | _specs(root))
+        ]
 
     def _exports(self) -> list[str]:
         """What became of the export of each case; nothing of one that no process judged whole was let out."""
         if self._config.getoption("export") is None:
             return []
         cases: dict[tuple[str, str], list[ItemOutcome]] = defaultdict(list)
-        for outcome in self._outcomes:
+        for outcome in self._outcomes.values():
             cases[outcome.path, outcome.verdict.case].append(outcome)
         found = []
         for key, items in cases.items():
@@ -167,18 +207,26 @@ class GateSession:
                 found.append(unexported(items[0].verdict.name, "it was not judged whole", earlier))
         return found
 
-    def _records(self) -> tuple[CaseRecord, ...]:
-        records = {
-            (outcome.record.spec, outcome.record.case): outcome.record
-            for outcome in self._outcomes
-            if outcome.record is not None
-        }
-        return tuple(records.values())
+    def _kept(self) -> tuple[list[CaseRecord], list[Outcomes]]:
+        """What stands behind the rows of each case, and its samples: of each run of it what was judged from it."""
+        cases: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(dict)
+        for outcome in self._outcomes.values():
+            if outcome.run in self._runs:
+                case = cases[outcome.path, outcome.verdict.case]
+                # What is of a whole run is the last one's, which has judged the evidence.
+                case[outcome.run] = [*case.pop(outcome.run, ()), outcome.verdict.label]
+        records = [merged([(self._runs[run][0], labels) for run, labels in runs.items()]) for runs in cases.values()]
+        samples = [
+            one if len(runs) == 1 else one.of(labels)
+            for runs in cases.values()
+            for run, labels in runs.items()
+            if (one := self._runs[run][1]) is not None
+        ]
+        return records, samples
 
-    def _write(self, report: Report) -> None:
+    def _write(self, report: Report, samples: Sequence[Outcomes]) -> None:
         folder: Path | None = self._config.getoption("weighin_report")
         if folder is not None:
-            samples = [outcome.samples for outcome in self._outcomes if outcome.samples is not None]
             written = self._written(f"{folder / 'report.json'}", lambda: document.write(report, folder))
             self._written(f"tables of {folder}", lambda: tables.write(samples, folder))
             page = self._written(f"{folder / 'report.html'}", lambda: html.write(report, folder))
@@ -202,22 +250,18 @@ class GateSession:
         """Accept every case whose budgets all hold; of another case nothing."""
         reason = str(self._config.getoption("reason")).strip()
         below = naming.names(self._config).below
-        for folder in sorted({Path(outcome.root) for outcome in self._outcomes}):
+        for folder in sorted({Path(outcome.root) for outcome in self._outcomes.values()}):
             what = f"baselines below {folder}, each of which is whole, the old one or the new one"
             for path in self._written(what, partial(self._accept, folder, reason)) or ():
                 self._notes.append(f"baseline accepted: {below(folder, path.relative_to(folder).as_posix())}")
 
     def _accept(self, root: Path, reason: str) -> list[Path]:
         """Accept the cases of one project; what another run of it accepts at the same time is kept."""
-        own = [outcome for outcome in self._outcomes if Path(outcome.root) == root]
+        own = [outcome for outcome in self._outcomes.values() if Path(outcome.root) == root]
         with baselines.updating(root):
             updated, notes = acceptance.accept_cases(root, own, self._spoiled, reason)
             self._notes += notes
             return baselines.write_all(root, updated)
-
-
-def _key(outcome: ItemOutcome) -> tuple[str, str, str]:
-    return outcome.path, outcome.verdict.case, outcome.verdict.label
 
 
 def _crashed(report: pytest.TestReport, config: pytest.Config) -> ItemOutcome | None:
@@ -239,4 +283,4 @@ def _crashed(report: pytest.TestReport, config: pytest.Config) -> ItemOutcome | 
 
 def _specs(root: Path) -> set[str]:
     """The ids of all specs under a root, whether this run selected them or not."""
-    return {id_of(path, root) for path in (root / "specs").rglob("*") if path.suffix in SUFFIXES}
+    return {id_of(path, root) for path in files_below(root / "specs") if path.suffix in SUFFIXES}

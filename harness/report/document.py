@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -95,6 +95,23 @@ def record(result: Result, kept: Outcomes | None = None) -> CaseRecord:
     log = "\n".join(dict.fromkeys(one.log for one in failures if one is not None and one.log))
     tables = {label: place(kept.spec, kept.case, label) for label in kept.measured} if kept is not None else {}
     return CaseRecord(**shared, flips=flips, blocks=blocks, tables=tables, log=log)
+
+
+def merged(runs: Sequence[tuple[CaseRecord, Collection[str]]]) -> CaseRecord:
+    """What stands behind the rows of a case that several processes ran, one after another's death.
+
+    Args:
+        runs: of each run its record and the labels that were judged from it; one at least. What belongs to no label is
+            the last one's, but for the logs, all of which are kept.
+    """
+    last, _ = runs[-1]
+    if len(runs) == 1:
+        return last
+    changes: dict[str, Any] = {
+        name: {label: own for one, labels in runs for label, own in getattr(one, name).items() if label in labels}
+        for name in ("flips", "blocks", "tables")
+    }
+    return last.model_copy(update={**changes, "log": "\n".join(dict.fromkeys(one.log for one, _ in runs if one.log))})
 
 
 def write(report: Report, folder: Path) -> Path:

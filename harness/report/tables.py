@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +23,12 @@ class Outcomes(BaseModel):
     case: str
     names: tuple[str, ...]
     measured: dict[str, Measurement]
+
+    def of(self, labels: Collection[str]) -> Outcomes:
+        """Those of some labels."""
+        return self.model_copy(
+            update={"measured": {label: one for label, one in self.measured.items() if label in labels}}
+        )
 
 
 def outcomes(result: Result) -> Outcomes | None:

@@ -105,7 +105,7 @@ def test_a_corrupt_baseline_is_named_and_left_untouched(life: Project, before: R
 
 def test_baselines_with_no_spec_are_listed(before: Run) -> None:
     assert before.report["orphaned_baselines"] == ["life/renamed"]
-    assert "baselines with no spec: life/renamed; remove them, or restore their YAML" in before.out
+    assert "baselines with no spec below specs/: life/renamed; restore their YAML or, " in before.out
 
 
 @pytest.mark.parametrize(

@@ -277,3 +277,23 @@ def test_failures_first_take_their_case_along(gate: Callable[..., Gated]) -> Non
     order = [line.split("::")[1].split(" ")[0] for line in run.out.splitlines() if line.startswith("specs/mine.yaml::")]
     assert order == [f"{label}[{case}]" for case in "ab" for label in ("params_m", "size_mb", "evidence")]
     assert len(run.runs) == 2
+
+
+def test_a_baseline_that_a_spec_stands_behind_is_no_orphan(
+    gate: Callable[..., Gated], pytester: pytest.Pytester
+) -> None:
+    """Neither that of a spec outside of `specs/`, in the run that judged it, nor that of one behind a linked folder."""
+    for folder, name in (("other", "own"), ("shared", "linked")):
+        (pytester.path / folder).mkdir()
+        (pytester.path / folder / f"{name}.yaml").write_text(SPEC)
+    (pytester.path / "specs" / "below").symlink_to(pytester.path / "shared")
+    run = gate("", "other/own.yaml", *ACCEPT)
+    assert (run.code, run.accepted) == (0, ["linked.json", "mine.json", "own.json"])
+    assert "baseline accepted: baselines/own.json" in run.out
+    assert "with no spec" not in run.out
+    # A run that does not come to it cannot know where it lies, and says what it knows.
+    told = (
+        "baselines with no spec below specs/: own; restore their YAML or, where no spec elsewhere has them, remove them"
+    )
+    assert told in gate("").out
+    assert told in gate("", "-k", "mine").out
