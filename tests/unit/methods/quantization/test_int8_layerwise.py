@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from harness.errors import MethodError
 from harness.forms import Form, Subject
 from harness.lowering import lower
 from harness.methods.base import METHODS, Workshop
-from harness.methods.quantization.int8_layerwise import Int8Layerwise
+from harness.methods.quantization.int8_layerwise import Int8Layerwise, _bypass_quantizer
 from harness.methods.quantization.int8_static import Int8Static
 from harness.runtimes.base import Runner
 from harness.runtimes.openvino import OpenVino
@@ -157,3 +158,84 @@ def test_tokens_and_layers_without_bias_are_fitted_too(tmp_path):
 def test_it_refuses_to_calibrate_on_nothing(subject, workshop):
     with pytest.raises(MethodError, match="needs `data:`"):
         Int8Layerwise().apply(subject, replace(workshop, data=None))
+
+
+def passing(kind: str, opset: Any, x: Any) -> Any:
+    """An operator that changes no value, on (2, 4, 6, 6)."""
+    whole = opset.constant([0, 0, 0, 0])
+    return {
+        "MaxPool": lambda: opset.max_pool(x, [1, 1], [1, 1], [0, 0], [0, 0], [2, 2]).output(0),
+        "Pad": lambda: opset.pad(
+            x, whole, opset.constant([0, 0, 1, 1]), "constant", opset.constant(0, np.float32)
+        ).output(0),
+        "Split": lambda: opset.split(x, opset.constant(1), 2).output(1),
+        "VariadicSplit": lambda: opset.variadic_split(x, opset.constant(1), opset.constant([1, 3])).output(1),
+        "StridedSlice": lambda: opset.strided_slice(
+            x, whole, opset.constant([2, 4, 3, 3]), opset.constant([1, 1, 1, 1]), [0] * 4, [0] * 4
+        ).output(0),
+        "Concat": lambda: opset.concat([x, opset.transpose(x, opset.constant([0, 1, 3, 2]))], 1).output(0),
+        "ReduceMax": lambda: opset.reduce_max(x, opset.constant([1]), keep_dims=True).output(0),
+        "Reshape": lambda: opset.reshape(x, opset.constant([2, -1]), special_zero=False).output(0),
+    }[kind]()
+
+
+KINDS = ["MaxPool", "Pad", "Split", "VariadicSplit", "StridedSlice", "Concat", "ReduceMax", "Reshape"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quantizer_is_found_before_what_changes_no_value_and_others_keep_it(kind: str) -> None:
+    openvino = import_openvino()
+    opset = openvino.opset13
+    x = opset.parameter([2, 4, 6, 6], np.float32)
+
+    def after(source: Any) -> Any:
+        moved = passing(kind, opset, source)
+        width = int(moved.get_partial_shape().get_shape()[-1])
+        weight = np.random.default_rng(0).normal(size=(width, 3)).astype(np.float32)
+        return moved, opset.matmul(moved, opset.constant(weight), False, False)
+
+    coarse = opset.fake_quantize(x, *(opset.constant(one, np.float32) for one in (-1, 1, -1, 1)), 3)
+    moved, layer = after(coarse)
+    other = opset.negative(moved)
+    given = np.random.default_rng(1).uniform(-1, 1, (2, 4, 6, 6)).astype(np.float32)
+    _, exact = after(x)
+    _bypass_quantizer(layer)
+    model = openvino.Model([opset.result(one) for one in (layer, exact, other)], [x], "model")
+    found, expected, kept = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(given).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert set(np.unique(np.round(kept, 5))) <= {-1.0, 0.0, 1.0}
+
+
+def test_a_layer_without_a_quantizer_is_not_passed_over_in_silence() -> None:
+    opset = import_openvino().opset13
+    x = opset.parameter([2, 4], np.float32)
+    quantized = opset.fake_quantize(x, *(opset.constant(one, np.float32) for one in (-1, 1, -1, 1)), 3)
+    layer = opset.matmul(opset.relu(quantized), opset.constant(np.ones((4, 3), np.float32)), False, False)
+    layer.set_friendly_name("head.fc")
+    with pytest.raises(
+        MethodError,
+        match=r"float_inputs: NNCF has put no quantizer before head\.fc .* comes from a Relu\): leave it out, or name",
+    ):
+        _bypass_quantizer(layer)
+
+
+def test_a_layer_behind_a_pooling_multiplies_floats_and_its_twin_does_not(tmp_path):
+    class Branches(nn.Module):
+        """One pooling feeds two layers, and NNCF quantizes what enters it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.left, self.right = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3), nn.Conv2d(8, 4, 3)
+
+        def forward(self, x):
+            inner = nn.functional.max_pool2d(self.stem(x).relu(), 2)
+            return self.left(inner).mean((2, 3)) + self.right(inner).mean((2, 3))
+
+    torch.manual_seed(0)
+    data = Dataset(calibration=TensorSplit(images(40, 1), torch.zeros(40, dtype=torch.int64)), evaluation=None)
+    workshop = Workshop(TASKS["image-classification"](), data, Path(), 0, lambda _: None)
+    subject = lower(Subject(Form.TORCH, Branches().eval(), (images(2, 0),)), Form.OPENVINO)
+    method = Int8Layerwise(float_inputs=("left",))
+    evidence = reloaded(method.apply(subject, workshop), tmp_path).evidence()
+    assert set(evidence.dtypes) == {"int8"}
+    assert evidence.kernels == {"i8": 2, "f32": 1}
