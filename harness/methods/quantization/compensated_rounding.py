@@ -90,4 +90,7 @@ def _rounded(
         return value
 
     compensated(start[:, place], hessian, grid.columns, settle, grid.group if anew else BLOCK, damping)
-    return codes, scales, zeros.to(torch.uint8)
+    points = zeros.to(torch.uint8)
+    # What fills a row up to whole groups is zero, and told from weights by that.
+    codes[:, grid.columns :] = points[:, -1:]
+    return codes, scales, points

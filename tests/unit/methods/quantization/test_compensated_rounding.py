@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from harness.artifacts.code_counts import code_counts
 from harness.methods.quantization import compensated_rounding
 from harness.methods.quantization.compensated_rounding import Order, compensated_matrix
 from harness.methods.quantization.grouping import Rounding, stored_matrix
@@ -36,3 +37,16 @@ def test_the_last_group_of_a_row_may_be_shorter() -> None:
     stored = compensated_matrix(weight, torch.eye(22, dtype=torch.float64), rounding, 8, "inputs", 0.01)
     assert torch.equal(stored.weight(), stored_matrix(weight, rounding, 8).weight())
     assert float((stored.weight() - weight)[:, 16:].abs().max()) < float(weight[:, 16:].abs().max()) / 127
+
+
+@pytest.mark.parametrize("bits", [2, 4, 5, 8])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("order", ["inputs", "power"])
+def test_what_fills_the_last_group_is_counted_as_no_weight(bits: int, symmetric: bool, order: Order) -> None:
+    """22 columns in groups of 8: two columns of every row are filling."""
+    weight, moments = problem(40, 22)
+    stored = compensated_matrix(weight, moments, Rounding(bits, symmetric, search=True), 8, order, 0.01)
+    named = {f"fc.matrix.{name}": one for name, one in [*stored.named_parameters(), *stored.named_buffers()]}
+    counts = code_counts(named)
+    assert sum(weights for weights, _ in counts.values()) == 40 * 22
+    assert sum(zeros for _, zeros in counts.values()) == int((stored.weight() == 0).sum())
