@@ -76,14 +76,6 @@ def matrix_layers(model: nn.Module, weights: Mapping[str, nn.Parameter], method:
 
 
 @contextmanager
-def recorded(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Call]]]:
-    """The calls of these layers, by name, while the context lasts."""
-    calls: dict[str, list[Call]] = {name: [] for name in layers}
-    with heard(layers, lambda name, call: calls[name].append(call)):
-        yield calls
-
-
-@contextmanager
 def heard(layers: Mapping[str, nn.Module], told: Callable[[str, Call], None]) -> Iterator[None]:
     """Within it, `told` is given the name of each of these layers that runs, and the call, which it need not keep."""
 

@@ -28,8 +28,8 @@ class ChannelPruning(Method):
     that make the model's output are never pruned.
     G. Fang et al., "DepGraph: Towards Any Structural Pruning", 2023, by its library torch-pruning. Importance by norm:
     H. Li et al., "Pruning Filters for Efficient ConvNets", 2017; by first-order effect on the loss: P. Molchanov et
-    al., "Importance Estimation for Neural Network Pruning", 2019; by second-order effect: as optimal-brain-damage,
-    summed over a channel.
+    al., "Importance Estimation for Neural Network Pruning", 2019, as taylor-pruning; by second-order effect: as
+    optimal-brain-damage; both summed over all weights that go with a channel.
     """
 
     method: Literal["channel-pruning"] = "channel-pruning"
@@ -45,7 +45,9 @@ class ChannelPruning(Method):
     )
     samples: int = Field(default=512, ge=1, description="training samples that derivatives are taken on")
     scope: Literal["global", "layer"] = Field(
-        default="layer", description="the share holds in each layer, or over all layers together"
+        default="layer",
+        description="the share holds in each layer, or over all layers together: norms count there relative to their "
+        "layer's mean, effects on the loss as they are",
     )
     most: float = Field(
         default=0.9, gt=0, lt=1, description="largest share that one layer may lose where the scope is global"

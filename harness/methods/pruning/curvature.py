@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from harness.data.base import Batch, Split
 from harness.errors import MethodError
-from harness.methods.layer_calls import Call, matrix_layers, recorded
+from harness.methods.layer_calls import Call, heard, matrix_layers
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.autograd.graph import GradientEdge
 
     from harness.methods.base import Workshop
 
@@ -50,15 +51,32 @@ def squared_effects(model: nn.Module, weights: Weights, workshop: Workshop, coun
 
     P. Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019, eq. 8.
     """
+    return _mean_over_batches(model, weights, workshop, count, lambda slope, weight: (slope * weight) ** 2)
+
+
+def squared_slopes(model: nn.Module, weights: Weights, workshop: Workshop, count: int) -> dict[str, torch.Tensor]:
+    """The factor of a weight squared in `squared_effects`: ``g^2``, the mean over batches."""
+    return _mean_over_batches(model, weights, workshop, count, lambda slope, _: slope**2)
+
+
+def _mean_over_batches(
+    model: nn.Module,
+    weights: Weights,
+    workshop: Workshop,
+    count: int,
+    of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> dict[str, torch.Tensor]:
+    """Of the slope of each batch's loss by a weight, and the weight; a weight that the loss does not know has none."""
     import torch
 
     total, batches = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
     with differentiable(weights.values()), torch.enable_grad():
         for batch in samples(workshop, count):
             batches += 1
-            gradients = torch.autograd.grad(workshop.task.loss(model, batch), list(weights.values()))
-            for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
-                total[name] += (gradient * weight.detach()) ** 2
+            loss = workshop.task.loss(model, batch)
+            slopes = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
+            for (name, weight), slope in zip(weights.items(), slopes, strict=True):
+                total[name] += of(slope, weight.detach())
     return {name: one.detach() / batches for name, one in total.items()}
 
 
@@ -86,17 +104,15 @@ def gauss_newton(
     total, seen = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
     with differentiable(weights.values()), torch.enable_grad():
         for batch in samples(workshop, count):
-            with recorded(layers) as calls:
-                values = _outputs(model, batch.inputs)
+            values, calls = _recorded(model, layers, batch.inputs)
             if of == "loss":
                 values = values.log_softmax(1) * (values.detach().softmax(1)).sqrt()
-            made = [call.output for some in calls.values() for call in some]
+            made = [edge for some in calls.values() for _, edge in some]
             for output in range(values.shape[1]):
-                slopes = iter(
-                    torch.autograd.grad(values[:, output].sum(), made, retain_graph=True, materialize_grads=True)
-                )
+                slopes = iter(torch.autograd.grad(values[:, output].sum(), made, retain_graph=True, allow_unused=True))
                 for name, some in calls.items():
-                    total[name] += _squares(weights[name], [(call, next(slopes)) for call in some])
+                    felt = [(call, slope) for call, _ in some if (slope := next(slopes)) is not None]
+                    total[name] += _squares(weights[name], felt)
             seen += len(values)
     return {name: one.detach() / seen for name, one in total.items()}
 
@@ -135,6 +151,21 @@ def differentiable(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     finally:
         for one, before in asked:
             one.requires_grad_(before)
+
+
+def _recorded(
+    model: nn.Module, layers: Mapping[str, nn.Module], inputs: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, dict[str, list[tuple[Call, GradientEdge]]]]:
+    """What the model answers, and the calls of its layers on the way, each with where its output enters the graph.
+
+    An activation in place that follows makes the output its own: the tensor then stands for what comes behind it.
+    """
+    from torch.autograd.graph import get_gradient_edge
+
+    calls: dict[str, list[tuple[Call, GradientEdge]]] = {name: [] for name in layers}
+    with heard(layers, lambda name, call: calls[name].append((call, get_gradient_edge(call.output)))):
+        values = _outputs(model, inputs)
+    return values, calls
 
 
 def _outputs(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -110,10 +110,16 @@ def influences(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) ->
     sums: dict[str, float] = {}
     seen: dict[str, int] = {}
     unfit: set[str] = set()
+    given: dict[str, list[torch.Tensor | None]] = {}
 
-    def note(name: str, given: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
+    def take(name: str, passed: tuple[Any, ...], options: dict[str, Any]) -> None:
+        first = _first(passed, options)
+        # As it is now: a block may add to it in place.
+        given.setdefault(name, []).append(None if first is None else first.clone())
+
+    def note(name: str, answer: Any) -> None:
         x, *others = answer if isinstance(answer, tuple) and answer else (answer,)
-        start = _first(given, options)
+        start = given[name].pop()
         if start is None or not isinstance(x, torch.Tensor) or x.shape != start.shape or any(
             isinstance(one, torch.Tensor) for one in others
         ):  # fmt: skip
@@ -134,10 +140,14 @@ def influences(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) ->
         and not isinstance(part, nn.Sequential | nn.ModuleList)
     }
     hooks = [
-        part.register_forward_hook(
-            lambda _, given, options, answer, name=name: note(name, given, options, answer), with_kwargs=True
-        )
+        hook
         for name, part in candidates.items()
+        for hook in (
+            part.register_forward_pre_hook(
+                lambda _, passed, options, name=name: take(name, passed, options), with_kwargs=True
+            ),
+            part.register_forward_hook(lambda _, __, answer, name=name: note(name, answer)),
+        )
     ]
     try:
         with torch.no_grad():

@@ -9,7 +9,7 @@ from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Subject, tensors
 from harness.methods.layers import weighted
-from harness.methods.pruning.curvature import gauss_newton, samples
+from harness.methods.pruning.curvature import gauss_newton, squared_slopes
 
 if TYPE_CHECKING:
     import torch
@@ -38,17 +38,22 @@ def importance(criterion: Criterion, model: nn.Module, workshop: Workshop, count
     if criterion == "random":
         chance: Importance = library.RandomImportance()
         return chance
-    if criterion == "taylor":
-        _leave_gradients(model, workshop, count)
-        first: Importance = library.TaylorImportance()
-        return first
-    if criterion == "hessian":
-        # The library's own accumulation of curvature forgets every sample but the last.
+    if criterion in ("taylor", "hessian"):
+        model.zero_grad(set_to_none=True)
         weights = {name: one for name, one in model.named_parameters() if _is_matrix(model, name)}
-        for name, diagonal in gauss_newton(model, weights, workshop, count, "outputs").items():
-            weights[name].grad = diagonal
-        second: Importance = library.HessianImportance(bias=False)
-        return second
+        factors = (
+            squared_slopes(model, weights, workshop, count)
+            if criterion == "taylor"
+            else gauss_newton(model, weights, workshop, count, "outputs")
+        )
+        for name, factor in factors.items():
+            weights[name].grad = factor
+        # This criterion of the library multiplies `.grad` by the weight squared, and is given what it would get wrong:
+        # its own curvature forgets every sample but the last, and its first-order effects are those of a sum over
+        # batches, in which they cancel. The loss feels all that goes, so that effects are summed, and compared between
+        # layers as they are.
+        effects: Importance = library.HessianImportance(group_reduction="sum", normalizer=None, bias=False)
+        return effects
     norm: Importance = library.MagnitudeImportance(p=int(criterion[1:]))
     return norm
 
@@ -188,19 +193,3 @@ def _is_matrix(model: nn.Module, name: str) -> bool:
     place, _, parameter = name.rpartition(".")
     layer, weight = weighted(model).get(place, (None, ""))
     return layer is not None and weight == parameter
-
-
-def _leave_gradients(model: nn.Module, workshop: Workshop, count: int) -> None:
-    """Gradients of the mean loss on every parameter."""
-    import torch
-
-    model.zero_grad(set_to_none=True)
-    asked = [one.requires_grad for one in model.parameters()]
-    model.requires_grad_(True)
-    with torch.enable_grad():
-        for batch in samples(workshop, count):
-            workshop.task.loss(model, batch).backward()  # type: ignore[no-untyped-call]
-    for one, before in zip(model.parameters(), asked, strict=True):
-        gradient = one.grad
-        one.requires_grad_(before)
-        one.grad = gradient

@@ -173,3 +173,26 @@ def test_what_has_no_exact_curvature_is_refused(some: Workshop) -> None:
         curvature.gauss_newton(attention, prunable(attention, (), "test"), some, 40, "outputs")
     with pytest.raises(MethodError, match="the model has 1,001 outputs"):
         curvature.gauss_newton(wide, prunable(wide, (), "test"), some, 40, "outputs")
+
+
+@pytest.mark.parametrize("of", ["outputs", "loss"])
+def test_an_activation_in_place_changes_nothing(of: Any, some: Workshop) -> None:
+    """It makes the tensor that the layer before it gave its own, slope and all."""
+    plain = small()
+    inside = nn.Sequential(*(nn.ReLU(inplace=True) if isinstance(part, nn.ReLU) else part for part in small()))
+    expected, found = (curvature.gauss_newton(one, prunable(one, (), "test"), some, 40, of) for one in (plain, inside))
+    assert max(float(one.max()) for one in expected.values()) > 1e-3
+    for name, diagonal in expected.items():
+        torch.testing.assert_close(found[name], diagonal, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_unit_that_is_dead_on_all_samples_has_no_curvature(inplace: bool, some: Workshop) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU(inplace=inplace), nn.Linear(3, 2)).double()
+    with torch.no_grad():
+        model[1].bias[1] = -1e3  # type: ignore[index]
+    found = curvature.gauss_newton(model, prunable(model, (), "test"), some, 40, "outputs")
+    assert (found["1.weight"] > 0).any(dim=1).tolist() == [True, False, True]
+    assert (found["3.weight"] > 0).any(dim=0).tolist() == [True, False, True]

@@ -93,3 +93,15 @@ def test_of_sequences_the_influence_is_a_mean_over_positions() -> None:
 def test_a_kept_block_that_there_is_not_is_told(subject: Any, workshop: Any) -> None:
     with pytest.raises(MethodError, match=r"keep: the model has no layer 'stages\.0\.9'"):
         LayerDropping(count=1, keep=("stages.0.9",)).apply(subject("resnet20-digits"), workshop)
+
+
+def test_a_block_that_adds_in_place_has_the_same_influence() -> None:
+    class InPlace(Adding):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x += self.inner(x)
+            return x
+
+    inputs = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        model = nn.Sequential(InPlace(0.5), InPlace(3.0), nn.Linear(4, 2))
+    assert influences(model, [(inputs,)]) == pytest.approx({"0": 1 - 1 / 1.25**0.5, "1": 1 - 1 / 10**0.5}, rel=1e-5)
