@@ -68,6 +68,7 @@ class Trait(StrEnum):
 
     WORK = "all that was done"
     ZEROS = "the zeros that were made"
+    TIED_ZEROS = "the zeros in output layers tied to an embedding that were made"
     CODEBOOKS = "the sharing of values that was done"
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # YAML has lists only; a frozen option holds a tuple.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+# What the two layers of a low-rank correction are called, which lie beside the layer that they correct.
+ADAPTERS = ("adapter_down", "adapter_up")
 
 
 def chosen(option: str, names: Sequence[str], present: Iterable[str]) -> set[str]:
@@ -79,25 +81,77 @@ def multiplied(tensors: Iterable[TensorFact]) -> list[TensorFact]:
     return [one for one in tensors if one.matrix and (not one.used_by or multiplies(one.used_by))]
 
 
-def multiplied_or_coded(before: Evidence, after: Evidence) -> list[TensorFact]:
+def looked_up(one: TensorFact) -> bool:
+    """Whether rows of a tensor are looked up: an embedding, which OpenVINO runs as a Gather."""
+    return any("embedding" in user or user == "Gather" for user in one.used_by)
+
+
+def tied(one: TensorFact) -> bool:
+    """Whether a tensor is an embedding and the matrix of a linear layer at once."""
+    return looked_up(one) and multiplies(one.used_by)
+
+
+def of_embedding(one: TensorFact, before: Evidence) -> bool:
+    """Whether a tensor is an embedding, or the matrix of an output layer that is tied to one.
+
+    A graph may hold such a matrix a second time, by the output layer's name, of which `before` then knows nothing.
+    """
+    if looked_up(one):
+        return True
+    known = any(other.name == one.name for other in before.tensors)
+    return not known and any(tied(other) and other.elements == one.elements for other in before.matrices)
+
+
+def multiplied_or_coded(before: Evidence, after: Evidence, keep: Sequence[str] = ()) -> list[TensorFact]:
     """Those of `multiplied`, and those that a later step stores as codes: they are widened before they multiply.
+
+    What a later step trained beside a layer is none of them.
 
     Args:
         before: counted on the float artifact: how many weights a layer has, codes tell but roughly.
         after: counted on the compressed one.
+        keep: layers, or modules with all theirs, to leave out.
     """
-    coded = [one for one in after.tensors if one.weights and not any("index" in user for user in one.used_by)]
-    found = [one for one in multiplied(after.tensors) if one.weights is None]
-    sizes = {one.name.rpartition(".")[0]: one for one in before.matrices}
-    for one in coded:
-        layer, _, last = one.name.rpartition(".")
-        full = sizes.get(layer.removesuffix(".matrix"))
-        room = one.elements * 8 // int(last.removeprefix("codes") or 4)
-        if full is None or full.shape[0] != one.shape[0] or full.elements > room:
-            # Smaller than it was, so that its own count has to do.
-            found.append(one)
+    # Of two layers that are tied evidence names one: what it does not name is the other.
+    unnamed = any(not any(below(one.name, [name]) for one in before.matrices) for name in keep)
+
+    def wanted(one: TensorFact) -> bool:
+        return not below(one.name, (*keep, *ADAPTERS)) and not (unnamed and tied(one))
+
+    found = [one for one in multiplied(after.tensors) if one.weights is None and wanted(one)]
+    for one in after.tensors:
+        if not one.weights or below(one.name, ADAPTERS):
             continue
-        # What was counted beyond the layer's own is filling, and zero; what was missed is zero in all rows.
-        zeros = max(0, one.zeros + full.elements - one.stands_for)
-        found.append(one.model_copy(update={"weights": full.elements, "zeros": zeros}))
+        layer, _, last = one.name.rpartition(".")
+        room = one.elements * 8 // int(last.removeprefix("codes") or 4)
+        full = _in_float(one, layer.removesuffix(".matrix").removesuffix(".base"), room, before)
+        # An embedding that nothing multiplies with is none of these.
+        if full is None and any("index" in user for user in one.used_by):
+            continue
+        counted = one if full is None else one.model_copy(update={"used_by": full.used_by})
+        # If it is smaller than it was, its own count has to do.
+        if full is not None and full.shape[0] == one.shape[0] and full.elements <= room:
+            # What was counted beyond the layer's own is filling, and zero; what was missed is zero in all rows.
+            zeros = max(0, one.zeros + full.elements - one.stands_for)
+            counted = counted.model_copy(update={"weights": full.elements, "zeros": zeros})
+        if wanted(counted):
+            found.append(counted)
     return found
+
+
+def _in_float(one: TensorFact, layer: str, room: int, before: Evidence) -> TensorFact | None:
+    """What a layer's codes were in float; of rows that are looked up only a matrix that something multiplies with."""
+    named = next((other for other in before.matrices if other.name.rpartition(".")[0] == layer), None)
+    if not any("index" in user for user in one.used_by):
+        return named
+    if named is not None:
+        return named if multiplies(named.used_by) else None
+    # Told by the name of the output layer.
+    return next(
+        (
+            other
+            for other in before.matrices
+            if tied(other) and other.shape[0] == one.shape[0] and other.elements <= room
+        ),
+        None,
+    )

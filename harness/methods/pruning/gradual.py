@@ -46,7 +46,7 @@ class GradualPruning(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train once, pruning on the way."""

@@ -59,7 +59,7 @@ class LotteryTicket(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
 
     @property
     def undoes(self) -> frozenset[Trait]:

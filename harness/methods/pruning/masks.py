@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import MethodError
 from harness.evidence import Evidence
-from harness.methods.layers import below, chosen, multiplied_or_coded, weighted
+from harness.methods.layers import chosen, multiplied_or_coded, weighted
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,7 @@ def missing_zeros(
     before: Evidence, after: Evidence, sparsity: float, scope: Scope, keep: Sequence[str] = ()
 ) -> list[str]:
     """Sentences on fewer zeros than were asked for, over all layers or in one of them."""
-    held = [one for one in multiplied_or_coded(before, after) if not below(one.name, keep)]
+    held = multiplied_or_coded(before, after, keep)
     groups = [held] if scope == "global" else [[one] for one in held]
     shapes = {one.name: one.shape for one in before.tensors}
     smaller = any(shapes.get(one.name, one.shape) != one.shape for one in held)

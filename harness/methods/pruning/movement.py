@@ -51,7 +51,7 @@ class MovementPruning(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train once, masking on the way, and leave plain weights with zeros."""

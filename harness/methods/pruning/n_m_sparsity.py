@@ -12,7 +12,7 @@ from harness.errors import MethodError
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
-from harness.methods.layers import Names, below, multiplied_or_coded
+from harness.methods.layers import Names, multiplied_or_coded
 from harness.methods.pruning.masks import prunable
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
@@ -71,7 +71,7 @@ class NMSparsity(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Prune, then train if asked to."""
@@ -91,8 +91,7 @@ class NMSparsity(Method):
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
         """Fewer zeros in a layer than the pattern has, or no layer that could bear it."""
-        held = [one for one in multiplied_or_coded(before, after) if not below(one.name, self.keep)]
-        return missing_pattern(held, self.n, self.m)
+        return missing_pattern(multiplied_or_coded(before, after, self.keep), self.n, self.m)
 
 
 def pattern(scores: torch.Tensor, n: int, m: int) -> torch.Tensor:

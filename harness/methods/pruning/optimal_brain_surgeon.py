@@ -14,7 +14,7 @@ from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import compensated
 from harness.methods.layer_calls import Call, heard, matrix_layers
-from harness.methods.layers import Names, below, multiplied_or_coded
+from harness.methods.layers import Names, multiplied_or_coded
 from harness.methods.pruning.masks import missing_zeros, prunable
 from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern, require_one_goal
 from harness.methods.pruning.zeros import finetune
@@ -61,7 +61,7 @@ class OptimalBrainSurgeon(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
 
     @property
     def undoes(self) -> frozenset[Trait]:
@@ -92,8 +92,7 @@ class OptimalBrainSurgeon(Method):
             return missing_zeros(before, after, self.sparsity, "layer", self.keep)
         assert self.n is not None
         assert self.m is not None
-        held = [one for one in multiplied_or_coded(before, after) if not below(one.name, self.keep)]
-        return missing_pattern(held, self.n, self.m)
+        return missing_pattern(multiplied_or_coded(before, after, self.keep), self.n, self.m)
 
     def _prune(self, layer: nn.Module, weight: nn.Parameter, moments: torch.Tensor) -> None:
         """Prune one layer of (groups * rows, columns) weights, given its inputs' (groups, columns + 1, columns + 1)."""

@@ -41,7 +41,7 @@ class Unstructured(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
 
     @abstractmethod
     def scores(

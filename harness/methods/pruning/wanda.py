@@ -13,7 +13,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import moments_in_turn
-from harness.methods.layers import Names, below, chosen, multiplied_or_coded
+from harness.methods.layers import Names, chosen, multiplied_or_coded, of_embedding
 from harness.methods.pruning.n_m_sparsity import missing_pattern, pattern, require_one_goal
 from harness.methods.quantization.grouping import plain_linear
 
@@ -49,7 +49,7 @@ class Wanda(Method):
 
     @property
     def leaves(self) -> frozenset[Trait]:
-        """Zeros among the weights."""
+        """Zeros among the weights, and none in an output layer that is tied to an embedding."""
         return frozenset({Trait.WORK, Trait.ZEROS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
@@ -91,10 +91,8 @@ class Wanda(Method):
         """Fewer zeros in a layer than were asked for."""
         held = [
             one
-            for one in multiplied_or_coded(before, after)
-            if len(one.shape) == 2
-            and not below(one.name, self.keep)
-            and not any("embedding" in user for user in one.used_by)
+            for one in multiplied_or_coded(before, after, self.keep)
+            if len(one.shape) == 2 and not of_embedding(one, before)
         ]
         if self.n is not None and self.m is not None:
             return missing_pattern(held, self.n, self.m)

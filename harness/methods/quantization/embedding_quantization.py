@@ -13,7 +13,7 @@ from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import input_moments
-from harness.methods.layers import Names, below, chosen
+from harness.methods.layers import Names, below, chosen, looked_up
 from harness.methods.quantization.compensated_rounding import compensated_matrix
 from harness.methods.quantization.grouping import (
     Rounding,
@@ -69,8 +69,10 @@ class EmbeddingQuantization(Method):
 
     @property
     def undoes(self) -> frozenset[Trait]:
-        """Values that weights share."""
-        return frozenset({Trait.CODEBOOKS})
+        """Values that weights share; fitted to answers, the zeros in what is tied make up for what is lost, too."""
+        return frozenset({Trait.TIED_ZEROS, Trait.CODEBOOKS} if self.fit == "outputs" else {Trait.CODEBOOKS}) | {
+            Trait.CODEBOOKS
+        }
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Replace the embeddings."""
@@ -138,8 +140,6 @@ class EmbeddingQuantization(Method):
         left = [
             one.name
             for one in after.matrices
-            if any("embedding" in user for user in one.used_by)
-            and one.dtype.startswith(("float", "bfloat"))
-            and not below(one.name, self.keep_float)
+            if looked_up(one) and one.dtype.startswith(("float", "bfloat")) and not below(one.name, self.keep_float)
         ]
         return [f"{len(left)} embeddings are still in float: {', '.join(left[:3])}"] if left else []

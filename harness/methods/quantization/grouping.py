@@ -11,7 +11,7 @@ from harness.artifacts.quantized_layers import TiedLinear, grouped_embedding, gr
 from harness.artifacts.torchscript_graph import multiplies
 from harness.errors import MethodError
 from harness.evidence import Evidence
-from harness.methods.layers import below
+from harness.methods.layers import ADAPTERS, below, of_embedding
 from harness.methods.low_rank.sites import replace_layer
 
 if TYPE_CHECKING:
@@ -214,11 +214,11 @@ def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: S
         and multiplies(one.used_by)
         # A convolution is no linear layer: none of these methods takes one.
         and len(one.shape) == 2
-        and not any("embedding" in user for user in one.used_by)
+        and not of_embedding(one, before)
         and one.dtype in ("float32", "float16", "bfloat16")
         and (not wanted or below(one.name, wanted))
         and not below(one.name, kept)
-        and not any(f".{part}." in f".{one.name}." for part in ("adapter_down", "adapter_up"))
+        and not below(one.name, ADAPTERS)
     ]
     if left:
         return [f"{len(left)} linear layers are still in float and were not to be kept: {', '.join(left[:3])}"]

@@ -99,8 +99,8 @@ class WeightOnly(Method):
 
     @property
     def undoes(self) -> frozenset[Trait]:
-        """Values that weights share."""
-        return frozenset({Trait.CODEBOOKS})
+        """Values that weights share; with `gptq` zeros too, which make up for what is lost like any weight."""
+        return frozenset({Trait.ZEROS, Trait.CODEBOOKS} if self.gptq else {Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Quantize the constants of the graph, or replace the layers of the module."""

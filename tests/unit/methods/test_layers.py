@@ -2,8 +2,8 @@ import pytest
 from torch import nn
 
 from harness.errors import MethodError
-from harness.evidence import TensorFact
-from harness.methods.layers import below, chosen, multiplied, weighted
+from harness.evidence import Evidence, TensorFact
+from harness.methods.layers import below, chosen, multiplied, multiplied_or_coded, of_embedding, weighted
 
 
 def fact(name: str, *used_by: str, shape: tuple[int, ...] = (4, 4), weight: bool = True) -> TensorFact:
@@ -52,3 +52,51 @@ def test_multiplied_weights_are_told_by_the_operators_that_use_them() -> None:
         fact("running", "aten::linear", weight=False),
     ]
     assert multiplied([*others, *held]) == held
+
+
+def counted(*tensors: TensorFact) -> Evidence:
+    return Evidence(operators={}, tensors=tensors)
+
+
+def codes(name: str, *used_by: str, zeros: int = 5) -> TensorFact:
+    """Sixteen weights in four bits, four a row."""
+    return TensorFact(name=name, dtype="uint8", shape=(4, 2), zeros=zeros, weights=16, used_by=used_by)
+
+
+TIED = ("aten::embedding", "aten::linear")
+
+
+@pytest.mark.parametrize("name", ["words.weight", "head.weight"])
+def test_codes_of_an_embedding_that_is_the_output_layer_are_multiplied_with(name: str) -> None:
+    before = counted(fact(name, *TIED), fact("fc.weight", "aten::linear"))
+    after = counted(codes("words.matrix.codes4", "aten::index"), codes("fc.matrix.codes4", "aten::to", zeros=7))
+    assert [(one.name, one.zeros, one.stands_for) for one in multiplied_or_coded(before, after)] == [
+        ("words.matrix.codes4", 5, 16), ("fc.matrix.codes4", 7, 16),
+    ]  # fmt: skip
+    alone = counted(fact("words.weight", "aten::embedding"), fact("fc.weight", "aten::linear"))
+    assert [one.name for one in multiplied_or_coded(alone, after)] == ["fc.matrix.codes4"]
+
+
+def test_what_lies_beside_a_layer_and_what_is_kept_are_left_out() -> None:
+    before = counted(fact("words.weight", *TIED), fact("fc.weight", "aten::linear"), fact("out.weight", "aten::linear"))
+    after = counted(
+        fact("words.weight", *TIED), fact("out.weight", "aten::linear"), codes("fc.base.matrix.codes4", "aten::to"),
+        fact("fc.adapter_down.weight", "aten::linear"), fact("fc.adapter_up.weight", "aten::linear"),
+    )  # fmt: skip
+    every = ["words.weight", "out.weight", "fc.base.matrix.codes4"]
+    assert [one.name for one in multiplied_or_coded(before, after)] == every
+    assert [one.name for one in multiplied_or_coded(before, after, ["out"])] == [every[0], every[2]]
+    # The output layer has no name of its own here: it is the embedding.
+    assert [one.name for one in multiplied_or_coded(before, after, ["head"])] == every[1:]
+
+
+def test_openvino_looks_an_embedding_up_by_a_gather() -> None:
+    words, both = fact("words.weight", "Gather"), fact("words.weight", "Gather", "MatMul")
+    head = fact("head.weight", "MatMul")
+    assert of_embedding(words, counted(words))
+    assert of_embedding(both, counted(both))
+    # The graph has copied the matrix, and named the copy by the output layer.
+    assert of_embedding(head, counted(both))
+    # It was a matrix of its own, or is no copy of the embedding.
+    assert not of_embedding(head, counted(words, head))
+    assert not of_embedding(fact("other.weight", "MatMul", shape=(4, 5)), counted(both))

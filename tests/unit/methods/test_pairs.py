@@ -31,6 +31,8 @@ GIVEN: dict[str, list[dict[str, Any]]] = {
     "wanda": [{"sparsity": 0.5}, {"n": 2, "m": 4}],
     "distillation": [{}, {"student": Zoo(name="lenet5-digits")}],
     "lora": [{}, {"merge": False}],
+    "weight-only": [{}, {"bits": 4, "gptq": True}],
+    "embedding-quantization": [{}, {"fit": "outputs"}],
 }
 
 
@@ -176,6 +178,37 @@ def test_corrections_are_kept_beside_integers() -> None:
     beside = next(one for one in SAMPLES if one.method == "lora" and not one.model_dump()["merge"])
     assert refusals(next(one for one in SAMPLES if one.method == "gptq"), beside)["torch"] == []
     assert refusals(beside, next(one for one in SAMPLES if one.method == "magnitude-pruning"))["torch"] == []
+
+
+ZEROS = "the zeros that were made"
+TIED = "the zeros in output layers tied to an embedding that were made"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options", "runtime", "lost"),
+    [
+        ("magnitude-pruning", "int8-layerwise", {}, "openvino", ZEROS),
+        ("wanda", "int8-layerwise", {}, "openvino", ZEROS),
+        ("wanda", "weight-only", {"gptq": True}, "openvino", ZEROS),
+        ("magnitude-pruning", "weight-only", {"gptq": False}, "openvino", None),
+        ("magnitude-pruning", "int8-static", {}, "openvino", None),
+        ("n-m-sparsity", "embedding-quantization", {"fit": "outputs"}, "torch", TIED),
+        ("n-m-sparsity", "embedding-quantization", {"fit": "weights"}, "torch", None),
+        # It prunes no output layer that is tied to an embedding.
+        ("wanda", "embedding-quantization", {"fit": "outputs"}, "torch", None),
+    ],
+)
+def test_what_is_fitted_to_answers_fills_zeros(
+    first: str, second: str, options: dict[str, Any], runtime: str, lost: str | None
+) -> None:
+    one = next(sample for sample in SAMPLES if sample.method == first)
+    other = next(
+        sample
+        for sample in SAMPLES
+        if sample.method == second and all(getattr(sample, name) == value for name, value in options.items())
+    )
+    expected = f"step 2 ({second}) undoes {lost} by step 1 ({first}): put it before, or leave one out"
+    assert refusals(one, other)[runtime] == ([expected] if lost else [])
 
 
 def test_every_method_is_in_some_pair_that_composes() -> None:

@@ -11,8 +11,10 @@ from torch import nn
 
 from harness.data.base import Dataset, TensorSplit
 from harness.errors import MethodError
+from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
+from harness.methods.pruning.magnitude import MagnitudePruning
 from harness.methods.quantization.embedding_quantization import EmbeddingQuantization
 from harness.methods.quantization.gptq import Gptq
 from harness.methods.quantization.grouping import coded
@@ -126,3 +128,31 @@ def test_what_it_lacks_is_said(case: Case) -> None:
         method.apply(make(tied=False), workshop)
     with pytest.raises(ValueError, match="damping is for `fit: outputs`"):
         EmbeddingQuantization(damping=0.1)
+
+
+@pytest.mark.parametrize(("fit", "filled"), [("weights", 0), ("outputs", 1)])
+def test_zeros_that_fitting_has_filled_are_missed_behind_the_codes(
+    case: Case, weigh: Any, fit: Any, filled: int
+) -> None:
+    make, workshop = case
+    pruning = MagnitudePruning(sparsity=0.5, scope="layer")
+    method = EmbeddingQuantization(bits=8, fit=fit)
+    before = weigh(make()).evidence
+    after = weigh(method.apply(pruning.apply(make(), workshop), workshop)).evidence
+    found = pruning.contradictions(before, after)
+    assert len(found) == filled
+    assert all("weights in tokens.matrix" in one and "50.00% was asked for" in one for one in found)
+    # The layer that alone was to be spared is the embedding, by its other name.
+    assert MagnitudePruning(sparsity=0.5, scope="layer", keep=("head",)).contradictions(before, after) == []
+
+
+def test_a_float_embedding_beside_codes_is_told_on_openvino_too() -> None:
+    def fact(name: str, dtype: str, *used_by: str) -> TensorFact:
+        return TensorFact(name=name, dtype=dtype, shape=(60, 24), zeros=0, used_by=used_by)
+
+    before = Evidence(operators={}, tensors=(fact("tokens.weight", "float32", "Gather", "MatMul"),
+        fact("places.weight", "float32", "Gather"), fact("layer.weight", "float32", "MatMul")))  # fmt: skip
+    after = Evidence(operators={}, tensors=(fact("tokens.weight", "uint8", "Gather", "MatMul"), *before.tensors[1:]))
+    method = EmbeddingQuantization()
+    assert method.contradictions(before, after) == ["1 embeddings are still in float: places.weight"]
+    assert EmbeddingQuantization(keep_float=("places",)).contradictions(before, after) == []
