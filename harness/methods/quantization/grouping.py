@@ -164,11 +164,14 @@ def pack_embedding(model: nn.Module, name: str, stored: nn.Module) -> nn.Module:
     import torch
 
     old: Any = model.get_submodule(name)
-    ids = torch.arange(min(4, old.num_embeddings))
     with torch.no_grad():
+        # Those that say most: the first may be zero, for padding and the like.
+        norms = torch.linalg.vector_norm(old.weight.float(), dim=1)
+        ids = norms.topk(min(4, len(norms))).indices
         plain, given = old.weight[ids], old(ids)
+        power = float(plain.double().square().sum())
         # Gemma's embeddings are scaled by the root of their width.
-        multiplier = float((given * plain).sum() / plain.square().sum().clamp_min(1e-30))
+        multiplier = float((given.double() * plain).sum()) / power if power else 1.0
     if not torch.allclose(given, plain * multiplier, rtol=1e-3, atol=1e-6):
         raise MethodError(f"{name} ({type(old).__name__}) does more than look up rows: name it in `keep_float`")
     heads: list[Any] = [head for head in tied_heads(model) if head.weight is old.weight]

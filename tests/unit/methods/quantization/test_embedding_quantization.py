@@ -146,6 +146,37 @@ def test_zeros_that_fitting_has_filled_are_missed_behind_the_codes(
     assert MagnitudePruning(sparsity=0.5, scope="layer", keep=("head",)).contradictions(before, after) == []
 
 
+class Scaled(nn.Embedding):
+    """As Gemma's embeddings are."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return super().forward(ids) * 24**0.5
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(nn.Embedding, 1.0), (Scaled, 24**0.5)])
+def test_rows_that_are_zero_do_not_tell_what_rows_are_multiplied_by(case: Case, kind: Any, factor: float) -> None:
+    make, workshop = case
+    subject = make(tied=False)
+    table = kind(TOKENS, WIDTH, _weight=subject.model.tokens.weight.detach().clone())
+    with torch.no_grad():
+        table.weight[:4] = 0
+    subject.model.tokens = table.eval()
+    expected = table(IDS).detach()
+    made = EmbeddingQuantization(bits=8).apply(subject, workshop).model
+    assert made.tokens.description.multiplier == pytest.approx(factor, rel=1e-6)
+    assert float((made.tokens(IDS) - expected).norm()) < 0.01 * float(expected.norm())
+
+
+def test_an_embedding_of_zeros_alone_is_multiplied_by_one(case: Case) -> None:
+    make, workshop = case
+    subject = make()
+    with torch.no_grad():
+        subject.model.positions.weight.zero_()
+    made = EmbeddingQuantization(bits=8).apply(subject, workshop).model
+    assert made.positions.description.multiplier == 1.0
+    assert not bool(made.positions(torch.arange(LENGTH)).any())
+
+
 def test_a_float_embedding_beside_codes_is_told_on_openvino_too() -> None:
     def fact(name: str, dtype: str, *used_by: str) -> TensorFact:
         return TensorFact(name=name, dtype=dtype, shape=(60, 24), zeros=0, used_by=used_by)
