@@ -8,19 +8,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.quantized_layers import CorrectedLinear, corrected
+from harness.methods.layers import ADAPTERS
 from harness.methods.low_rank.sites import convolution, linear
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-DOWN, UP = "adapter_down", "adapter_up"
+DOWN, UP = ADAPTERS
 
 
-def correction(weight: torch.Tensor, rank: int, scale: float, generator: torch.Generator) -> nn.Module:
+def correction(weight: torch.Tensor, rank: int, scale: float, generator: torch.Generator, masked: bool) -> nn.Module:
     """A parametrization W → W + scale · B A, with A random and B zero, so that at first it changes nothing.
 
-    Weights that are zero stay zero. A kernel is taken as a matrix of outputs by patch elements.
+    A kernel is taken as a matrix of outputs by patch elements.
     E. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022, equation 3.
 
     Args:
@@ -28,13 +29,15 @@ def correction(weight: torch.Tensor, rank: int, scale: float, generator: torch.G
         rank: of B A; no more than the matrix can have.
         scale: alpha / rank in the paper.
         generator: draws A.
+        masked: weights that are zero stay zero, as they must where B A is added to them. Two layers beside the weight
+            know no such mask: what is to become `beside` is trained without.
     """
     import torch
     from torch import nn
 
     rows, columns = len(weight), weight[0].numel()
     rank = min(rank, rows, columns)
-    mask = weight != 0
+    mask = weight != 0 if masked and bool((weight == 0).any()) else None
 
     class Correction(nn.Module):
         def __init__(self) -> None:
@@ -46,7 +49,7 @@ def correction(weight: torch.Tensor, rank: int, scale: float, generator: torch.G
 
         def forward(self, original: torch.Tensor) -> torch.Tensor:
             added = scale * (self.b @ self.a).view_as(original)
-            return original + (added if bool(mask.all()) else added * mask)
+            return original + (added if mask is None else added * mask)
 
     return Correction()
 

@@ -104,7 +104,7 @@ class Lora(Method):
                     packed[name] = corrected_layer(layer, self.rank, scale, generator)
                     model = replace_layer(model, layer, packed[name])
                 else:
-                    what = correction(getattr(layer, weight), self.rank, scale, generator)
+                    what = correction(getattr(layer, weight), self.rank, scale, generator, masked=self.merge)
                     register_parametrization(layer, weight, what)
             for parameter in small:
                 parameter.requires_grad_(True)

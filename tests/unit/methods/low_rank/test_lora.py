@@ -10,6 +10,7 @@ from torch.nn.utils.parametrize import register_parametrization
 from harness.data.base import Dataset, TensorSplit
 from harness.errors import MethodError
 from harness.methods.base import Workshop
+from harness.methods.low_rank import lora
 from harness.methods.low_rank.adapters import beside, correction, merge
 from harness.methods.low_rank.lora import Lora
 from harness.methods.low_rank.svd import Svd
@@ -46,7 +47,7 @@ def test_merged_and_kept_answer_alike_and_at_first_like_the_layer(make: Any, sha
     inputs = torch.randn(shape, generator=generator)
     added, kept, plain = seeded(make), seeded(make), seeded(make)
     for layer in (added, kept):
-        one = correction(layer.weight, 2, 4.0, torch.Generator().manual_seed(2))
+        one = correction(layer.weight, 2, 4.0, torch.Generator().manual_seed(2), masked=layer is added)
         register_parametrization(layer, "weight", one)
         assert torch.equal(layer(inputs), plain(inputs))
         with torch.no_grad():
@@ -150,3 +151,26 @@ def test_no_data_and_no_such_layer_are_told(few: Workshop, subject: Any) -> None
         Lora().apply(subject(), replace(few, data=None))
     with pytest.raises(MethodError, match=r"targets: the model has no layer 'fc4'\. Did you mean"):
         Lora(targets=("fc4",)).apply(subject(), few)
+
+
+def test_beside_sparse_weights_the_function_that_was_trained_is_deployed(
+    few: Workshop, subject: Any, weigh: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two small layers know no mask: neither may the training. What they hold counts as no weight that was to go."""
+    pruning = MagnitudePruning(sparsity=0.8, scope="layer")
+    before, pruned = weigh(subject()), pruning.apply(subject(), few)
+    inputs = torch.randn(50, 400, generator=torch.Generator().manual_seed(0))
+    trained: list[torch.Tensor] = []
+
+    def noted(layer: Any, scale: float) -> nn.Module:
+        trained.append(layer(inputs).detach())
+        return beside(layer, scale)
+
+    monkeypatch.setattr(lora, "beside", noted)
+    after = Lora(rank=2, targets=("fc1",), merge=False, train=ONCE).apply(pruned, few)
+    with torch.no_grad():
+        deployed, alone = after.model.fc1(inputs), after.model.fc1.base(inputs)
+    torch.testing.assert_close(deployed, trained[0], rtol=1e-4, atol=1e-5)
+    assert float((deployed - alone).norm()) > 0.01 * float(deployed.norm())
+    assert int((after.model.fc1.base.weight == 0).sum()) == round(0.8 * 48_000)
+    assert pruning.contradictions(before.evidence, weigh(after).evidence) == []
