@@ -66,11 +66,12 @@ class MovementPruning(Method):
             nonlocal reached
             reached = passed
             for name, gone in least(_scores(masks), cubic(self.sparsity, passed), self.scope).items():
-                masks[name].gone = gone
+                # Early on fewer are to be zero than earlier steps have made.
+                masks[name].gone = gone | masks[name].given
 
         after_step = stepwise(
             update, steps=self.train.steps(len(split), workshop.task), begin=self.begin, end=self.end, every=self.every,
-            after=lambda _: None,
+            after=zeros,  # of layers that no mask is on: under a mask they are, and weights go by other names
         )  # fmt: skip
         try:
             finetune(model, self.train, workshop, asked=self.method, after_step=after_step)

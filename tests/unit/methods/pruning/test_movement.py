@@ -97,3 +97,28 @@ def test_the_mask_that_the_last_steps_trained_under_is_the_one_that_is_left(
     MovementPruning(sparsity=0.6, end=0.5, train=Training(epochs=1)).apply(subject(), workshop)
     assert seen[-1] == 1.0
     assert seen.count(1.0) == 1
+
+
+@pytest.mark.parametrize(("sparsity", "keep"), [(0.6, ()), (0.2, ()), (0.6, ("fc1", "conv2")), (0.2, ("fc1",))])
+def test_zeros_of_an_earlier_step_are_zero_in_every_step(
+    sparsity: float, keep: tuple[str, ...], subject: Any, workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is trained with a weight that is cut afterwards is another model than the one that is left."""
+    sparse = MagnitudePruning(sparsity=0.4, scope="layer").apply(subject(), workshop)
+    zeros = {name: one.detach() == 0 for name, one in sparse.model.named_parameters() if one.ndim > 1}
+    regrown: list[int] = []
+    real = movement.finetune
+
+    def watched(model: nn.Module, training: Training, workshop: Any, *, asked: str, after_step: Any) -> None:
+        def step(trained: nn.Module) -> None:
+            after_step(trained)
+            held = {name: trained.get_submodule(name.rpartition(".")[0]).weight for name in zeros}
+            regrown.append(sum(int((held[name][gone] != 0).sum()) for name, gone in zeros.items()))
+
+        real(model, training, workshop, asked=asked, after_step=step)
+
+    monkeypatch.setattr(movement, "finetune", watched)
+    method = MovementPruning(sparsity=sparsity, keep=keep, begin=0.1, end=0.5, every=2, train=Training(epochs=1))
+    method.apply(sparse, workshop)
+    assert len(regrown) > 10
+    assert max(regrown) == 0
