@@ -36,7 +36,8 @@ class OptimalBrainSurgeon(Method):
     ``w_q^2 / [H^-1]_qq`` go, and for each the others move by ``-w_q / [H^-1]_qq * H^-1 e_q``. Biases take part.
     B. Hassibi, D. Stork, "Second Order Derivatives for Network Pruning: Optimal Brain Surgeon", 1993, eq. 5; layer by
     layer: E. Frantar, S. P. Singh, D. Alistarh, "Optimal Brain Compression", 2022, section 4; a column at a time, with
-    one Hessian for all rows: E. Frantar, D. Alistarh, "SparseGPT", 2023, algorithm 1.
+    one Hessian for all rows: E. Frantar, D. Alistarh, "SparseGPT", 2023, algorithm 1; N:M patterns: section 3.4, which
+    chooses of each `m` columns once those before them have been made up for.
     """
 
     method: Literal["optimal-brain-surgeon"] = "optimal-brain-surgeon"
@@ -46,7 +47,11 @@ class OptimalBrainSurgeon(Method):
     sparsity: float | None = Field(default=None, gt=0, lt=1, description="share of each layer's weights that goes")
     n: int | None = Field(default=None, ge=1, le=64, description="instead: so many weights are left of every `m`")
     m: int | None = Field(default=None, ge=2, le=64, description="neighbours along the inputs, of which `n` are left")
-    block: int = Field(default=128, ge=1, description="columns of a layer whose weights are chosen among at a time")
+    block: int = Field(
+        default=128,
+        ge=1,
+        description="columns of a layer whose weights are chosen among at a time; with `n` and `m` those are `m`",
+    )
     damping: float = Field(default=0.01, gt=0, le=1, description="added to H's diagonal, as a share of its mean")
     keep: Names = Field(default=(), description="layers, or modules with all their layers, to leave alone")
     finetune: Training | None = Field(default=None, description="train afterwards; zeros stay zero")
@@ -54,8 +59,6 @@ class OptimalBrainSurgeon(Method):
     @model_validator(mode="after")
     def _one_goal(self) -> OptimalBrainSurgeon:
         require_one_goal(self.sparsity, self.n, self.m)
-        if self.m is not None and self.block % self.m:
-            raise ValueError(f"m must divide block {self.block}, and m is {self.m}")
         return self
 
     @property
@@ -112,7 +115,7 @@ class OptimalBrainSurgeon(Method):
             rows = slice(group * len(matrix), (group + 1) * len(matrix))
             start = matrix if bias is None else torch.cat([matrix, bias[rows, None]], dim=1)
             gone = partial(self._gone, group * matrix.numel())
-            done = surgery(start.double(), hessian, len(index), gone, self.block, self.damping)
+            done = surgery(start.double(), hessian, len(index), gone, self.m or self.block, self.damping)
             shape = (len(matrix), *weight.movedim(1, -1).shape[1:])
             weight[rows] = done[:, : len(index)].reshape(shape).movedim(-1, 1).to(weight.dtype)
             if bias is not None:

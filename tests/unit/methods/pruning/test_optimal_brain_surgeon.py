@@ -8,6 +8,7 @@ from torch import nn
 
 from harness.errors import MethodError
 from harness.methods.pruning.magnitude import MagnitudePruning
+from harness.methods.pruning.n_m_sparsity import pattern
 from harness.methods.pruning.optimal_brain_surgeon import OptimalBrainSurgeon, second_moments, surgery
 from harness.training import Training
 
@@ -122,8 +123,8 @@ def test_options_that_contradict_each_other_are_refused(subject: Any, workshop: 
     for options in ({}, {"sparsity": 0.5, "n": 2, "m": 4}, {"n": 2}):
         with pytest.raises(ValidationError, match="give either `sparsity`, or `n` and `m`"):
             OptimalBrainSurgeon.model_validate(options)
-    with pytest.raises(ValidationError, match="m must divide block 6"):
-        OptimalBrainSurgeon(n=2, m=4, block=6)
+    # Weights are chosen among `m` then, whatever the block is.
+    assert OptimalBrainSurgeon(n=2, m=6).block == 128
     with pytest.raises(MethodError, match="calibrates on data"):
         OptimalBrainSurgeon(sparsity=0.5).apply(subject(), replace(workshop, data=None))
 
@@ -142,3 +143,28 @@ def test_the_share_is_exact_where_each_group_is_a_handful_of_weights(
     pruned = method.apply(subject(model), workshop)
     assert int((pruned.model[2].weight == 0).sum()) == round(sparsity * 72)
     assert method.contradictions(weigh(subject(model)).evidence, weigh(pruned).evidence) == []
+
+
+def test_of_every_m_those_go_that_matter_least_once_what_went_before_is_made_up_for() -> None:
+    """SparseGPT, section 3.4, worked out plainly: the inverse of what is left of the Hessian, anew for each column."""
+    matrix, hessian = problem(rows=64, columns=16)
+    damped = hessian + 0.01 * hessian.diagonal().mean() * torch.eye(16, dtype=torch.float64)
+    expected, gone = matrix.clone(), torch.zeros(64, 16, dtype=torch.bool)
+    for column in range(16):
+        inverse = torch.linalg.inv(damped[column:, column:])
+        if column % 4 == 0:
+            # What each would cost when it is its turn: the Hessian without the columns before it.
+            costs = [torch.linalg.inv(damped[one:, one:])[0, 0] for one in range(column, column + 4)]
+            gone[:, column : column + 4] = pattern(expected[:, column : column + 4] ** 2 / torch.stack(costs), 2, 4)
+        lost = torch.where(gone[:, column], expected[:, column], 0.0)
+        expected[:, column:] -= torch.outer(lost / inverse[0, 0], inverse[0])
+        expected[:, column] = torch.where(gone[:, column], 0.0, expected[:, column])
+    layer = nn.Linear(16, 64, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(matrix)
+        OptimalBrainSurgeon(n=2, m=4)._prune(layer, layer.weight, torch.block_diag(hessian, torch.ones(1, 1))[None])
+        found = layer.weight.detach()
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+    # Chosen before anything has been made up for, it costs more.
+    early = surgery(matrix, hessian, 16, lambda scores, _: pattern(scores, 2, 4), block=16, damping=0.01)
+    assert error(found, matrix, hessian) < 0.95 * error(early, matrix, hessian)
