@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.judge.verdict import State
 from harness.retake import PAUSES_S
+from latency import MARGIN
 from latency.gate import Answer, gate
 from latency.log import SIDES, Log, Pair
 from latency.stored import peer_errors, stored_run
@@ -17,6 +18,9 @@ from latency.work import Work, neighbours
 
 # Of the truth, whose median a pair of gates is held to.
 PIECES = 5
+# How far apart these may lie on a machine that is idle, as a share: half of what the limit is away. And how many pieces
+# in a row may lie farther apart before the machine is given up.
+STEADY, PATIENCE = MARGIN / 2, 300
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Cell:
             and of one without any.
         limit: at that truth; each gate's is as far from the median of the pieces just before it.
         truth_least, truth_most: of these medians; None in cells of before.
+        left_out: pairs of idle gates during which the truth moved, so that nobody knows on which side of it they were.
         wrong_verdicts: share of gates that answered PASS above the limit, or FAIL below it.
         others: median share of processor time that others took, as the gate saw it.
         taken_again: share of gates whose times were taken more than once, as a breach, or others, asked for.
@@ -56,6 +61,7 @@ class Cell:
     taken_again: float = 0.0
     truth_least: float | None = None
     truth_most: float | None = None
+    left_out: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -73,6 +79,7 @@ class Asked:
         segment_s: that a piece of the truth is sampled for before each pair of gates, at least.
         peer_runs: of pytest-benchmark.
         pauses: seconds before each further take of an idle gate that others disturbed; None takes every time once.
+        steady: idle gates wait for a truth that stays where it is, and those during which it moved are left out.
     """
 
     gates: int
@@ -80,6 +87,7 @@ class Asked:
     peer_runs: int
     segment_s: float = 2.0
     pauses: tuple[float, ...] | None = PAUSES_S
+    steady: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,36 +99,62 @@ class Idle:
 
 
 def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle, log: Log) -> list[Cell]:
-    """Both sides of one workload under one load, their gates in turn; those that are in the log are not run again."""
+    """Both sides of one workload under one load, their gates in turn; those that are in the log are not run again.
+
+    Raises:
+        SystemExit: the machine is to be idle, and the truth does not stay where it is.
+    """
     with neighbours(load):
-        pairs = log.read(workload, load)
         # Neighbours that stay are not waited for.
         pauses = asked.pauses if load == "idle" or asked.pauses is None else ()
+        ran, idling = log.read(workload, load), load == "idle" and asked.steady
+        pairs = [pair for pair in ran if pair.steady or not idling]
         # The latest, for on a host with other guests the truth itself moves by more than the margin in an hour; and
         # several, for in a spell of theirs a single one tells of seconds that are gone when the gates begin.
-        pieces = deque((truth(work[0], work[1], asked.segment_s) for _ in range(PIECES - 1)), PIECES)
-        for _ in range(asked.gates - len(pairs)):
-            pieces.append(truth(work[0], work[1], asked.segment_s))
+        pieces = deque((truth(work[0], work[1], asked.segment_s) for _ in range(PIECES)), PIECES)
+        while len(pairs) < asked.gates:
+            if idling:
+                _wait_until_steady(pieces, lambda: truth(work[0], work[1], asked.segment_s))
             true = statistics.median(pieces)
-            pair = Pair(true, *(gate(work, true / factor, pauses) for factor in SIDES.values()))
+            answers = [gate(work, true / factor, pauses) for factor in SIDES.values()]
+            pieces.append(truth(work[0], work[1], asked.segment_s))
+            pair = Pair(true, pieces[-1], *answers)
             log.add(workload, load, pair)
-            pairs.append(pair)
+            ran.append(pair)
+            if pair.steady or not idling:
+                pairs.append(pair)
         runs = [stored_run(work[1]) for _ in range(asked.peer_runs)]
-    return [summary(workload, load, side, pairs, idle, runs) for side in SIDES]
+    return [summary(workload, load, side, pairs, idle, runs, len(ran) - len(pairs)) for side in SIDES]
+
+
+def _wait_until_steady(pieces: deque[float], another: Callable[[], float]) -> None:
+    """Take pieces until the latest five agree: idle is a machine on which the truth stays where it is.
+
+    Whoever asks decides by the truth alone, before any gate is run on it.
+    """
+    for _ in range(PATIENCE):
+        if max(pieces) / min(pieces) - 1 <= STEADY:
+            return
+        pieces.append(another())
+    raise SystemExit(
+        f"this machine is not idle: of {PATIENCE} pieces of the truth no {PIECES} in a row lay within {STEADY:.1%}"
+    )
 
 
 def summary(
-    workload: str, load: str, side: str, pairs: Sequence[Pair], idle: Idle, runs: Sequence[tuple[float, float]]
-) -> Cell:
+    workload: str, load: str, side: str, pairs: Sequence[Pair], idle: Idle, runs: Sequence[tuple[float, float]],
+    left_out: int,
+) -> Cell:  # fmt: skip
     """One side's shares.
 
     Args:
         workload: what was timed.
         load: beside what.
         side: ``below`` or ``above``.
-        pairs: all that were run.
+        pairs: all that count.
         idle: the workload on the idle machine.
         runs: least and mean of each of pytest-benchmark's under this load.
+        left_out: pairs that do not count.
     """
     answers: list[Answer] = [getattr(pair, side) for pair in pairs]
     states = [answer.state for answer in answers]
@@ -147,6 +181,7 @@ def summary(
         others=statistics.median(answer.load for answer in answers),
         truth_least=min(truths),
         truth_most=max(truths),
+        left_out=left_out,
         taken_again=sum(answer.takes > 1 for answer in answers) / len(states),
         peer=peer,
         peer_mean=peer_mean,

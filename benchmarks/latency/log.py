@@ -23,11 +23,17 @@ SIDES = {"below": 1 - MARGIN, "above": 1 + MARGIN}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two gates, and the truth that they were held to: compressed ÷ float."""
+    """Two gates, the truth that they were held to, and the truth just after them: compressed ÷ float."""
 
     truth: float
+    after: float
     below: Answer
     above: Answer
+
+    @property
+    def steady(self) -> bool:
+        """Whether the truth stayed where it was, by half of what the limits are away from it."""
+        return abs(self.after / self.truth - 1) <= MARGIN / 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Log:
         lines = list(_whole(self.path.read_text()))
         wanted = {"workload": workload, "load": load, "place": place()}
         found = [line for line in lines if wanted.items() <= line.items()]
-        return [Pair(line["truth"], *(_answer(line[side]) for side in SIDES)) for line in found]
+        return [Pair(line["truth"], line["after"], *(_answer(line[side]) for side in SIDES)) for line in found]
 
     def add(self, workload: str, load: str, pair: Pair) -> None:
         """Append one."""

@@ -12,6 +12,7 @@ HEADERS = (
     "load",
     "truth",
     "gates",
+    "left out",
     "PASS",
     "FAIL",
     "INCONCLUSIVE",
@@ -28,6 +29,7 @@ def row(cell: Cell) -> tuple[str, ...]:
     moved = "" if cell.truth_least is None else f" [{cell.truth_least:.3f}, {cell.truth_most:.3f}]"
     return (
         cell.workload, cell.load, f"{cell.truth:.3f}{moved}, 7 % {cell.side} limit", str(cell.gates),
+        str(cell.left_out) if cell.load == "idle" else "–",
         f"{cell.pass_rate:.1%}", f"{cell.fail_rate:.1%}", f"{cell.inconclusive_rate + cell.invalid_rate:.1%}",
         f"{cell.wrong_verdicts:.1%}",
         f"{cell.taken_again:.1%}" if cell.load == "idle" else "–", f"{cell.median_seconds:.1f}",
@@ -37,7 +39,7 @@ def row(cell: Cell) -> tuple[str, ...]:
 
 def plain(cell: Sequence[str]) -> str:
     """One line of the table on a terminal."""
-    widths = (24, 6, 41, 6, 7, 7, 13, 7, 7, 8, 12, 12)
+    widths = (24, 6, 41, 6, 9, 7, 7, 13, 7, 7, 8, 12, 12)
     return " ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip()
 
 

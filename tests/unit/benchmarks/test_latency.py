@@ -104,7 +104,7 @@ def test_a_run_goes_on_where_it_was_stopped_and_says_what_was_reached(
     part("latency_gate").main()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12
-    assert lines[2].startswith("| numpy, 6 of 10 | idle | 0.600, 7 % below limit | 200 | 99.5% |")
+    assert lines[2].startswith("| numpy, 6 of 10 | idle | 0.600, 7 % below limit | 200 | 0 | 99.5% |")
 
 
 def test_cells_of_fewer_gates_are_run_anew(part: Callable[[str], ModuleType], tmp_path: Path) -> None:
@@ -163,13 +163,31 @@ def test_each_pair_of_limits_is_held_to_the_truth_of_the_moment_and_not_of_a_spe
 ) -> None:
     """A host that moves the truth between gates, or for seconds, would else have a sound gate called wrong."""
     cells, (truths, limits) = part("latency.cell"), gates
-    truths += (0.5, 0.5, 0.5, 0.9, 0.6, 0.6, 0.7)
+    truths += (0.5, 0.5, 0.5, 0.9, 0.6, 0.6, 0.7, 0.7)
     asked, idle = cells.Asked(3, 1.0, 1), cells.Idle(0.6, (1.0, 1.0))
-    below, above = cells.cells("numpy, 6 of 10", "idle", (busy, busy, busy), asked, idle, cells.Log())
+    below, above = cells.cells("numpy, 6 of 10", "busy1", (busy, busy, busy), asked, idle, cells.Log())
     assert limits == pytest.approx([one / factor for one in (0.5, 0.6, 0.6) for factor in (0.93, 1.07)])
     assert (below.truth, below.truth_least, below.truth_most) == (0.6, 0.5, 0.6)
     assert (below.pass_rate, above.fail_rate, above.wrong_verdicts) == (1.0, 1.0, 0.0)
     assert "0.600 [0.500, 0.600], 7 % below limit" in part("latency.table").row(below)
+
+
+def test_idle_gates_wait_for_a_truth_that_stays_and_count_where_it_stayed(
+    part: Callable[[str], ModuleType], gates: tuple[list[float], list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are decided by the truth alone, whatever the gates say."""
+    cells, (truths, limits) = part("latency.cell"), gates
+    moving, calm = (0.5, 0.6, 0.5, 0.6, 0.5), (0.60, 0.61, 0.60, 0.61, 0.60)
+    # A pair after which the truth is 5 % off, five pieces until it stays again, and a pair that counts.
+    truths += (*moving, *calm, 0.63, *calm, 0.61)
+    asked, idle = cells.Asked(1, 1.0, 1), cells.Idle(0.6, (1.0, 1.0))
+    below, _ = cells.cells("numpy, 6 of 10", "idle", (busy, busy, busy), asked, idle, cells.Log())
+    assert limits == pytest.approx([0.6 / 0.93, 0.6 / 1.07] * 2)
+    assert (below.gates, below.left_out, truths) == (1, 1, [])
+    monkeypatch.setattr(cells, "PATIENCE", 2)
+    truths += (*moving, 0.6, 0.5)
+    with pytest.raises(SystemExit, match=r"not idle: of 2 pieces of the truth no 5 in a row lay within 3\.5%"):
+        cells.cells("numpy, 6 of 10", "idle", (busy, busy, busy), asked, idle, cells.Log())
 
 
 def test_a_cell_that_was_stopped_in_its_middle_keeps_the_gates_of_this_code_on_this_machine(
@@ -177,14 +195,14 @@ def test_a_cell_that_was_stopped_in_its_middle_keeps_the_gates_of_this_code_on_t
 ) -> None:
     cells, (truths, limits) = part("latency.cell"), gates
     log, named = cells.Log(tmp_path / "cells.json.gates"), ("numpy, 6 of 10", "idle")
-    pair = cells.Pair(0.5, cells.Answer(State.INCONCLUSIVE, 3.0, 0.1, 2), cells.Answer(State.PASS, 5.0, 0.0, 1))
+    pair = cells.Pair(0.5, 0.5, cells.Answer(State.INCONCLUSIVE, 3.0, 0.1, 2), cells.Answer(State.PASS, 5.0, 0.0, 1))
     log.add(*named, pair)
     log.add("torch, 6 of 10", "idle", pair)
     first, *_ = text = log.path.read_text().split("\n")[1:]
     elsewhere = json.dumps({**json.loads(first), "place": "another machine"})
     log.path.write_text("\n".join([*text, elsewhere, first[:40]]))
     assert log.read(*named) == [pair]
-    truths += [0.7] * 5
+    truths += [0.7] * 6
     asked, idle = cells.Asked(2, 1.0, 1), cells.Idle(0.6, (1.0, 1.0))
     below, above = cells.cells(*named, (busy, busy, busy), asked, idle, log)
     assert limits == pytest.approx([0.7 / 0.93, 0.7 / 1.07])
