@@ -116,14 +116,13 @@ def _timed(
 
 
 def _added(case: str, labels: Mapping[str, str], then: Body, now: Body, fresh: list[Body]) -> Iterator[Loosened]:
-    """What is held to other libraries' figures from now on, of a machine whose older ones stay beside them.
+    """What is held to figures of its own from now on, on a machine of which those for other libraries stay beside them.
 
-    Until now the closest of the older ones was what its ratio was held to.
+    Until now the closest of the others was what its ratio was held to.
     """
     older = {name: one for name, one in then.get("machines", {}).items() if name in now.get("machines", {})}
     for fingerprint, machine in now.get("machines", {}).items():
-        if fingerprint in then.get("machines", {}):
-            continue
+        own = then.get("machines", {}).get(fingerprint, {}).get("labels", {})
         here = machine["environment"]
         near = sorted(
             (one for one in older.values()
@@ -131,7 +130,7 @@ def _added(case: str, labels: Mapping[str, str], then: Body, now: Body, fresh: l
             key=lambda one: len(differing(one["environment"], here)),
         )  # fmt: skip
         for was, label in labels.items():
-            new = machine["labels"].get(label)
+            new = machine["labels"].get(label) if was not in own else None
             held = [one["labels"][was] for one in near if was in one["labels"]]
             old = next((one for one in held if new is not None and one.get("kernels") == new.get("kernels")), None)
             if new is None or old is None or not (old.get("ratio") and new.get("ratio")):

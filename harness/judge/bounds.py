@@ -205,7 +205,7 @@ def _absolute(claim: Claim) -> Finding:
 
 
 def _kept_back(doubts: list[Doubt], state: State, text: str, interval: Range | None = None) -> Finding:
-    # What its own noise leaves open is not taken again until it comes out one way: that would spend error unseen.
+    # To take its own noise again until it comes out one way would spend error unseen.
     disturbed = by_others(doubts) and state is not State.INCONCLUSIVE
     doubted = any(doubt.outside for doubt in doubts)
     return Finding(State.INCONCLUSIVE, f"{text} ({because(doubts)})", interval, disturbed=disturbed, doubted=doubted)

@@ -81,12 +81,13 @@ def _beside(
     """What the baseline of this machine has to say, or of one that is compatible."""
     if near.accepted is None or (near.match is Match.COMPATIBLE and near.accepted.ratio is None):
         return Finding(State.PASS, f"no baseline here ({near.match} machine)")
-    if slower < 0 and near.accepted.ratio is not None:
+    found = compare(metric, measurement, near.accepted, measure.confidence, kernels, slower)
+    # Where another question is asked, float's pace is of that question, and tells nothing of the machine.
+    if slower < 0 and near.accepted.ratio is not None and found.state is not State.INVALID:
         # No neighbour makes a model quicker: it is the baseline that was taken at another pace of this machine.
         figures = then_and_now(metric, measurement, near.accepted)
         text = f"no baseline here: the float model, far quicker, has {figures}; accept it anew with {HOW_TO_ACCEPT}"
         return Finding(State.PASS, text)
-    found = compare(metric, measurement, near.accepted, measure.confidence, kernels, slower)
     if near.match is Match.COMPATIBLE:
         text = found.text or "no regression against the baseline ratio"
         return replace(found, text=f"{text} (compatible machine: {near.versions})")

@@ -309,6 +309,17 @@ def test_a_new_section_is_held_to_the_closest_of_the_old_ones_that_stay(reposito
     assert "x::latency_ms: baseline upper end of the ratio on machine m3 0.61 → 0.71" in repository.told()
 
 
+def test_a_figure_of_its_own_is_held_to_the_one_for_other_libraries_that_held_it_until_now(repository, spec):
+    """Budgets are accepted one by one: the section may be there, and this label new in it."""
+    old = {"m1": machine(0.5, libraries={"torch": "2"}), "m2": {**machine(0.5, libraries={"torch": "3"}), "labels": {}}}
+    repository.write(spec + LATENCY)
+    repository.baseline(held(machines=old))
+    repository.commit()
+    for ratio, told in ((0.5, []), (0.6, ["x::latency_ms: baseline upper end of the ratio on machine m2 0.51 → 0.61"])):
+        repository.baseline(held(machines={**old, "m2": machine(ratio, libraries={"torch": "3"})}))
+        assert repository.told() == told
+
+
 def called(document, name):
     """The same baseline, its only case under another name."""
     return {"cases": {name: document["cases"][""]}}

@@ -199,6 +199,15 @@ def test_milliseconds_are_enforced_only_while_the_float_model_is_where_it_was(ca
     assert ("the float model has" in row.sentence) is not enforced
 
 
+def test_another_question_is_no_other_pace_of_the_machine(case, timings):
+    """A smaller batch takes the float model less time, and a regression could hide behind that."""
+    standing = Standing(case.baseline(), HERE)
+    case.measured["speed"] = timings(15.0, 8.7, batch=4)
+    row = case.judge("speed", standing)
+    assert (row.verdict, row.found["regress"]) == (INVALID, INVALID)
+    assert "the baseline was taken with batch 1, and this with batch 4: accept it anew" in row.sentence
+
+
 def test_a_baseline_of_a_slower_spell_proves_no_regression(case, timings):
     # No neighbour makes a model quicker, so it is the baseline's ratio that belongs to another pace of this machine.
     standing = Standing(case.baseline(), HERE)
