@@ -17,9 +17,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "results",
         help="write pages of results from reports and baselines",
         description="Write the tables between the markers of a page. <!-- results of TASK --> … <!-- end of results "
-        "--> come from the reports that are given; where several hold a case, the last one counts. <!-- accepted of "
-        "TASK --> and <!-- accepted with METHOD, METHOD --> … <!-- end of accepted --> come from the baselines of the "
-        "specs here, the former for cases that the table of results has not; with them, reports may be left out.",
+        "--> come from the reports that are given; where several hold a case, the last one that ran it counts. "
+        "<!-- accepted of TASK --> and <!-- accepted with METHOD, METHOD --> … <!-- end of accepted --> come from the "
+        "baselines of the specs here, the former for cases that the table of results has not; with them, reports may "
+        "be left out.",
     )
     parser.add_argument("reports", metavar="REPORT", nargs="*", type=Path, help="report.json, or the folder it lies in")
     parser.add_argument(

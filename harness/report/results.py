@@ -54,6 +54,9 @@ def tables(reports: Sequence[Report]) -> dict[str, str]:
             record = told.get(key) or (records[key][0] if key in records else None)
             judged = rows.get(key, [])
             measured = key in told and told[key].compressed is not None
+            if record is None and not key[1]:
+                # A file that cannot be read any more has no cases: what it says is said of all that it had.
+                records |= {one: (records[one][0], judged) for one in records if one[0] == key[0]}
             if record is not None and (measured or any(row.verdict is not State.NOT_RUN for row in judged)):
                 records[key] = record, judged
     lines: dict[str, list[str]] = {}

@@ -123,6 +123,17 @@ def test_a_case_that_is_invalid_in_the_last_report_shows_no_older_figures(tmp_pa
     assert lines(page)[0].endswith("| latency_ms FAIL |")
 
 
+def test_a_file_that_cannot_be_read_any_more_is_invalid_in_all_its_cases(tmp_path: Path) -> None:
+    """It has no cases then, so its row names none."""
+    page = tmp_path / "results.md"
+    page.write_text(PAGE)
+    old, new = report(tmp_path / "old", ROWS), tmp_path / "new"
+    broken = row("spec", None, None, State.INVALID, case="")
+    write(Report(weighin="1", created="2026-01-02", rows=(broken,), cases=()), new)
+    assert main(["results", str(old), str(new), "--page", str(page)]) == 0
+    assert lines(page) == ["| `net [w8]` | channel-pruning → int8-static |  |  |  |  | spec INVALID |"]
+
+
 def test_a_report_that_did_not_run_a_case_leaves_what_was_known_of_it(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     page.write_text(PAGE)
