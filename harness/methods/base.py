@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -70,6 +70,11 @@ class Trait(StrEnum):
     ZEROS = "the zeros that were made"
     TIED_ZEROS = "the zeros in output layers tied to an embedding that were made"
     CODEBOOKS = "the sharing of values that was done"
+
+
+def tied_zeros(keep: Sequence[str]) -> frozenset[Trait]:
+    """Whether pruning is held to leave zeros in output layers tied to an embedding: `keep` may name those."""
+    return frozenset() if keep else frozenset({Trait.TIED_ZEROS})
 
 
 class Method(Options):

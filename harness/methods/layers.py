@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # YAML has lists only; a frozen option holds a tuple.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+_UNNAMED = re.compile(r"(^|/)Gather(_\d+)?\.weight$")
 # What the two layers of a low-rank correction are called, which lie beside the layer that they correct.
 ADAPTERS = ("adapter_down", "adapter_up")
 
@@ -82,8 +84,12 @@ def multiplied(tensors: Iterable[TensorFact]) -> list[TensorFact]:
 
 
 def looked_up(one: TensorFact) -> bool:
-    """Whether rows of a tensor are looked up: an embedding, which OpenVINO runs as a Gather."""
-    return any("embedding" in user or user == "Gather" for user in one.used_by)
+    """Whether rows of a tensor are looked up: an embedding, which OpenVINO runs as a Gather.
+
+    So it does a buffer that is indexed, which bears the operator's name and not a layer's.
+    """
+    indexed = _UNNAMED.search(one.name) is not None and "aten::embedding" not in one.name
+    return any("embedding" in user or (user == "Gather" and not indexed) for user in one.used_by)
 
 
 def tied(one: TensorFact) -> bool:

@@ -305,7 +305,7 @@ def _a_token(architecture: Any, config: Any) -> int:
     for name, one in architecture.named_parameters():
         if one.ndim < 2 or id(one) in known or name.endswith("bias"):
             continue
-        if not (experts and active and "expert" in name and one.ndim == 3 and len(one) == experts):
+        if not (experts and active and one.ndim == 3 and len(one) == experts):
             raise Unmeasurable(
                 f"how often each token is multiplied with {name}, of shape {tuple(one.shape)}, is not known here, so "
                 "the multiply-accumulates cannot be counted: leave `macs_g` and `flops_g` out"

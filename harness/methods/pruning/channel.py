@@ -29,7 +29,7 @@ class ChannelPruning(Method):
     G. Fang et al., "DepGraph: Towards Any Structural Pruning", 2023, by its library torch-pruning. Importance by norm:
     H. Li et al., "Pruning Filters for Efficient ConvNets", 2017; by first-order effect on the loss: P. Molchanov et
     al., "Importance Estimation for Neural Network Pruning", 2019, as taylor-pruning; by second-order effect: as
-    optimal-brain-damage; both summed over all weights that go with a channel.
+    optimal-brain-damage; both summed over all weights of layers that go with a channel.
     """
 
     method: Literal["channel-pruning"] = "channel-pruning"

@@ -131,9 +131,13 @@ def hutchinson(model: nn.Module, weights: Weights, workshop: Workshop, count: in
     with differentiable(chosen), torch.enable_grad():
         for batch in samples(workshop, count):
             seen += len(batch.targets)
-            slopes = torch.autograd.grad(workshop.task.loss(model, batch), chosen, create_graph=True)
+            loss = workshop.task.loss(model, batch)
+            slopes = torch.autograd.grad(loss, chosen, create_graph=True, materialize_grads=True)
             signs = [torch.randint(0, 2, one.shape, generator=generator).to(one.dtype) * 2 - 1 for one in chosen]
-            products = torch.autograd.grad(slopes, chosen, signs)
+            # A weight that the loss does not know, such as one of a head for training alone, has no slope to derive.
+            known = [(slope, sign) for slope, sign in zip(slopes, signs, strict=True) if slope.requires_grad]
+            outputs, directions = zip(*known, strict=True)
+            products = torch.autograd.grad(outputs, chosen, directions, materialize_grads=True)
             for name, sign, product in zip(weights, signs, products, strict=True):
                 # The loss is a mean over the batch, and batches may differ by a sample.
                 total[name] += sign * product * len(batch.targets)

@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop, tied_zeros
 from harness.methods.layers import Names
 from harness.methods.pruning.masks import Scope, missing_zeros, prunable, prune
 from harness.methods.pruning.schedules import rounds
@@ -59,7 +59,7 @@ class LotteryTicket(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, *tied_zeros(self.keep)})
 
     @property
     def undoes(self) -> frozenset[Trait]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop, tied_zeros
 from harness.methods.layers import Names
 from harness.methods.pruning.masks import Scope, least, missing_zeros, prunable
 from harness.methods.pruning.schedules import cubic, stepwise
@@ -51,7 +51,7 @@ class MovementPruning(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, *tied_zeros(self.keep)})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Train once, masking on the way, and leave plain weights with zeros."""

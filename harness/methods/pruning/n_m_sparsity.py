@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from harness.errors import MethodError
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop, tied_zeros
 from harness.methods.layers import Names, multiplied_or_coded
 from harness.methods.pruning.masks import prunable
 from harness.methods.pruning.zeros import finetune
@@ -71,7 +71,7 @@ class NMSparsity(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, *tied_zeros(self.keep)})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Prune, then train if asked to."""

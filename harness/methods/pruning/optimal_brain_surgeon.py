@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop, tied_zeros
 from harness.methods.compensation import compensated
 from harness.methods.layer_calls import Call, heard, matrix_layers
 from harness.methods.layers import Names, multiplied_or_coded
@@ -64,7 +64,7 @@ class OptimalBrainSurgeon(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, *tied_zeros(self.keep)})
 
     @property
     def undoes(self) -> frozenset[Trait]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import Method, Trait, Workshop
+from harness.methods.base import Method, Trait, Workshop, tied_zeros
 from harness.methods.layers import Names
 from harness.methods.pruning.masks import Scope, missing_zeros, prunable, prune
 from harness.methods.pruning.schedules import Course, rounds
@@ -41,7 +41,7 @@ class Unstructured(Method):
     @property
     def leaves(self) -> frozenset[Trait]:
         """Zeros among the weights."""
-        return frozenset({Trait.WORK, Trait.ZEROS, Trait.TIED_ZEROS})
+        return frozenset({Trait.WORK, Trait.ZEROS, *tied_zeros(self.keep)})
 
     @abstractmethod
     def scores(

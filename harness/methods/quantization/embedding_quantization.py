@@ -70,9 +70,7 @@ class EmbeddingQuantization(Method):
     @property
     def undoes(self) -> frozenset[Trait]:
         """Values that weights share; fitted to answers, the zeros in what is tied make up for what is lost, too."""
-        return frozenset({Trait.TIED_ZEROS, Trait.CODEBOOKS} if self.fit == "outputs" else {Trait.CODEBOOKS}) | {
-            Trait.CODEBOOKS
-        }
+        return frozenset({Trait.TIED_ZEROS, Trait.CODEBOOKS} if self.fit == "outputs" else {Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Replace the embeddings."""

@@ -26,14 +26,22 @@ FITTED = {"Convolution": 4, "GroupConvolution": 5, "MatMul": 2}
 # Operators that move or choose values and change none: NNCF may put a layer's quantizer before them.
 PASSING = frozenset(
     {
+        "BatchToSpace",
+        "Broadcast",
         "Concat",
+        "DepthToSpace",
+        "Gather",
         "MaxPool",
         "Pad",
         "ReduceMax",
         "Reshape",
+        "ShuffleChannels",
+        "SpaceToBatch",
+        "SpaceToDepth",
         "Split",
         "Squeeze",
         "StridedSlice",
+        "Tile",
         "Transpose",
         "Unsqueeze",
         "VariadicSplit",
@@ -252,7 +260,7 @@ def _bypass_quantizer(node: Any) -> None:
     if before is None:
         kind = port.get_source_output().get_node().get_type_name()
         raise MethodError(
-            f"float_inputs: NNCF has put no quantizer before {node.get_friendly_name()} that could be taken away (its "
+            f"float_inputs: no quantizer was found before {node.get_friendly_name()} that could be taken away (its "
             f"input comes from a {kind}): leave it out, or name the layer in `keep_float`"
         )
     port.replace_source_output(before)

@@ -1,9 +1,13 @@
 import pytest
+import torch
 from torch import nn
 
+from harness.artifacts.openvino import facts
 from harness.errors import MethodError
 from harness.evidence import Evidence, TensorFact
-from harness.methods.layers import below, chosen, multiplied, multiplied_or_coded, of_embedding, weighted
+from harness.forms import Form, Subject
+from harness.lowering import lower
+from harness.methods.layers import below, chosen, looked_up, multiplied, multiplied_or_coded, of_embedding, weighted
 
 
 def fact(name: str, *used_by: str, shape: tuple[int, ...] = (4, 4), weight: bool = True) -> TensorFact:
@@ -100,3 +104,22 @@ def test_openvino_looks_an_embedding_up_by_a_gather() -> None:
     # It was a matrix of its own, or is no copy of the embedding.
     assert not of_embedding(head, counted(words, head))
     assert not of_embedding(fact("other.weight", "MatMul", shape=(4, 5)), counted(both))
+
+
+def test_a_table_of_positions_that_is_indexed_on_openvino_is_no_embedding() -> None:
+    """A graph has a Gather for both; it is no parameter, and nothing quantizes it."""
+
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(50, 8)
+            self.register_buffer("places", torch.linspace(-1, 1, 160).reshape(20, 8))
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            places: torch.Tensor = self.places
+            return (self.words(tokens) + places[torch.arange(tokens.shape[1])]).mean(1)
+
+    subject = Subject(Form.TORCH, Words().eval(), (torch.zeros(2, 6, dtype=torch.int64),))
+    gathered = [one for one in facts(lower(subject, Form.OPENVINO).model) if one.used_by == ("Gather",)]
+    assert sorted(one.shape for one in gathered) == [(20, 8), (50, 8)]
+    assert [one.name for one in gathered if looked_up(one)] == ["words.weight"]

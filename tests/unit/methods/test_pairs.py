@@ -211,6 +211,17 @@ def test_what_is_fitted_to_answers_fills_zeros(
     assert refusals(one, other)[runtime] == ([expected] if lost else [])
 
 
+def test_what_keep_may_leave_alone_is_for_the_evidence_to_tell() -> None:
+    """`keep: [lm_head]` prunes no tied layer; the other order is impossible."""
+    rounded = [sample for sample in SAMPLES if sample.method == "embedding-quantization"]
+    tied = next(sample for sample in rounded if getattr(sample, "fit", "") == "outputs")
+    for sample in SAMPLES:
+        if Trait.TIED_ZEROS in sample.leaves:
+            kept = sample.model_copy(update={"keep": ("head",)})
+            assert kept.leaves == sample.leaves - {Trait.TIED_ZEROS}
+            assert refusals(kept, tied)["torch"] == []
+
+
 def test_every_method_is_in_some_pair_that_composes() -> None:
     """A method that goes with no other, before or after, has wrong forms."""
     alone = set(METHODS)

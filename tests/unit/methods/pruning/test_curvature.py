@@ -114,6 +114,25 @@ def test_first_order_effects_are_squared_gradients_times_weights(some: Workshop)
         torch.testing.assert_close(found[name], (gradient * weight.detach()) ** 2)
 
 
+def test_a_layer_that_the_loss_does_not_know_curves_nothing(some: Workshop) -> None:
+    """Such as a head that is for training alone."""
+
+    class Aside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.aside = small(), nn.Linear(4, 4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            made: torch.Tensor = self.body(images)
+            return made
+
+    model = Aside()
+    weights = prunable(model, (), "test")
+    for found in (curvature.hutchinson(model, weights, some, 40), curvature.squared_effects(model, weights, some, 40)):
+        assert not found["aside.weight"].any()
+        assert all(one.any() for name, one in found.items() if name != "aside.weight")
+
+
 @pytest.mark.parametrize(
     ("count", "expected"), [(100, [50, 50]), (64, [64]), (65, [33, 32]), (130, [44, 44, 42]), (5, [5]), (999, [64] * 5)]
 )

@@ -214,7 +214,7 @@ def test_a_layer_without_a_quantizer_is_not_passed_over_in_silence() -> None:
     layer.set_friendly_name("head.fc")
     with pytest.raises(
         MethodError,
-        match=r"float_inputs: NNCF has put no quantizer before head\.fc .* comes from a Relu\): leave it out, or name",
+        match=r"float_inputs: no quantizer was found before head\.fc .* comes from a Relu\): leave it out, or name",
     ):
         _bypass_quantizer(layer)
 
