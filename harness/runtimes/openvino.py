@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -262,18 +263,28 @@ def _einsum(equation: str, shapes: list[list[int]], name: str) -> int:
     """Of two operands one for each way to choose all indices; over what one of them alone has, it is summed before.
 
     Where nothing that both have is summed over, numbers are multiplied one by one, and that is no product of matrices.
+    An ellipsis stands for the axes before, and one of length 1 serves all of the other's.
     """
     terms, arrow, result = equation.replace(" ", "").partition("->")
     operands = terms.split(",")
     if len(operands) == 1:
         return 0
-    if len(operands) > 2 or "." in equation:
+    if len(operands) > 2:
         raise Unmeasurable(
-            f"the multiply-accumulates of Einsum ({name}), {equation}, have no formula here: it takes two operands "
-            "without an ellipsis to count them. Leave `macs_g` and `flops_g` out"
+            f"the multiply-accumulates of Einsum ({name}), {equation}, have no formula here: it takes two operands to "
+            "count them. Leave `macs_g` and `flops_g` out"
         )
-    labels = "".join(operands)
-    sizes = dict(zip(labels, (size for shape in shapes for size in shape), strict=True))
-    shared = set(operands[0]) & set(operands[1])
-    made = set(result) if arrow else {label for label in sizes if labels.count(label) == 1}
+    hidden = [len(shape) - len(one.replace("...", "")) for one, shape in zip(operands, shapes, strict=True)]
+    spare = [letter for letter in ascii_letters if letter not in equation][: max(hidden)]
+    sizes: dict[str, int] = {}
+    of: list[list[str]] = []
+    for one, shape, count in zip(operands, shapes, hidden, strict=True):
+        labels = [*one.partition("...")[0], *spare[len(spare) - count :], *one.partition("...")[2]]
+        of.append(labels)
+        for label, size in zip(labels, shape, strict=True):
+            sizes[label] = max(size, sizes.get(label, 1))
+    shared = {*of[0]} & {*of[1]}
+    # What an ellipsis stands for is in what is made, written or not.
+    once = [label for label in sizes if (of[0] + of[1]).count(label) == 1]
+    made = {*(result.replace(".", "") if arrow else once), *spare}
     return math.prod(sizes[label] for label in shared | made) if shared - made else 0

@@ -187,7 +187,14 @@ def graph(build: Callable[[ModuleType, Any], Any], shape: tuple[int, ...], folde
 
 @pytest.mark.parametrize(
     ("equation", "other", "macs"),
-    [("bij,jk->bik", (5, 6), 2 * 4 * 5 * 6), ("bij,bkj->bik", (2, 3, 5), 2 * 4 * 5 * 3), ("bij,l->bl", (7,), 0)],
+    [
+        ("bij,jk->bik", (5, 6), 2 * 4 * 5 * 6),
+        ("bij,bkj->bik", (2, 3, 5), 2 * 4 * 5 * 3),
+        ("bij,l->bl", (7,), 0),
+        ("...ij,jk->...ik", (5, 6), 2 * 4 * 5 * 6),
+        ("...ij,...kj->...ik", (1, 3, 5), 2 * 4 * 5 * 3),
+        ("bij,jk", (5, 6), 2 * 4 * 5 * 6),
+    ],
 )
 def test_an_einsum_multiplies_once_for_every_choice_of_its_indices(equation, other, macs, tmp_path):
     ones = np.ones(other, np.float32)
@@ -197,6 +204,17 @@ def test_an_einsum_multiplies_once_for_every_choice_of_its_indices(equation, oth
         torch.einsum(equation, torch.ones(2, 4, 5), torch.ones(other))
     assert macs == counter.get_total_flops() // 2
     assert runner.evidence().parameters == math.prod(other)
+
+
+def test_bags_of_embeddings_are_added_up_and_multiply_nothing(tmp_path):
+    table = np.ones((10, 4), np.float32)
+    runner = graph(
+        lambda ops, given: ops.embedding_bag_packed_sum(ops.constant(table), ops.convert(given, "i64")),
+        (1, 3),
+        tmp_path,
+    )
+    assert runner.macs((torch.ones(1, 3),)) == 0
+    assert runner.evidence().parameters == 40
 
 
 def test_what_multiplies_in_a_way_that_has_no_formula_is_named_and_its_weights_count(tmp_path):

@@ -176,10 +176,19 @@ def passing(kind: str, opset: Any, x: Any) -> Any:
         "Concat": lambda: opset.concat([x, opset.transpose(x, opset.constant([0, 1, 3, 2]))], 1).output(0),
         "ReduceMax": lambda: opset.reduce_max(x, opset.constant([1]), keep_dims=True).output(0),
         "Reshape": lambda: opset.reshape(x, opset.constant([2, -1]), special_zero=False).output(0),
+        "Gather": lambda: opset.gather(x, opset.constant(1), opset.constant(2)).output(0),
+        "Tile": lambda: opset.tile(x, opset.constant([1, 1, 1, 2])).output(0),
+        "Broadcast": lambda: opset.broadcast(x, opset.constant([3, 2, 4, 6, 6])).output(0),
+        "DepthToSpace": lambda: opset.depth_to_space(x, "blocks_first", 2).output(0),
+        "SpaceToDepth": lambda: opset.space_to_depth(x, "blocks_first", 2).output(0),
+        "ShuffleChannels": lambda: opset.shuffle_channels(x, 1, 2).output(0),
     }[kind]()
 
 
-KINDS = ["MaxPool", "Pad", "Split", "VariadicSplit", "StridedSlice", "Concat", "ReduceMax", "Reshape"]
+KINDS = [
+    "MaxPool", "Pad", "Split", "VariadicSplit", "StridedSlice", "Concat", "ReduceMax", "Reshape", "Gather", "Tile",
+    "Broadcast", "DepthToSpace", "SpaceToDepth", "ShuffleChannels",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
