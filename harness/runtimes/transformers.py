@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from harness.artifacts.code_counts import ZERO_CODES, code_counts
+from harness.artifacts import decoder_counts
 from harness.artifacts.quantized_layers import (
     FILE,
-    CorrectedLinear,
-    GroupedEmbedding,
     Layer,
     described,
     dump,
     parse,
     rebuild,
 )
-from harness.errors import ArtifactError, Unmeasurable
-from harness.evidence import Evidence, TensorFact
+from harness.errors import ArtifactError
+from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.runtimes.base import DECODED, RUNTIMES, Runner, Runtime, sampled
 from harness.sources.base import fit_weights
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     Tensors = tuple[torch.Tensor, ...]
 
 WEIGHTS = "model.safetensors"
-# What configurations call layers of attention, which `macs` has a formula for.
-ATTENTION = frozenset({"attention", "full_attention", "sliding_attention", "chunked_attention"})
 
 
 @RUNTIMES.register
@@ -241,7 +237,7 @@ class TransformersRunner(Runner):
         operators = Counter(
             type(part).__name__ for part in self._model.modules() if not any(True for _ in part.children())
         )
-        return Evidence(operators=dict(sorted(operators.items())), tensors=facts(self._model))
+        return Evidence(operators=dict(sorted(operators.items())), tensors=decoder_counts.facts(self._model))
 
     def matrices(self) -> Iterator[tuple[str, np.ndarray[Any, Any], bool]]:
         """Rows of every linear and embedding layer, of grouped integers too."""
@@ -258,97 +254,5 @@ class TransformersRunner(Runner):
                 yield name.removesuffix(".matrix"), weight[sampled(len(weight))].float().numpy(), grouped
 
     def macs(self, inputs: Tensors) -> int:
-        """Multiply-accumulates on this batch: of every layer as if in float, of attention without its mask.
-
-        Of experts those count that a token is sent to; what a correction beside a layer multiplies counts too.
-
-        Raises:
-            Unmeasurable: the model has layers other than attention, or weights of which it is not known how often they
-                multiply.
-        """
-        config = self._model.config
-        heads, layers = getattr(config, "num_attention_heads", None), config.num_hidden_layers
-        other = sorted(set(getattr(config, "layer_types", None) or ()) - ATTENTION)
-        if not heads or other:
-            raise Unmeasurable(
-                f"{config.model_type} has layers that are not attention{f' ({other[0]})' if other else ''}, whose "
-                "multiply-accumulates have no formula here: leave `macs_g` and `flops_g` out"
-            )
-        weights = _a_token(_architecture(config), config) + sum(
-            told.rank * (told.inputs + told.outputs)
-            for told in (getattr(part, "description", None) for part in self._model.modules())
-            if isinstance(told, CorrectedLinear)
-        )
-        batch, length = inputs[0].shape
-        features = getattr(config, "head_dim", None) or config.hidden_size // heads
-        scores = 2 * layers * heads * features * length
-        return int(batch * length * (weights + scores))
-
-
-def _a_token(architecture: Any, config: Any) -> int:
-    """How many weights each token is multiplied with.
-
-    Raises:
-        Unmeasurable: with the first weights that are neither a layer's matrix nor those of experts.
-    """
-    from torch import nn
-
-    total, known = 0, set()
-    for part in architecture.modules():
-        weight: Any = getattr(part, "weight", None)
-        if getattr(weight, "ndim", 0) == 2:
-            known.add(id(weight))
-            total += 0 if isinstance(part, nn.Embedding) else weight.numel()
-    # The two names that configurations have for it.
-    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
-    active = getattr(config, "num_experts_per_tok", None)
-    for name, one in architecture.named_parameters():
-        if one.ndim < 2 or id(one) in known or name.endswith("bias"):
-            continue
-        if not (experts and active and one.ndim == 3 and len(one) == experts):
-            raise Unmeasurable(
-                f"how often each token is multiplied with {name}, of shape {tuple(one.shape)}, is not known here, so "
-                "the multiply-accumulates cannot be counted: leave `macs_g` and `flops_g` out"
-            )
-        total += one.numel() // experts * active
-    return total
-
-
-def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
-    """Every tensor once, tied ones under their first name, with the kinds of layer that it is the weight of."""
-    from torch import nn
-
-    parameters = {id(one) for one in model.parameters()}
-    users: dict[int, set[str]] = defaultdict(set)
-    for part in model.modules():
-        for kind, operator in ((nn.Linear, "aten::linear"), (nn.Embedding, "aten::embedding")):
-            if isinstance(part, kind):
-                users[id(part.weight)].add(operator)
-    tables = {
-        name for name, part in model.named_modules() if isinstance(getattr(part, "description", None), GroupedEmbedding)
-    }
-    codes = {getattr(getattr(part, "description", None), "code", "") for part in model.modules()} & ZERO_CODES.keys()
-    zero_codes = ZERO_CODES[codes.pop()] if len(codes) == 1 else ()
-    counts = code_counts(dict([*model.named_parameters(), *model.named_buffers()]), zero_codes)
-    found: list[TensorFact] = []
-    seen: set[int] = set()
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        weights, zeros = counts.get(name, (None, int((tensor == 0).sum())))
-        # Integers are widened before anything multiplies them.
-        widened = "aten::index" if any(name.startswith(f"{table}.") for table in tables) else "aten::to"
-        found.append(
-            TensorFact(
-                # As the steps name layers: inside of `harness.sources.heads.language_model`.
-                name=f"language_model.{name}",
-                dtype=str(tensor.dtype).removeprefix("torch."),
-                shape=tuple(tensor.shape),
-                zeros=zeros,
-                weights=weights,
-                weight=id(tensor) in parameters,
-                used_by=tuple(sorted(users[id(tensor)])) if tensor.is_floating_point() else (widened,),
-            )
-        )
-    return tuple(found)
+        """Multiply-accumulates on this batch, as `decoder_counts.macs` counts them."""
+        return decoder_counts.macs(self._model, _architecture(self._model.config), *inputs[0].shape)

@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from harness.artifacts.openvino import Stored, import_openvino, layers
-from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.layers import Names, chosen
 from harness.methods.quantization.int8_static import Int8Static
+from harness.methods.quantization.quantizers import bypass_quantizer
 from harness.methods.quantization.rounding import neighbours, scales, with_feedback
 
 if TYPE_CHECKING:
@@ -23,30 +23,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 # Layers that are fitted, with the axes of their weights; what else NNCF quantizes stays as NNCF left it.
 FITTED = {"Convolution": 4, "GroupConvolution": 5, "MatMul": 2}
-# Operators that move or choose values and change none: NNCF may put a layer's quantizer before them.
-PASSING = frozenset(
-    {
-        "BatchToSpace",
-        "Broadcast",
-        "Concat",
-        "DepthToSpace",
-        "Gather",
-        "MaxPool",
-        "Pad",
-        "ReduceMax",
-        "Reshape",
-        "ShuffleChannels",
-        "SpaceToBatch",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "StridedSlice",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "VariadicSplit",
-    }
-)
 BATCH = 8
 
 
@@ -107,7 +83,7 @@ class Int8Layerwise(Method):
         widened = chosen("float_inputs", self.float_inputs, [node.get_friendly_name() for _, (node, _) in pairs])
         for _, (node, _) in pairs:
             if node.get_friendly_name() in widened:
-                _bypass_quantizer(node)
+                bypass_quantizer(node)
         targets = _Targets(subject.model, [node for (node, _), _ in pairs], workshop.data.calibration, self.positions)
         for number, ((_, original), (node, _)) in enumerate(pairs):
             workshop.progress(f"fitting layer {number + 1} of {len(pairs)}: {node.get_friendly_name()}")
@@ -247,46 +223,6 @@ def _fits(node: Any, weight: Stored) -> bool:
         and widened.get_type_name() == "Multiply"
         and widened.input_value(0).get_node().get_type_name() == "Convert"
     )
-
-
-def _bypass_quantizer(node: Any) -> None:
-    """Feed a layer what its input was before it was quantized; what only moves or chooses values may lie between.
-
-    Raises:
-        MethodError: there is no quantizer.
-    """
-    port = node.input(0)
-    before = _unquantized(port.get_source_output())
-    if before is None:
-        kind = port.get_source_output().get_node().get_type_name()
-        raise MethodError(
-            f"float_inputs: no quantizer was found before {node.get_friendly_name()} that could be taken away (its "
-            f"input comes from a {kind}): leave it out, or name the layer in `keep_float`"
-        )
-    port.replace_source_output(before)
-
-
-def _unquantized(output: Any) -> Any:
-    """An output without the quantizers that it comes from; None where one of its sources has none."""
-    from openvino.utils.node_factory import NodeFactory
-
-    node = output.get_node()
-    kind = node.get_type_name()
-    if kind == "FakeQuantize":
-        return node.input_value(0)
-    if kind not in PASSING:
-        return None
-    given = node.input_values()
-    # Of all others, what follows the first input are settings.
-    several = len(given) if kind == "Concat" else 1
-    found = [one if one.get_node().get_type_name() == "Constant" else _unquantized(one) for one in given[:several]]
-    if any(one is None for one in found):
-        return None
-    # A copy: other layers that read from this one keep their quantizer.
-    copied = NodeFactory(node.get_type_info().version_id).create(
-        kind, [*found, *given[several:]], node.get_attributes()
-    )
-    return copied.output(output.get_index())
 
 
 def _compiled(model: Any, outputs: list[Any]) -> Any:

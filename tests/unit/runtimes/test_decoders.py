@@ -120,25 +120,17 @@ def test_both_runtimes_count_the_same_weights_and_multiplications(subject, runne
     assert ours == pytest.approx(theirs, rel=0.01)
 
 
-def test_of_experts_those_are_counted_that_a_token_is_sent_to():
-    config = MixtralConfig(
+# The layers of the latter do not bear the experts' name.
+@pytest.mark.parametrize("kind", [(MixtralConfig, MixtralForCausalLM), (GraniteMoeConfig, GraniteMoeForCausalLM)])
+def test_of_experts_those_are_counted_that_a_token_is_sent_to(kind):
+    config = kind[0](
         vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, num_local_experts=5, num_experts_per_tok=2,
     )  # fmt: skip
-    runner = TransformersRunner(MixtralForCausalLM(config).eval())
+    runner = TransformersRunner(kind[1](config).eval())
     attention = 2 * 32 * 32 + 2 * 32 * 16
     experts = 2 * 3 * 32 * 48
     a_token = 2 * (attention + 5 * 32 + experts + 2 * 32 * 9) + 96 * 32
-    assert runner.macs((torch.zeros(3, 9, dtype=torch.int64),)) == 3 * 9 * a_token
-
-
-def test_experts_are_told_by_their_number_whatever_they_are_called():
-    config = GraniteMoeConfig(
-        vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, num_local_experts=5, num_experts_per_tok=2,
-    )  # fmt: skip
-    runner = TransformersRunner(GraniteMoeForCausalLM(config).eval())
-    a_token = 2 * (2 * 32 * 32 + 2 * 32 * 16 + 5 * 32 + 2 * 3 * 32 * 48 + 2 * 32 * 9) + 96 * 32
     assert runner.macs((torch.zeros(3, 9, dtype=torch.int64),)) == 3 * 9 * a_token
 
 

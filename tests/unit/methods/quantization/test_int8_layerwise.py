@@ -13,8 +13,9 @@ from harness.errors import MethodError
 from harness.forms import Form, Subject
 from harness.lowering import lower
 from harness.methods.base import METHODS, Workshop
-from harness.methods.quantization.int8_layerwise import Int8Layerwise, _bypass_quantizer
+from harness.methods.quantization.int8_layerwise import Int8Layerwise
 from harness.methods.quantization.int8_static import Int8Static
+from harness.methods.quantization.quantizers import bypass_quantizer
 from harness.runtimes.base import Runner
 from harness.runtimes.openvino import OpenVino
 from harness.spec.requirements import missing
@@ -208,7 +209,7 @@ def test_a_quantizer_is_found_before_what_changes_no_value_and_others_keep_it(ki
     other = opset.negative(moved)
     given = np.random.default_rng(1).uniform(-1, 1, (2, 4, 6, 6)).astype(np.float32)
     _, exact = after(x)
-    _bypass_quantizer(layer)
+    bypass_quantizer(layer)
     model = openvino.Model([opset.result(one) for one in (layer, exact, other)], [x], "model")
     found, expected, kept = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(given).values()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -225,7 +226,7 @@ def test_a_layer_without_a_quantizer_is_not_passed_over_in_silence() -> None:
         MethodError,
         match=r"float_inputs: no quantizer was found before head\.fc .* comes from a Relu\): leave it out, or name",
     ):
-        _bypass_quantizer(layer)
+        bypass_quantizer(layer)
 
 
 def test_a_layer_behind_a_pooling_multiplies_floats_and_its_twin_does_not(tmp_path):
