@@ -14,42 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.artifacts.openvino_operators import LAYERS, PLAIN, RECURRENT, THROUGH, VECTORS, bodies, operations
 from harness.errors import Unmeasurable
 from harness.evidence import TensorFact
 
-# Layers whose constant operand is a weight matrix.
-LAYERS = frozenset(
-    {
-        "Convolution",
-        "ConvolutionBackpropData",
-        "Einsum",
-        "Gather",
-        "GroupConvolution",
-        "GroupConvolutionBackpropData",
-        "MatMul",
-    }
-)
-# Recurrent layers, and the ports of what they learned: input weights, recurrent weights, bias.
-RECURRENT = {
-    "GRUCell": (2, 3, 4), "GRUSequence": (3, 4, 5), "LSTMCell": (3, 4, 5), "LSTMSequence": (4, 5, 6),
-    "RNNCell": (2, 3, 4), "RNNSequence": (3, 4, 5),
-}  # fmt: skip
-# Elementwise operators whose constant operand is a learned vector: a bias, or the scale of a normalization.
-VECTORS = frozenset({"Add", "Divide", "Multiply", "PRelu", "Subtract"})
-# What stands between a stored weight and its layer: decompression, simulated quantization, a change of layout.
-_THROUGH = frozenset({"Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract", "Transpose", "Unsqueeze"})
-# What moves, compares, joins or adds up numbers, and multiplies them one by one at most: its constants are no matrices.
-_PLAIN = VECTORS | _THROUGH | {
-    "Assign", "BatchNormInference", "BatchToSpace", "Broadcast", "Bucketize", "Clamp", "Concat", "ConvertLike",
-    "CumSum", "DepthToSpace", "DetectionOutput", "Equal", "FakeConvert", "FloorMod", "GatherElements",
-    "GatherND", "GatherTree", "Greater", "GreaterEqual", "GridSample", "GroupNormalization", "Interpolate",
-    "Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "MVN", "Maximum", "Minimum",
-    "Mod", "NonMaxSuppression", "NormalizeL2", "NotEqual", "OneHot", "Pad", "Power", "RMS", "ROIAlign",
-    "ROIPooling", "Range", "ReadValue", "Result", "Reverse", "ReverseSequence", "Roll",
-    "ScaledDotProductAttention", "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SearchSorted",
-    "Select", "ShapeOf", "ShuffleChannels", "Slice", "SliceScatter", "SpaceToBatch", "SpaceToDepth", "Split",
-    "SquaredDifference", "Squeeze", "StridedSlice", "Tile", "TopK", "VariadicSplit",
-}  # fmt: skip
 # The code of zero in the 4-bit NormalFloat table (Dettmers et al., "QLoRA", 2023, appendix E).
 _NF4_ZERO = 7
 _DTYPES = {"boolean": "bool", "f": "float", "bf": "bfloat", "i": "int", "u": "uint"}
@@ -142,7 +110,7 @@ def stored(output: Any) -> Stored | None:
     kind = node.get_type_name()
     if kind == "Constant":
         return Stored(node)
-    if kind not in _THROUGH:
+    if kind not in THROUGH:
         return None
     if kind not in ("Multiply", "Subtract"):
         return stored(node.input_value(0))
@@ -195,27 +163,11 @@ def layers(model: Any) -> Iterator[tuple[Any, Stored]]:
                 yield node, weight
 
 
-def operations(model: Any) -> Iterator[Any]:
-    """Every operator in topological order; those inside of a loop or a branch after the operator that holds them."""
-    for node in model.get_ordered_ops():
-        yield node
-        for body in bodies(node):
-            yield from operations(body)
-
-
-def bodies(node: Any) -> list[Any]:
-    """The graphs that an operator holds: what a loop repeats, or the two ways of a branch."""
-    kind = node.get_type_name()
-    if kind == "If":
-        return [node.get_function(index) for index in (0, 1)]
-    return [node.get_function()] if kind in ("Loop", "TensorIterator") else []
-
-
 def unknown(model: Any) -> Iterator[tuple[Any, Stored]]:
     """The matrices that go into operators of which it is not known here what they do with them."""
     for node in operations(model):
         kind = node.get_type_name()
-        if kind not in LAYERS and kind not in RECURRENT and kind not in _PLAIN:
+        if kind not in LAYERS and kind not in RECURRENT and kind not in PLAIN:
             for matrix in _matrices(node):
                 if sum(size > 1 for size in matrix.shape) > 1:
                     yield node, matrix

@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.artifacts.openvino import (
-    LAYERS,
-    RECURRENT,
-    facts,
-    import_openvino,
-    is_decoder,
-    number_names,
-    require_formulas,
-)
+from harness.artifacts.openvino import facts, import_openvino, is_decoder, number_names, require_formulas
+from harness.artifacts.openvino_operators import LAYERS, RECURRENT
 from harness.errors import ArtifactError, Unmeasurable
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
