@@ -51,7 +51,8 @@ def retaken(
         rows = [judged(run, label) for label in labels]
         failed = {(row.label, bound) for row in rows if _breach(run, row) for bound in _broken(row)}
         breaches = {label for label, _ in failed - broke}
-        again = [row for row in rows if row.label in breaches or (row.disturbed and pause is not None)]
+        open_rows = [row for row in rows if row.label not in lost]
+        again = [row for row in open_rows if row.label in breaches or (row.disturbed and pause is not None)]
         if not again:
             break
         for row in again:
@@ -67,13 +68,15 @@ def retaken(
         to_bear_out = {row.label: _to_bear_out(run, row, judged, measure.confidence) for row in again}
         broke |= failed
         fresh = measured(names, least_s).result
-        if failure := _useless(fresh, run.result):
-            lost = dict.fromkeys(names, failure)
-            fresh = fresh.model_copy(update={"measurements": {}, "failures": {}})
-        else:
-            takes |= {name: takes[name] + 1 for name in names}
+        useless = _useless(fresh, run.result)
+        # A take without figures, of all budgets or of one, replaces nothing: what an earlier one proved stands.
+        lost |= (
+            dict.fromkeys(names, useless) if useless else {name: one.sentence for name, one in fresh.failures.items()}
+        )
+        takes |= {name: takes[name] + 1 for name in names if name not in lost}
+        fresh = fresh.model_copy(update={"measurements": {} if useless else fresh.measurements})
         run = Run(_joined(run.result, fresh, takes, to_bear_out), run.artifact)
-        if lost:
+        if useless:
             break
     return run, tuple(_became(label, count, lost.get(label), reasons[label]) for label, count in takes.items())
 
@@ -139,12 +142,10 @@ def _joined(first: Result, again: Result, takes: dict[str, int], to_bear_out: di
         for label, measurement in again.measurements.items()
         if label in takes
     }
-    failures = {**{name: one for name, one in first.failures.items() if name not in fresh}, **again.failures}
     stages = first.seconds.keys() | again.seconds.keys()
     return first.model_copy(
         update={
             "measurements": {**first.measurements, **fresh},
-            "failures": failures,
             "waited": first.waited + again.waited,
             "seconds": {name: first.seconds.get(name, 0.0) + again.seconds.get(name, 0.0) for name in sorted(stages)},
         }

@@ -172,7 +172,9 @@ class CaseRunner:
             spec = item.case.spec
             metric = spec.budgets[item.label]
             kept = machine if metric.machine else portable
-            kept[item.label] = accept(metric, measured, run.result.kernels, spec.measure.confidence)
+            kept[item.label] = accept(
+                metric, measured, run.result.kernels, spec.measure.confidence, run.result.float_model
+            )
         evidence = run.result.compressed
         return Candidate(
             portable=portable,

@@ -109,19 +109,19 @@ def _same(old: Accepted | None, new: Accepted, *, machine: bool = False) -> bool
     """Whether a figure is the one that was accepted, or differs from it by noise alone."""
     if old is None:
         return False
-    if old.options is None:
-        # They were not kept then, and what they are is no change of the figure.
-        new = new.model_copy(update={"options": None})
+    # What was not kept then is no change of the figure now.
+    unknown = {name: None for name in ("options", "float_model") if getattr(old, name) is None}
+    new = new.model_copy(update=unknown)
     if old.model_dump(mode="json") == new.model_dump(mode="json"):
         return True
-    before, now = ((one.metric, one.metric_version, one.kernels, one.options) for one in (old, new))
+    before, now = ((one.metric, one.metric_version, one.kernels, one.options, one.float_model) for one in (old, new))
     if before != now:
         return False
     if old.ratio is not None and new.ratio is not None:
         (low, _, high), (lower, _, upper) = old.ratio, new.ratio
         overlap = lower <= high and low <= upper
         return overlap and not moved(new.reference, old.reference) and upper - lower >= FINER * (high - low)
-    if machine and old.metric in set(METRICS):
+    if machine and old.metric in METRICS:
         return abs(new.value - old.value) <= METRICS[old.metric].tolerance * abs(old.value)
     return False
 

@@ -46,9 +46,15 @@ class Accepted(_Model):
         description="of the metric, those that are not its defaults, and the samples of a timed call; null of a metric "
         "without options, and in files from before they were kept: nothing is compared then",
     )
+    float_model: str | None = Field(
+        default=None,
+        description="of times and memory: address of the float model; null in files from before it was kept",
+    )
 
 
-def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: float) -> Accepted:
+def accept(
+    metric: Metric, measurement: Measurement, kernels: str, confidence: float, float_model: str = ""
+) -> Accepted:
     """What a baseline keeps of a measurement."""
     ratio = measurement.ratio(confidence) if measurement.kept == "ratio" else None
     return Accepted(
@@ -60,6 +66,7 @@ def accept(metric: Metric, measurement: Measurement, kernels: str, confidence: f
         ratio=(ratio.lower, ratio.estimate, ratio.upper) if ratio is not None else None,
         outcomes=measurement if measurement.kept == "outcomes" else None,
         options=asked(metric, measurement),
+        float_model=float_model or None if metric.machine else None,
     )
 
 

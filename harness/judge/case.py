@@ -48,7 +48,7 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     if metric.machine and not standing.updating:
         here = Setting(result.environment, spec.measure.threads, result.kernels)
         near = held(standing.baseline, label, standing.fingerprint, here)
-    place, confidence = place_of(metric, measurement, near), spec.measure.confidence
+    place, confidence = place_of(metric, measurement, near, result.float_model), spec.measure.confidence
     findings = judge(metric, measurement, confidence, place)
     if broken(metric, findings):
         findings = judge(metric, measurement, confidence, place, proof(spec.budgets, result.measurements, confidence))

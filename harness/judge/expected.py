@@ -69,8 +69,8 @@ def apply_expected_failures(
     if barred or state is not row.verdict:
         # A baseline alone would not make it green, and none can be tightened by what is not.
         changed |= {"unaccepted": False, "improved": False}
-    body = row.sentence.removesuffix(f" → {row.verdict}")
-    return row.model_copy(update={**changed, "sentence": f"{'; '.join([body, *clauses])} → {state}"})
+    sentence = f"{row.label}: {'; '.join([row.reason, *clauses])} → {state}"
+    return row.model_copy(update={**changed, "sentence": sentence})
 
 
 def _foresaw(entry: ExpectFail, spec: Spec, broken: Broken) -> bool:

@@ -14,13 +14,14 @@ FLOAT_DRIFT = 0.15
 HOW_TO_ACCEPT = '--update-baselines --reason "…"'
 
 
-def place_of(metric: Metric, measurement: Measurement, near: Held | None) -> Place:
+def place_of(metric: Metric, measurement: Measurement, near: Held | None, float_model: str) -> Place:
     """What a budget may be held to on this machine.
 
     Args:
         metric: the budget.
         measurement: of this run.
         near: what the baseline has for the label, seen from here; None where no machine is asked.
+        float_model: address of this run's.
     """
     if near is None:
         return Place()
@@ -37,8 +38,10 @@ def place_of(metric: Metric, measurement: Measurement, near: Held | None) -> Pla
         return Place(
             False, f"foreign machine: no baseline was accepted on it; accept one with {HOW_TO_ACCEPT}", near.match
         )
-    # A machine that runs the float model at another speed than it did is another machine, whatever its name.
-    if moved(measurement.reference, near.accepted.reference):
+    # A machine that runs the float model at another speed than it did is another machine, whatever its name. The speed
+    # of another model says nothing of the machine.
+    same_model = near.accepted.float_model in (None, float_model)
+    if same_model and moved(measurement.reference, near.accepted.reference):
         slowed = _slowed(metric, measurement, near.accepted)
         return Place(
             False, f"the float model has {then_and_now(metric, measurement, near.accepted)}", near.match, slowed

@@ -18,7 +18,7 @@ ANEW = 'accept it anew with --update-baselines --reason "…"'
 EDITED = "was it edited by hand? Restore it from version control"
 # Sums in another order differ by less.
 ROUNDING = 1e-6
-OTHER_SAMPLES = f"the baseline was taken on other samples: {ANEW}"
+OTHER_SAMPLES = f"the baseline was taken on other samples, or with other options of `data`: {ANEW}"
 
 
 def compare(
@@ -122,7 +122,10 @@ def _by_ratio(
             doubted = any(doubt.outside for doubt in doubts)
             return Finding(State.INCONCLUSIVE, held, disturbed=by_others(doubts), doubted=doubted)
         return Finding(State.FAIL, f"proven worse than the {text} by {_more_than(tolerance)}")
-    return replace(_kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance), straddles=not kept)
+    if not kept:
+        text = f"not proven to be within {100 * tolerance:g} % of the {text}"
+        return Finding(State.PASS, text, straddles=True)
+    return _kept(f"ratio {ratio_text(estimate)}", gain > 1 + tolerance)
 
 
 def _paired(metric: Metric, now: Base, before: Base, tolerance: float, confidence: float) -> Finding:

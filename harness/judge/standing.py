@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.judge.baseline import Accepted, CaseBaseline
-from harness.metrics.base import Metric
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,6 @@ class Standing:
     updating: bool = False
     problem: str = ""
 
-    def accepted(self, metric: Metric, label: str) -> Accepted | None:
-        """What was accepted for a budget, on this machine where the metric belongs to one."""
-        if self.baseline is None:
-            return None
-        if not metric.machine:
-            return self.baseline.portable.get(label)
-        machine = self.baseline.machines.get(self.fingerprint)
-        return machine.labels.get(label) if machine is not None else None
+    def portable(self, label: str) -> Accepted | None:
+        """What was accepted for a budget that belongs to no machine."""
+        return self.baseline.portable.get(label) if self.baseline is not None else None

@@ -9,7 +9,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from harness.judge.figures import number, ratio_text
 from harness.spec.expectation import ExpectFail
 from harness.spec.files import with_case
 from harness.statistics import Interval
@@ -113,6 +112,11 @@ class Verdict(BaseModel):
         """The spec, and in brackets the case where the file has cases."""
         return with_case(self.spec, self.case)
 
+    @property
+    def reason(self) -> str:
+        """The sentence without the label before it and the verdict behind it."""
+        return self.sentence.removeprefix(f"{self.label}: ").removesuffix(f" → {self.verdict}")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -188,5 +192,5 @@ def overall(findings: list[Finding]) -> State:
 
 __all__ = [
     "BASELINE", "MEASUREMENT", "Broken", "Finding", "Match", "Place", "Range", "State", "Verdict", "by_bound",
-    "not_kept", "number", "overall", "ratio_text",
+    "not_kept", "overall",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Past this share a figure was taken beside other work, and is no yardstick for later runs.
 LOAD_NOTICED = 0.05
-# What contention for caches and memory does to a ratio of undisturbed readings; see "load from outside" in verdicts.md.
+# What contention for caches and memory does to a ratio of undisturbed readings: "load from outside" in error-rates.md.
 BIAS_A_LOAD = 0.35
 # What a machine that runs float slower than it did does to a ratio: it slows both models, and not quite alike.
 BIAS_A_SLOWNESS = 0.35
@@ -158,14 +158,14 @@ def undecided(timings: Timings, limits: Iterable[float], confidence: float) -> L
 
     Args:
         timings: what was timed so far.
-        limits: on compressed ÷ float of times, whatever the figure is.
+        limits: on compressed ÷ float of the figure, a time or a rate.
         confidence: of each bound.
 
     Returns:
         ``noise`` where a limit lies within the interval or the reach of this run's own noise, which more blocks may
         settle; ``outside`` where only what others did stands between.
     """
-    sought = [1 / limit if timings.rate else limit for limit in limits]
+    sought = list(limits)
     if not sought:
         return ""
     ratio, doubts = timings.ratio(confidence), found(timings, confidence)

@@ -72,10 +72,10 @@ class Green:
     def _budget(self, label: str, metric: Metric) -> Budget:
         measured = self.result.measurements[label]
         if not metric.machine:
-            return Budget(metric, measured, self.standing.accepted(metric, label))
+            return Budget(metric, measured, self.standing.portable(label))
         here = Setting(self.result.environment, self.spec.measure.threads, self.result.kernels)
         near = held(self.standing.baseline, label, self.standing.fingerprint, here)
-        place = place_of(metric, measured, near)
+        place = place_of(metric, measured, near, self.result.float_model)
         # As the judge has it: nothing is compared with what was accepted at a slower pace of this machine.
         return Budget(metric, measured, None if place.slower < 0 else near.accepted, absolute=place.absolute)
 

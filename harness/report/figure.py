@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.judge.verdict import Verdict, number, ratio_text
+from harness.judge.figures import number, ratio_text
+from harness.judge.verdict import Verdict
 from harness.measurement import Blocks
 
 

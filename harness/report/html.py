@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.evidence import Evidence
-from harness.judge.verdict import State, Verdict, number
+from harness.judge.figures import number
+from harness.judge.verdict import State, Verdict
+from harness.metrics.base import METRICS
 from harness.report.document import CaseRecord, Flips, Report, wanting
 from harness.report.figure import Bar, bar, ratios, strip
 from harness.run.environment import Environment
@@ -74,7 +76,6 @@ def render(report: Report) -> str:
         ratios=ratios,
         dtypes=dtypes,
         operators=operators,
-        words=words,
         flipped=flipped,
         State=State,
     )
@@ -166,11 +167,6 @@ def machines(groups: list[Group]) -> list[tuple[Environment, list[Group]]]:
         else:
             own.append(group)
     return found
-
-
-def words(row: Verdict) -> str:
-    """The sentence without the label before it and the verdict behind it: the row shows both beside it."""
-    return row.sentence.removeprefix(f"{row.label}: ").removesuffix(f" → {row.verdict}")
 
 
 def flipped(group: Group, label: str, flips: Flips) -> list[tuple[tuple[str, ...], int, str]]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.judge.verdict import State, Verdict, number, ratio_text
+from harness.judge.figures import number, ratio_text
+from harness.judge.verdict import State, Verdict
 from harness.metrics.base import METRICS
 from harness.report.document import CaseRecord, Report
 from harness.spec.expectation import EVIDENCE

@@ -113,11 +113,9 @@ def _not_run(rows: Sequence[Verdict]) -> Iterator[str]:
     """Why rows were not run, once for the rows of a case that share the reason."""
     told = set()
     for row in rows:
-        if row.verdict is State.NOT_RUN:
-            reason = row.sentence.removeprefix(f"{row.label}: ").removesuffix(f" → {row.verdict}")
-            if (row.name, reason) not in told:
-                told.add((row.name, reason))
-                yield f"not run: {row.name}: {reason}"
+        if row.verdict is State.NOT_RUN and (row.name, row.reason) not in told:
+            told.add((row.name, row.reason))
+            yield f"not run: {row.name}: {row.reason}"
 
 
 def _expected(rows: Sequence[Verdict]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -300,9 +300,8 @@ class LocalBench(Bench):
             )
         with machine(alone=True, progress=self._progress):
             return sample(
-                reference, self._fault.call(compressed), lambda figure: _time_limits(limits(figure), rate),
-                self._spec.measure, batch=size, rate=rate, progress=self._progress, clock=time.perf_counter_ns,
-                control=control, least_s=self._job.least_s,
+                reference, self._fault.call(compressed), limits, self._spec.measure, batch=size, rate=rate,
+                progress=self._progress, clock=time.perf_counter_ns, control=control, least_s=self._job.least_s,
             )  # fmt: skip
 
 
@@ -315,11 +314,6 @@ def _read(entry: Path | None) -> dict[str, np.ndarray[Any, Any]]:
             return dict(arrays)
     except OSError:
         return {}
-
-
-def _time_limits(limits: Iterable[float], rate: bool) -> tuple[float, ...]:
-    """Limits on the ratio of times: a rate's ratio is the inverse."""
-    return tuple(1 / limit if rate else limit for limit in limits)
 
 
 def repeated(batch: tuple[torch.Tensor, ...], size: int) -> tuple[torch.Tensor, ...]:

@@ -33,8 +33,9 @@ class Reading:
 
     Attributes:
         wall: by the second clock.
-        busy: processor time that anything took, stolen time included; None where the system does not tell.
-        stolen: processor time that the hypervisor gave to others.
+        busy: processor time that anything took of the processors at hand, stolen time included; None where the system
+            does not tell.
+        stolen: processor time of those that the hypervisor gave to others.
         own: processor time of this process.
         waited: time that threads of this process were ready and had to wait for a processor.
     """
@@ -70,15 +71,26 @@ class Host:
         return Reading(self.second() / 1e9, busy, stolen, time.process_time(), _waited())
 
 
+def processors() -> frozenset[int]:
+    """Those that this process may run on: a container or `taskset` may leave it few of a large machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
 def _busy() -> tuple[float | None, float]:
+    """What was taken of the processors that this process may run on: nobody else's are in its way."""
     try:
-        spent = psutil.cpu_times()
+        every = psutil.cpu_times(percpu=True)
     except (OSError, RuntimeError, ValueError):
         return None, 0.0
+    ours = processors()
+    # Some sandboxes list fewer than there are.
+    spent = [one for number, one in enumerate(every) if number in ours] if len(every) > max(ours) else every
     # What guests took is in the time of users already, and waiting for a disk takes no processor.
     others = ("idle", "iowait", "guest", "guest_nice")
-    stolen = float(getattr(spent, "steal", 0.0))
-    return sum(spent) - sum(getattr(spent, name, 0.0) for name in others), stolen
+    stolen = sum(float(getattr(one, "steal", 0.0)) for one in spent)
+    return sum(sum(one) - sum(getattr(one, name, 0.0) for name in others) for one in spent), stolen
 
 
 def _waited() -> float:
@@ -97,8 +109,8 @@ class Load:
     """What others took while the block ran, as shares.
 
     Attributes:
-        others: of the machine's processor time, by anything but this process; 0 on an idle machine.
-        stolen: of the machine's processor time, by the hypervisor.
+        others: of the time of the processors that this process may run on, by anything else; 0 on an idle machine.
+        stolen: of the same, by the hypervisor.
         waited: of the wall time, by waiting for a processor.
     """
 
@@ -123,7 +135,7 @@ class Load:
                 "this system does not tell what others take of its processors, so times that they spoiled cannot be "
                 "told from sound ones"
             )
-        cores = os.cpu_count() or 1
+        cores = len(processors())
         others = max(0.0, (end.busy - start.busy) - own) / (wall * cores)
         return cls(
             min(1.0, others), max(0.0, end.stolen - start.stolen) / (wall * cores), (end.waited - start.waited) / wall

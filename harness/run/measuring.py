@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import NotHere, Unmeasurable
 from harness.measurement import Measurement
 from harness.run import probe
+from harness.run.answering import called
 from harness.run.bench import LocalBench, repeated
 from harness.run.compressing import ARTIFACT
 from harness.run.failing import failure_of, out_of_memory
@@ -65,7 +66,7 @@ def peak_bytes(job: Job, progress: Callable[[str], None]) -> int:
     batch, _ = probe.read(folder)
     inputs = repeated(batch, spec.measure.batch)
     with machine(alone=False, progress=progress):
-        progress(f"measuring the memory of the {job.side} artifact")
+        progress(f"measuring the memory of the {called(job.side)} artifact")
         # Of both sides: what one of them alone needs would count as its model otherwise.
         for each in (job.reference, job.compressed):
             spec.deploy.warm(Path(each) / ARTIFACT)

@@ -75,26 +75,25 @@ class Pipeline:
         )  # fmt: skip
         if not_here := shortfall(spec.requires):
             return Run(blank.model_copy(update={"not_here": not_here}), None)
+        spent = Spent()
         try:
-            return self._run(file, spec, tuple(labels), watch, blank, least_s)
+            return self._run(file, spec, tuple(labels), watch, blank, least_s, spent)
         except _Failed as failed:
             outcome = failed.outcome
-            failure = _relative(outcome.failure, file.root) if outcome.failure is not None else None
-            update = {
-                "failure": failure, "not_here": outcome.not_here, "seconds": outcome.seconds, "waited": outcome.waited,
-            }  # fmt: skip
-            return Run(blank.model_copy(update=update), None)
         except Unmeasurable as error:
-            failure = _relative(Failure(sentence=str(error)), file.root)
-            return Run(blank.model_copy(update={"failure": failure}), None)
+            outcome = Outcome(failure=Failure(sentence=str(error)))
         except OSError as error:
-            failure = _relative(Failure(sentence=f"a file could not be read or kept: {error}", kind="ended"), file.root)
-            return Run(blank.model_copy(update={"failure": failure}), None)
+            outcome = _ended(f"a file could not be read or kept: {error}")
+        failure = _relative(outcome.failure, file.root) if outcome.failure is not None else None
+        update = {
+            "failure": failure, "not_here": outcome.not_here, "seconds": spent.seconds, "waited": spent.waited,
+        }  # fmt: skip
+        return Run(blank.model_copy(update=update), None)
 
     def _run(
-        self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result, least_s: float
-    ) -> Run:
-        spent = Spent()
+        self, file: SpecFile, spec: Spec, labels: tuple[str, ...], watch: Watch, blank: Result, least_s: float,
+        spent: Spent,
+    ) -> Run:  # fmt: skip
         data = address(spec, file.root)
         reference, compressed = self._artifacts(file, spec, data, watch, spent)
         folders = {"float": reference / ARTIFACT, "compressed": compressed / ARTIFACT}
@@ -117,8 +116,7 @@ class Pipeline:
                 job = job.model_copy(update={"labels": tuple(label for label in labels if label not in alone)})
         measured = self._do(job, watch, spent).measured
         if measured is None:
-            nothing = Failure(sentence="the measure stage left no measurements", kind="ended")
-            raise _Failed(Outcome(failure=nothing, seconds=spent.seconds, waited=spent.waited))
+            raise _Failed(_ended("the measure stage left no measurements"))
         for side, folder in folders.items():
             if sealed_digest(folder) != digests[side]:
                 raise Unmeasurable(
@@ -131,6 +129,7 @@ class Pipeline:
                     label: _relative(one, file.root) for label, one in {**measured.failures, **failures}.items()
                 },
                 "artifact": digests["compressed"],
+                "float_model": _float_model(spec, file.root),
                 "seconds": spent.seconds,
                 "waited": spent.waited,
             }
@@ -164,8 +163,7 @@ class Pipeline:
                 f"the artifacts could not be kept under {self._cache.folder}: is the disk full, or does another run "
                 "clear them away (WEIGHIN_CACHE_GB is the size that is kept)?"
             )
-            failure = Failure(sentence=sentence, kind="ended")
-            raise _Failed(Outcome(failure=failure, seconds=spent.seconds, waited=spent.waited))
+            raise _Failed(_ended(sentence))
         return reference, compressed
 
     def _peak(self, job: Job, side: str, watch: Watch, spent: Spent) -> int:
@@ -178,7 +176,7 @@ class Pipeline:
         outcome = self._executor.run(job, watch)
         spent.add(outcome)
         if outcome.failure is not None or outcome.not_here is not None:
-            raise _Failed(outcome.model_copy(update={"seconds": spent.seconds, "waited": spent.waited}))
+            raise _Failed(outcome)
         return outcome
 
 
@@ -187,6 +185,11 @@ class _Failed(Exception):
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
+
+
+def _ended(sentence: str) -> Outcome:
+    """Of a job, or of this machine's disk, that left nothing to go on with."""
+    return Outcome(failure=Failure(sentence=sentence, kind="ended"))
 
 
 def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
@@ -219,6 +222,15 @@ def artifact_keys(spec: Spec, root: Path, data: str | None) -> tuple[str, str]:
     # A step that trains lowers the task's loss.
     task = [spec.task, code_digest(TASKS[spec.task].__module__)]
     return key_of("float", reference), key_of("compressed", reference, steps, task, measure.seed, measure.threads)
+
+
+def _float_model(spec: Spec, root: Path) -> str:
+    """What tells one float model from another: its options, its files, and the project's own code that builds it.
+
+    The code of weighin is left out: a model is the same after an update.
+    """
+    own = sorted(name for name in _modules(spec.model) if name.partition(".")[0] != __name__.partition(".")[0])
+    return key_of("model", spec.model.model_dump(mode="json"), spec.model.fingerprint(root), code_digest(*own))
 
 
 def _modules(part: Options) -> set[str]:

@@ -19,6 +19,7 @@ class Result(BaseModel):
         measurements: label → raw values of both sides.
         failures: label → why that one budget could not be measured.
         artifact: sha256 of each file of the compressed artifact.
+        float_model: address of the float model: where it differs, another model was compressed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,5 +41,6 @@ class Result(BaseModel):
         default=0.0, description="seconds for which other measurements of this machine were waited for"
     )
     artifact: dict[str, str] = Field(default_factory=dict)
+    float_model: str = ""
     environment: Environment
     seconds: dict[str, float] = Field(default_factory=dict, description="seconds spent a stage; 0 where cached")

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.errors import Unmeasurable
 from harness.measurement import Timings, doubts
-from harness.run.host import Clock, Clocks, Host, Load, tick
+from harness.run.host import Clock, Clocks, Host, Load, processors, tick
 from harness.spec.schema import Measure
 from harness.statistics import Interval, Looks
 
@@ -56,8 +56,8 @@ def sample(
     Args:
         reference: one inference of the float model.
         compressed: one inference of the compressed model.
-        limits: from the reference's figure to limits on compressed ÷ reference of times; sampling stops when all are
-            decided and the ratio is no rough one, or at the cap.
+        limits: from the reference's figure, a time or a rate, to limits on compressed ÷ reference of it; sampling stops
+            when all are decided and the ratio is no rough one, or at the cap.
         measure: the seconds that may be spent, and the confidence.
         batch: samples a call; passed on to the result.
         rate: whether the figure is a rate; passed on to the result.
@@ -71,6 +71,7 @@ def sample(
     Raises:
         Unmeasurable: the clock cannot be trusted, or a call is too short for it.
     """
+    _require_processors(measure.threads)
     host = host or Host()
     step = tick(clock)
     warm = _warm((reference, compressed), clock)
@@ -115,6 +116,15 @@ def sample(
                 break
     assert timings is not None
     return timings
+
+
+def _require_processors(threads: int) -> None:
+    """Threads that take the processor from each other look like other work; calls without that are no fair sample."""
+    if threads > (there_are := len(processors())):
+        raise Unmeasurable(
+            f"measure.threads is {threads}, and this process may run on {there_are} processors: its threads would wait "
+            "for each other, and the times would be of that"
+        )
 
 
 def _rough(ratio: Interval) -> bool:

@@ -163,7 +163,9 @@ LOADED, QUICK = {**WORSE, "load": 0.3}, {"reference": 8.4, "compressed": 5.88}
 def test_a_regression_has_to_show_twice_and_so_has_that_there_is_none(takes: tuple[dict, ...], expected: State) -> None:
     """Within the limit of 0.75, and beyond what the baseline of 0.6 tolerates: 0.66."""
     bench = Bench(*(run(timed(**take)) for take in takes[1:]))
-    assert bench.judged(run(timed(**NEAR)), "latency_ms").verdict is State.PASS
+    near = bench.judged(run(timed(**NEAR)), "latency_ms")
+    assert near.verdict is State.PASS
+    assert near.sentence.endswith("; not proven to be within 10 % of the baseline ratio 0.600 → PASS")
     last, _ = bench.retaken(run(timed(**takes[0])))
     assert bench.judged(last, "latency_ms").verdict is expected
     assert bench.takes == []
@@ -276,6 +278,31 @@ def test_a_breach_whose_second_take_dies_stands() -> None:
     last, notes = bench.retaken(run(timed(**BAD)))
     assert bench.judged(last, "latency_ms").verdict is State.FAIL
     assert "so the one before counts: the measure stage was killed" in notes[0]
+
+
+def failing(label: str, sentence: str) -> Run:
+    """A take in which one budget alone could not be measured."""
+    return run(timed(**GOOD), measurements={}, failures={label: Failure(sentence=sentence)})
+
+
+def test_a_breach_whose_second_take_has_no_figure_of_that_budget_stands() -> None:
+    bench = Bench(failing("latency_ms", "the kernel changed its clock"))
+    last, notes = bench.retaken(run(timed(**BAD)))
+    row = bench.judged(last, "latency_ms")
+    assert (row.verdict, row.value) == (State.FAIL, pytest.approx(9.0, rel=1e-3))
+    assert "takes" not in row.details
+    assert last.result.failures == {}
+    assert notes[0].startswith(
+        "latency_ms was taken once, and once more without result, so the one before counts: the kernel changed its "
+        "clock; at first: "
+    )
+
+
+def test_what_was_contradicted_stays_open_where_the_third_take_has_no_figure() -> None:
+    bench = Bench(run(timed(**GOOD)), failing("latency_ms", "the kernel changed its clock"))
+    last, _ = bench.retaken(run(timed(**BAD)))
+    assert bench.judged(last, "latency_ms").verdict is State.INCONCLUSIVE
+    assert bench.takes == []
 
 
 def test_a_size_that_is_too_large_is_weighed_once() -> None:

@@ -128,7 +128,8 @@ def test_outcomes_on_other_samples_cannot_be_compared():
         finding = compared("top1", outcomes(range(950)), other)
         assert finding.state is INVALID
         assert finding.text == (
-            'the baseline was taken on other samples: accept it anew with --update-baselines --reason "…"'
+            "the baseline was taken on other samples, or with other options of `data`: accept it anew with "
+            '--update-baselines --reason "…"'
         )
 
 

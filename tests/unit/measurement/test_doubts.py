@@ -147,7 +147,7 @@ def test_no_doubt_ever_turns_fail_into_pass_when_the_limit_is_tightened(
     states = [overall(judge(budget, measured, 0.95)) for budget in budgets]
     assert order.index(states[1]) >= order.index(states[0])
     # And the sampler goes on exactly where the judge cannot say.
-    bound = 1 / (1 / limit) if rate else limit
+    bound = 1 / limit if rate else limit
     assert bool(doubts.undecided(measured, [bound], 0.95)) is (states[0] is State.INCONCLUSIVE)
 
 

@@ -8,7 +8,7 @@ from harness.evidence import Evidence, TensorFact
 from harness.judge.verdict import Range, State, Verdict
 from harness.measurement import Blocks
 from harness.report.document import MAX_FLIPS, CaseRecord, Flips, Report
-from harness.report.html import grouped, headline, machines, render, words, write
+from harness.report.html import grouped, headline, machines, render, write
 from harness.run.environment import Environment
 from harness.spec.expectation import ExpectFail
 
@@ -225,8 +225,8 @@ def test_the_headline_says_it_all(states, sentence):
 
 def test_only_the_rows_own_label_and_verdict_leave_the_sentence():
     verdict = row("s", "top1", State.FAIL, sentence="top1: top1: 3 → 4 → FAIL")
-    assert words(verdict) == "top1: 3 → 4"
-    assert words(verdict.model_copy(update={"sentence": "something else"})) == "something else"
+    assert verdict.reason == "top1: 3 → 4"
+    assert verdict.model_copy(update={"sentence": "something else"}).reason == "something else"
 
 
 def test_each_machine_is_named_once():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import Unmeasurable
-from harness.run.host import Clocks, Host, Load, Reading, tick
+from harness.run.host import Clocks, Host, Load, Reading, processors, tick
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells")
 
@@ -56,7 +56,7 @@ def test_work_of_this_process_is_its_own_and_sleep_is_nobodys() -> None:
 
 
 def test_shares_are_worked_out_from_two_readings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("harness.run.host.processors", lambda: frozenset({0, 1}))
     start = Reading(wall=10.0, busy=100.0, stolen=1.0, own=5.0, waited=0.5)
     load = Load.between(start, Reading(wall=12.0, busy=103.0, stolen=1.4, own=6.5, waited=1.0))
     # Of four seconds of two cores, three were busy and half of those were ours.
@@ -69,16 +69,38 @@ def test_what_anything_took_is_what_the_kernel_counts() -> None:
     told = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
     busy = Host().read().busy
     assert busy is not None
-    # Sums of hundredths, read one after the other.
-    assert told - 0.005 <= busy <= told + 1
+    # Sums of hundredths, of each processor and of all, read one after the other.
+    assert told - 0.01 * 7 * len(processors()) <= busy <= told + 1
 
 
 def test_a_system_that_tells_of_no_waiting_still_tells_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
     # What psutil has on macOS.
     spent = namedtuple("scputimes", "user nice system idle")(5.0, 0.5, 2.0, 100.0)
-    monkeypatch.setattr("psutil.cpu_times", lambda: spent)
+    monkeypatch.setattr("psutil.cpu_times", lambda percpu: [spent])
     reading = Host().read()
     assert (reading.busy, reading.stolen) == (7.5, 0.0)
+
+
+def test_only_the_processors_at_hand_count_on_a_large_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of 64 are ours, as `docker run --cpuset-cpus=0,1` has it, and a neighbour keeps one of the two busy."""
+    times, taken = namedtuple("scputimes", "user system idle steal"), [0.0] * 64
+    monkeypatch.setattr("psutil.cpu_times", lambda percpu: [times(one, 0.0, 100.0, 0.0) for one in taken])
+    monkeypatch.setattr("harness.run.host.processors", lambda: frozenset({0, 1}))
+    host = Host()
+    before = host.read()
+    taken[1], taken[40] = 2.0, 2.0
+    after = replace(host.read(), wall=before.wall + 2.0, own=before.own)
+    assert Load.between(before, after).others == pytest.approx(0.5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no processor can be chosen")
+def test_the_processors_at_hand_are_those_of_the_affinity() -> None:
+    all_of_them = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(all_of_them)})
+        assert processors() == {min(all_of_them)}
+    finally:
+        os.sched_setaffinity(0, all_of_them)
 
 
 @pytest.mark.parametrize("busy", [None, 100.0])

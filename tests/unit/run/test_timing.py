@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,7 @@ from harness.errors import Unmeasurable
 from harness.measurement import Timings, doubts
 from harness.metrics.base import METRICS
 from harness.run import timing
-from harness.run.host import Host, Reading, tick
+from harness.run.host import Host, Reading, processors, tick
 from harness.spec.schema import Measure
 
 READ_NS = 20
@@ -64,9 +63,10 @@ class Machine(Host):
 def sampled(
     machine: Machine, reference: Callable[[], None], compressed: Callable[[], None], limits: tuple[float, ...] = (),
     seconds: float = 60, control: Callable[[], None] | None = None, rate: bool = False,
+    threads: int = 1,
 ) -> Timings:  # fmt: skip
     return timing.sample(
-        reference, compressed, lambda figure: limits, Measure(latency_s=seconds), batch=4, rate=rate,
+        reference, compressed, lambda figure: limits, Measure(latency_s=seconds, threads=threads), batch=4, rate=rate,
         progress=lambda text: None, clock=machine.clock, control=control, host=machine,
     )  # fmt: skip
 
@@ -114,8 +114,7 @@ def test_milliseconds_are_limits_too_at_the_time_that_float_takes_here() -> None
         budget = METRICS["throughput_fps" if rate else "latency_ms"](**bounds)
         found = timing.sample(
             machine.work("A", noisy(4_000_000, 1, 0.05)), machine.work("B", noisy(3_200_000, 2, 0.05)),
-            lambda figure, budget=budget, rate=rate: [1 / one if rate else one for one in budget.ratio_limits(figure)],
-            Measure(latency_s=60), batch=4, rate=rate, progress=lambda text: None, clock=machine.clock, host=machine,
+            budget.ratio_limits, Measure(latency_s=60), batch=4, rate=rate, progress=lambda text: None, clock=machine.clock, host=machine,
         )  # fmt: skip
         assert (found.n >= 2 * timing.FIRST_BLOCKS) is (99.0 not in bounds.values())
 
@@ -295,6 +294,15 @@ def test_a_clock_that_the_kernel_changed_is_unmeasurable() -> None:
         sampled(machine, machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000)))
 
 
+def test_more_threads_than_processors_are_unmeasurable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.run.timing.processors", lambda: frozenset({0, 1}))
+    machine = Machine()
+    calls = machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000))
+    assert sampled(machine, *calls, threads=2).n > 0
+    with pytest.raises(Unmeasurable, match=r"measure\.threads is 3, and this process may run on 2 processors: its thr"):
+        sampled(machine, *calls, threads=3)
+
+
 def test_two_clocks_that_disagree_are_unmeasurable() -> None:
     machine = Machine()
     machine.second_clock = lambda: int(machine.now * 1.1)
@@ -306,12 +314,12 @@ def test_the_load_of_others_is_measured_while_sampling() -> None:
     machine = Machine()
     calls = machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000))
     assert sampled(machine, *calls).load == 0
-    machine.others = 0.5 * (os.cpu_count() or 1)
+    machine.others = 0.5 * len(processors())
     assert sampled(machine, *calls).load == pytest.approx(0.5)
 
 
 def test_load_that_stays_is_not_waited_for_until_the_cap_and_a_burst_is_outweighed() -> None:
-    machine, cores = Machine(), os.cpu_count() or 1
+    machine, cores = Machine(), len(processors())
     calls = machine.work("A", steady(4_000_000)), machine.work("B", steady(2_000_000))
     # Others who take half of all may move 0.5 up to 0.5875.
     machine.others = 0.5 * cores
@@ -347,9 +355,9 @@ def test_a_rate_is_the_inverse_of_a_time() -> None:
     assert rate.value == pytest.approx(4 / 0.002, rel=1e-4)
     assert rate.ratio(0.95).estimate == pytest.approx(2.0, rel=1e-4)
     assert found.ratio(0.95).estimate == pytest.approx(0.5, rel=1e-4)
-    # Limits are on times whatever the figure is: decided at the first look where the ratio is far, and not on it.
-    assert sampled(machine, *calls, (0.67,), rate=True).n == timing.FIRST_BLOCKS
-    assert sampled(machine, *calls, (0.5,), rate=True).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS
+    # Decided at the first look where the ratio is far from the limit, and not on it.
+    assert sampled(machine, *calls, (1.5,), rate=True).n == timing.FIRST_BLOCKS
+    assert sampled(machine, *calls, (2.0,), rate=True).n == timing.MAX_LOOKS * timing.FIRST_BLOCKS
 
 
 def test_a_clock_that_goes_backwards_between_two_readings_is_unmeasurable() -> None:
