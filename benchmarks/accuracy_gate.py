@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from accuracy.cell import ALLOWED, POWER_GAP, SIZES, Cell, Plan
+from accuracy.cell import ALPHA, POWER_GAP, SIZES, Cell, Plan
 from accuracy.families import families
 from accuracy.kid import kids
 from accuracy.means import means
@@ -51,13 +51,11 @@ def missed(cell: Cell) -> Iterable[str]:
     """Every claim that a cell does not keep, by more than three standard errors where it was simulated."""
     if cell.beyond:
         return
-    # Several budgets are judged by exact tests.
-    allowed = ALLOWED[cell.exact or cell.kind == "family"]
-    error = 3 * (allowed * (1 - allowed) / cell.sets) ** 0.5 if cell.sets else 0.0
+    error = 3 * (ALPHA * (1 - ALPHA) / cell.sets) ** 0.5 if cell.sets else 0.0
     for name in ("false_pass_rate", "worst", "false_fail_rate"):
         rate = getattr(cell, name)
-        if rate is not None and rate > allowed + error:
-            yield f"{name} {rate:.4f}, and at most {allowed:.3f} is claimed"
+        if rate is not None and rate > ALPHA + error:
+            yield f"{name} {rate:.4f}, and at most {ALPHA:.3f} is claimed"
     if cell.best_power is not None and cell.power is not None and cell.best_power - cell.power > POWER_GAP:
         yield f"power {cell.power:.4f}, and {cell.best_power:.4f} can be had"
 

@@ -1,16 +1,14 @@
-"""Reading a TorchScript program: its operators, every tensor that it stores, and what it multiplies."""
+"""Reading a TorchScript program: its operators, and every tensor that it stores."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.code_counts import ZERO_CODES, code_counts
-from harness.errors import Unmeasurable
 from harness.evidence import Evidence, TensorFact, count_distinct
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ MULTIPLYING = (
     "_transformer_encoder",
 )
 ARITHMETIC = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
-RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm", "quantized_gru")
 
 
 def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
@@ -40,7 +37,8 @@ def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
 
     `kernels` counts the weight matrices of linear layers and convolutions by the arithmetic that they are used in.
     """
-    operators = Counter(node.kind() for node in _nodes(program.inlined_graph) if not node.kind().startswith("prim::"))
+    nodes = every_node(program.inlined_graph)
+    operators = Counter(node.kind() for node in nodes if not node.kind().startswith("prim::"))
     tensors = tuple(fact for fact, _ in stored(program))
     kernels = Counter(ARITHMETIC.get(one.dtype, one.dtype) for one in tensors if one.matrix and multiplies(one.used_by))
     return Evidence(operators=dict(sorted(operators.items())), tensors=tensors, kernels=dict(kernels))
@@ -48,7 +46,7 @@ def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
 
 def stored(program: torch.jit.ScriptModule) -> list[tuple[TensorFact, torch.Tensor]]:
     """Every tensor that a program stores, packed weights unpacked, with what is to be told of it."""
-    nodes = list(_nodes(program.inlined_graph))
+    nodes = list(every_node(program.inlined_graph))
     users = _users(nodes)
     found = {
         **{name: (_fact(name, value, users, weight=True), value) for name, value in program.named_parameters()},
@@ -57,7 +55,7 @@ def stored(program: torch.jit.ScriptModule) -> list[tuple[TensorFact, torch.Tens
     for path, used_by in _packed(nodes).items():
         stem = re.sub(r"(\._packed_params|\.param)+$", "", path)
         packed = reduce(getattr, path.split("."), program)
-        for index, value in enumerate(_unpacked(packed)):
+        for index, value in enumerate(unpacked(packed)):
             name = f"{stem}.{_part(value, index)}"
             found[name] = (_fact(name, value, {name: used_by}, weight=True), value)
     for name, value, used_by, learned in _constants(nodes):
@@ -79,51 +77,15 @@ def multiplies(operators: Iterable[str]) -> bool:
     return any(one.rpartition("::")[2].lower().startswith(MULTIPLYING) for one in operators)
 
 
-def macs_of(program: torch.jit.ScriptModule, inputs: tuple[torch.Tensor, ...]) -> int:
-    """Multiply-accumulates of one run, by torch's own counter of floating point operations.
-
-    It knows no packed weights, no recurrent layers and no fused attention of the CPU: their formulas are here.
-
-    Raises:
-        Unmeasurable: the program multiplies with packed weights in an operator that has no formula.
-    """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-
-    aten = torch.ops.aten
-    formulas: dict[Any, Callable[..., int]] = {
-        aten._scaled_dot_product_flash_attention_for_cpu: _raw(
-            lambda out, query, key, value, *_: sdpa_flop_count(  # type: ignore[no-untyped-call]
-                query.shape, key.shape, value.shape
-            )
-        ),
-        aten._native_multi_head_attention: _raw(_attention),
-        aten._transformer_encoder_layer_fwd: _raw(_encoder_layer),
-    }
-    for name in RECURRENT:
-        packet = getattr(aten, name)
-        # An overload that is named is counted as it is, and not broken up into operators that have no formula.
-        for key in (packet, *(getattr(packet, overload) for overload in packet.overloads())):
-            formulas[key] = _raw(_recurrent)
-    for kind in {kind for used_by in _packed(_nodes(program.inlined_graph)).values() for kind in used_by}:
-        space, _, name = kind.partition("::")
-        if space == "quantized":
-            formulas[getattr(torch.ops.quantized, name)] = _raw(_formula(name))
-    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
-        program(*inputs)
-    flops: int = counter.get_total_flops()
-    return flops // 2
-
-
-def _nodes(block: Any) -> Iterator[Any]:
+def every_node(block: Any) -> Iterator[Any]:
     """Every node of a graph, those of nested blocks included."""
     for node in block.nodes():
         yield node
         for inner in node.blocks():
-            yield from _nodes(inner)
+            yield from every_node(inner)
 
 
-def _path(value: Any) -> str:
+def path_of(value: Any) -> str:
     """Where in the module a value was read from: ``layer1.0.conv1.weight``; empty where it was computed."""
     names: list[str] = []
     while value.node().kind() == "prim::GetAttr":
@@ -145,7 +107,7 @@ def _users(nodes: list[Any]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for node in nodes:
         if node.kind() == "prim::GetAttr":
-            found[_path(node.output())] |= _consumers(node.output())
+            found[path_of(node.output())] |= _consumers(node.output())
     return found
 
 
@@ -154,11 +116,11 @@ def _packed(nodes: Iterator[Any] | list[Any]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for node in nodes:
         if node.kind() == "prim::GetAttr" and "__torch__.torch.classes." in node.output().type().str():
-            found[_path(node.output())] |= _consumers(node.output())
+            found[path_of(node.output())] |= _consumers(node.output())
     return found
 
 
-def _unpacked(packed: object) -> Iterator[torch.Tensor]:
+def unpacked(packed: object) -> Iterator[torch.Tensor]:
     """The tensors of packed parameters: weight and bias, or all that their state holds."""
     import torch
 
@@ -166,10 +128,10 @@ def _unpacked(packed: object) -> Iterator[torch.Tensor]:
         yield packed
     elif isinstance(packed, torch.ScriptObject):
         named: Any = packed
-        yield from _unpacked(named.unpack() if named._has_method("unpack") else named.__getstate__())
+        yield from unpacked(named.unpack() if named._has_method("unpack") else named.__getstate__())
     elif isinstance(packed, list | tuple):
         for part in packed:
-            yield from _unpacked(part)
+            yield from unpacked(part)
 
 
 def _part(value: torch.Tensor, index: int) -> str:
@@ -184,7 +146,7 @@ def _constants(nodes: list[Any]) -> Iterator[tuple[str, torch.Tensor, set[str], 
         value = node.output().toIValue()
         learned = any(_argument(use.user, use.offset) in LEARNED for use in node.output().uses())
         kinds = _consumers(node.output())
-        for place, tensor in enumerate(_unpacked(value)):
+        for place, tensor in enumerate(unpacked(value)):
             packed = isinstance(value, torch.ScriptObject)
             # Single numbers are part of the arithmetic, as in x * 0.5, and no stored tensor.
             if tensor.ndim or packed:
@@ -226,46 +188,3 @@ def _distinct(value: torch.Tensor) -> int | None:
         used = value.int_repr()[value.dequantize() != 0]
         return len(used.unique())  # type: ignore[no-untyped-call]
     return count_distinct(value.detach().float().numpy())
-
-
-def _raw(formula: Callable[..., int]) -> Callable[..., int]:
-    """Mark a formula as taking arguments themselves, as packed weights have no shape."""
-
-    def counted(*arguments: Any, out_val: Any = None, **options: Any) -> int:
-        return formula(out_val, *arguments)
-
-    counted._get_raw = True  # type: ignore[attr-defined]
-    return counted
-
-
-def _formula(name: str) -> Callable[..., int]:
-    """How many floating point operations a quantized operator stands for: two a multiply-accumulate."""
-    if name.startswith("conv_transpose"):
-        return lambda out, x, packed, *_: 2 * x.numel() * math.prod(next(_unpacked(packed)).shape[1:])
-    if name.startswith(("conv", "linear")):
-        return lambda out, x, packed, *_: 2 * out.numel() * math.prod(next(_unpacked(packed)).shape[1:])
-    if name.startswith("embedding"):
-        return lambda out, *_: 0
-    raise Unmeasurable(f"quantized::{name} has no formula for its multiply-accumulates")
-
-
-def _attention(out: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, width: int, *_: Any) -> int:
-    """Four projections, scores and their product with the values."""
-    batch, length = query.shape[:2]
-    return 2 * batch * length * width * (4 * width + 2 * key.shape[1])
-
-
-def _encoder_layer(out: Any, source: torch.Tensor, width: int, heads: int, *arguments: Any) -> int:
-    """Self-attention and the two layers of the feed-forward part."""
-    matrices: list[int] = [part.numel() for part in arguments if hasattr(part, "ndim") and part.ndim == 2]
-    rows = math.prod(source.shape[:-1])
-    return 2 * rows * (sum(matrices) + 2 * source.shape[1] * width)
-
-
-def _recurrent(out: object, data: torch.Tensor, *arguments: Any) -> int:
-    """Every time step of every sample multiplies with every weight matrix once."""
-    second = 1 if len(arguments) > 1 and isinstance(arguments[1], list | tuple) else 2
-    weights = arguments[second]
-    rows = math.prod(data.shape[:-1])
-    matrices: list[int] = [part.numel() for part in _unpacked(list(weights)) if part.ndim == 2]
-    return 2 * rows * sum(matrices)

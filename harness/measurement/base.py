@@ -53,6 +53,8 @@ Kept = Literal["value", "ratio", "outcomes"]
 SHARE_GAIN, COST_GAIN = 0.10, 0.50
 # The columns of a table with a line a sample.
 UNIT, TARGET, FLOAT, COMPRESSED = "unit", "target", "float", "compressed"
+# What it means to be lost, and to be won, of samples that are either.
+RIGHT_OR_WRONG = "float right, compressed wrong", "float wrong, compressed right"
 
 
 class Base(Part):
@@ -200,6 +202,11 @@ class Sampled(Base):
     def counted_in(self) -> str:
         """Samples, or their units where those are fewer."""
         return "samples" if len(self.units) == self.n else "units"
+
+    @property
+    def changed(self) -> tuple[str, str]:
+        """What it means for a sample to be `lost` and to be `won`, as a report heads their names."""
+        return "worse than float", "better than float"
 
     @property
     def alike(self) -> bool:

@@ -62,9 +62,18 @@ class Finds(Sampled):
 
     def against(self, earlier: Base) -> Finds | None:
         """Both runs' counts on the same images."""
-        if not isinstance(earlier, Finds) or earlier.data != self.data or earlier.hits.shape != self.hits.shape:
+        if not isinstance(earlier, Finds) or earlier.data != self.data or len(earlier.hits) != len(self.hits):
             return None
-        return self.model_copy(update={"hits_reference": earlier.hits, "made_reference": earlier.made})
+        # A run has columns up to the highest class that a model of it named, be there objects of it or none.
+        classes = max(earlier.hits.shape[1], self.hits.shape[1])
+        counts = {
+            "positives": self.positives,
+            "hits_reference": earlier.hits,
+            "made_reference": earlier.made,
+            "hits": self.hits,
+            "made": self.made,
+        }
+        return self.model_copy(update={name: _widened(one, classes) for name, one in counts.items()})
 
     def drop(self, confidence: float) -> Interval:
         """Float − compressed, by a bootstrap over sampling units."""
@@ -102,3 +111,8 @@ class Finds(Sampled):
         shares: FloatArray = divided(part, whole)
         average: FloatArray = shares.mean(axis=1)
         return average
+
+
+def _widened(counts: np.ndarray[Any, Any], classes: int) -> np.ndarray[Any, Any]:
+    """Counts of more classes: nothing of those that are added."""
+    return np.pad(counts, ((0, 0), (0, classes - counts.shape[1])))

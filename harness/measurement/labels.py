@@ -6,7 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import COMPRESSED, FLOAT, MEASUREMENTS, TARGET, UNIT, Array, Base, Sampled
+from harness.measurement.base import (
+    COMPRESSED,
+    FLOAT,
+    MEASUREMENTS,
+    RIGHT_OR_WRONG,
+    TARGET,
+    UNIT,
+    Array,
+    Base,
+    Sampled,
+)
 from harness.measurement.swing import Statistic, divided, of_labels
 from harness.statistics import FloatArray, Interval, statistic_difference
 
@@ -15,8 +25,8 @@ from harness.statistics import FloatArray, Interval, statistic_difference
 class Labels(Sampled):
     """Labels that both models gave to the same samples, averaged over classes (macro).
 
-    Averaged is over the classes of the targets, for both models alike: what names another one is wrong, and no class of
-    its own. A class that a model never predicts has precision 0. So it is scikit-learn's score with
+    The average is over the classes of the targets, for both models. A label outside them counts as wrong and adds no
+    class. A class that a model never predicts has precision 0. So it is scikit-learn's score with
     ``labels=np.unique(targets), zero_division=0``.
 
     Attributes:
@@ -46,6 +56,11 @@ class Labels(Sampled):
     def share(self) -> bool:
         """All three are averages of shares."""
         return True
+
+    @property
+    def changed(self) -> tuple[str, str]:
+        """A label is right or wrong."""
+        return RIGHT_OR_WRONG
 
     @property
     def lost(self) -> np.ndarray[Any, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import COMPRESSED, FLOAT, MEASUREMENTS, UNIT, Array, Base, Sampled
+from harness.measurement.base import COMPRESSED, FLOAT, MEASUREMENTS, RIGHT_OR_WRONG, UNIT, Array, Base, Sampled
 from harness.statistics import Interval, mean_difference, mean_ratio, needed_n, proportion_difference, proportion_ratio
 
 
@@ -16,11 +16,14 @@ class Pairs(Sampled):
 
     Attributes:
         outcomes_reference, outcomes: shape (samples,).
+        reach: how far from zero the difference of a sample's scores can lie: 1 for shares; None where it is not known.
+            Of what is right or wrong it is 1, whatever stands here.
     """
 
     kind: Literal["pairs"] = "pairs"
     outcomes_reference: Array
     outcomes: Array
+    reach: float | None = None
 
     @property
     def value(self) -> float:
@@ -36,6 +39,11 @@ class Pairs(Sampled):
     def share(self) -> bool:
         """Whether outcomes are right or wrong, and no scores."""
         return bool(self.outcomes.dtype == np.bool_)
+
+    @property
+    def changed(self) -> tuple[str, str]:
+        """Right or wrong, or the higher and the lower score."""
+        return RIGHT_OR_WRONG if self.share else ("lower than float", "higher than float")
 
     @property
     def lost(self) -> np.ndarray[Any, Any]:
@@ -79,7 +87,9 @@ class Pairs(Sampled):
 
     @property
     def columns(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Outcomes, right and wrong as 1 and 0."""
+        """Outcomes, right and wrong as 1 and 0; nothing where a table would not tell how far scores reach."""
+        if not self.share and self.reach is not None:
+            return {}
         sides = {FLOAT: self.outcomes_reference, COMPRESSED: self.outcomes}
         plain = {name: side.astype(int) if side.dtype == np.bool_ else side for name, side in sides.items()}
         return {UNIT: self.units, **plain}
@@ -109,5 +119,5 @@ class Pairs(Sampled):
 
     @property
     def _reach(self) -> float | None:
-        """How far an unseen unit may lie from the mean difference: known where outcomes are right or wrong."""
-        return 1.0 if self.outcomes.dtype == np.bool_ else None
+        """How far from zero a sample's difference can lie: known where outcomes are right or wrong."""
+        return 1.0 if self.share else self.reach

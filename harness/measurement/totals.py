@@ -100,13 +100,28 @@ class Totals(Sampled):
         )
 
     def drop(self, confidence: float) -> Interval:
-        """Float − compressed."""
+        """Float − compressed.
+
+        Of exponentials the wider of two intervals: that of the ratio, which takes float's figure for known, and that of
+        the difference of both figures as the windows move them, to first order (the delta method). Of equal windows the
+        second knows less, and of a large difference the first.
+        """
         if not self.exponential:
             return self._change(confidence)
         ratio, at = self.ratio(confidence), self.reference
-        return Interval(
-            at * (1 - ratio.estimate), at * (1 - ratio.upper), at * (1 - ratio.lower), confidence, ratio.method
-        )
+        lower, upper = at * (1 - ratio.upper), at * (1 - ratio.lower)
+        if math.isfinite(self.value + at):
+            both = total_difference(
+                self._linear(self.totals_reference), self._linear(self.totals), self.tokens, self.units, confidence
+            )
+            lower, upper = min(lower, both.lower), max(upper, both.upper)
+        return Interval(at * (1 - ratio.estimate), lower, upper, confidence, ratio.method)
+
+    def _linear(self, totals: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Totals whose mean over tokens is the figure, and which move it as these do, to first order."""
+        mean = totals.sum(dtype=np.float64) / self.tokens.sum()
+        linear: np.ndarray[Any, Any] = _exp(mean) * (totals + (1 - mean) * self.tokens)
+        return linear
 
     def _figure(self, totals: np.ndarray[Any, Any]) -> float:
         mean = float(totals.sum(dtype=np.float64) / self.tokens.sum())

@@ -168,6 +168,8 @@ class Metric(Options):
     span: ClassVar[Span | None] = None
     # Relative by nature: even `min` and `max` are claims about the interval and not about the point.
     relative: ClassVar[bool] = False
+    # Why no ratio to the float model's figure can be bounded, as a clause on the metric; empty where one can.
+    no_ratio: ClassVar[str] = ""
     # An average over classes: how far a sample moves it depends on how many its class has (`swing`).
     averaged: ClassVar[bool] = False
     # Belongs to one machine: kept in a baseline's machine section, and absolute bounds hold only there.

@@ -31,4 +31,5 @@ class GeneratedRecall(Manifold):
             reference, compressed = reference[:, 0], compressed[:, 0]
         else:
             reference, compressed = reference.mean(axis=1), compressed.mean(axis=1)
-        return Pairs(outcomes_reference=reference, outcomes=compressed, units=np.arange(n), data=space.data)
+        # A share of the images of a sample is none and all of them at the farthest.
+        return Pairs(outcomes_reference=reference, outcomes=compressed, units=np.arange(n), data=space.data, reach=1.0)

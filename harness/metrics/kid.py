@@ -24,6 +24,8 @@ class Kid(Compared):
 
     metric: Literal["kid"] = "kid"
     better: ClassVar[Better] = "lower"
+    # Of a share near 1 what its own error adds to a ratio is of second order; a distance may double or halve.
+    no_ratio: ClassVar[str] = "whose float figure is an estimate that the interval of a ratio would take for known"
     tolerance: ClassVar[float] = 0.01
 
     def measure(self, bench: Bench) -> Generated:

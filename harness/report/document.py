@@ -25,10 +25,12 @@ class _Model(BaseModel):
 class Flips(_Model):
     """Samples on which the two models differ: how many, and the first of them by name."""
 
-    lost: tuple[str, ...] = Field(description="float right, compressed wrong")
-    won: tuple[str, ...] = Field(description="float wrong, compressed right")
+    lost: tuple[str, ...] = Field(description="on which the compressed model does worse")
+    won: tuple[str, ...] = Field(description="on which the compressed model does better")
     lost_total: int = Field(description="how many were lost, named or not")
     won_total: int = Field(description="how many were won, named or not")
+    lost_means: str = Field(default="", description="what was lost, such as float right, compressed wrong")
+    won_means: str = Field(default="", description="what was won")
 
 
 class CaseRecord(_Model):
@@ -86,6 +88,8 @@ def record(result: Result, kept: Outcomes | None = None) -> CaseRecord:
                 won=tuple(result.names[index] for index in measured.won[:MAX_FLIPS]),
                 lost_total=int(measured.lost.size),
                 won_total=int(measured.won.size),
+                lost_means=measured.changed[0],
+                won_means=measured.changed[1],
             )
         if (course := measured.course()) is not None:
             blocks[label] = course

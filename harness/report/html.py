@@ -171,13 +171,14 @@ def machines(groups: list[Group]) -> list[tuple[Environment, list[Group]]]:
 
 def flipped(group: Group, label: str, flips: Flips) -> list[tuple[tuple[str, ...], int, str]]:
     """The names that a budget lists, each list with how many there are and what happened; empty ones are left out."""
-    relative = any(row.label == label and row.metric == "agreement" for row in group.rows)
-    lost = "answered differently from float" if relative else "lost: float right, compressed wrong"
+    # A metric that is relative by nature has no right and wrong: the float model's answer is the yardstick.
+    relative = any(row.label == label and row.metric in METRICS and METRICS[row.metric].relative for row in group.rows)
+    lost = "answered differently from float" if relative else f"lost: {flips.lost_means}"
     return [
         (names, total, what)
         for names, total, what in (
             (flips.lost, flips.lost_total, lost),
-            (flips.won, flips.won_total, "won: float wrong, compressed right"),
+            (flips.won, flips.won_total, f"won: {flips.won_means}"),
         )
         if names
     ]

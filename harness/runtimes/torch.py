@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.artifacts.quantized_engine import engine_of
 from harness.artifacts.torchscript_archive import import_operators, read, write
-from harness.artifacts.torchscript_graph import evidence_of, macs_of
+from harness.artifacts.torchscript_graph import evidence_of
+from harness.artifacts.torchscript_macs import macs_of
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
 from harness.forms import Form, Parts, Subject, tensors

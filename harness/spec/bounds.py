@@ -22,6 +22,7 @@ _SENSELESS = {
     "higher": {"max_rise": "max_drop", "reference_max": "reference_min"},
 }
 _HARMFUL = {"lower": ("max", "max_ratio", "max_rise"), "higher": ("min", "min_ratio", "max_drop")}
+_RATIOS = ("min_ratio", "max_ratio")
 _BANDS = (("min", "max"), ("min_ratio", "max_ratio"), ("reference_min", "reference_max"))
 
 
@@ -39,8 +40,10 @@ def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
     """Bounds of a budget that mean nothing for its metric, or for each other."""
     bounds = budget.bounds()
     better, other = budget.better, "lower" if budget.better == "higher" else "higher"
+    change = "max_rise" if better == "lower" else "max_drop"
+    ratios = () if budget.no_ratio else _RATIOS
     if all(name.startswith("reference_") for name in bounds):
-        allowed = "min, max, min_ratio, max_ratio, " + ("max_rise" if better == "lower" else "max_drop")
+        allowed = ", ".join(("min", "max", *ratios, change))
         given = shorten(budget.model_dump(exclude_unset=True, exclude={"metric"}))
         message = f"found {given}; a budget with no bound on the compressed model can never fail; give one of {allowed}"
         yield Fault(at, message, on_key=True)
@@ -49,8 +52,12 @@ def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
         if name in bounds:
             message = f"{name} is for metrics where {other} is better, and {why}; use {meant}"
             yield Fault((*at, name), f"found {bounds[name]:g}; {message}", True)
+    refused = [name for name in _RATIOS if name in bounds and name not in ratios]
+    for name in refused:
+        message = f"found {bounds[name]:g}; {name} is not for {budget.metric}, {budget.no_ratio}; use {change}"
+        yield Fault((*at, name), message, True)
     for name, meant in _HARMLESS[better].items():
-        if name in bounds and not any(one in bounds for one in harmful(better)):
+        if name in bounds and name not in refused and not any(one in bounds for one in harmful(better)):
             message = f"{name} alone refuses a model for being too good: {why}; use {meant}, or both"
             yield Fault((*at, name), f"found {bounds[name]:g}; {message}", True)
     yield from _spans(at, budget, bounds)

@@ -6,14 +6,30 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pydantic import BaseModel
 
 from harness.baselines import orphans, read, write_all
 from harness.judge.acceptance import SECTIONS, Candidate, accepted
-from harness.judge.baseline import Accepted, Baseline
-from harness.measurement import Labels, Pairs
+from harness.judge.baseline import Accepted, Baseline, CaseBaseline
+from harness.measurement import (
+    MEASUREMENTS,
+    AveragePrecision,
+    Base,
+    Correlation,
+    Exact,
+    Finds,
+    Generated,
+    Labels,
+    Pairs,
+    Timings,
+    Totals,
+)
+from harness.measurement.average_precision import Ranking
+from harness.measurement.breach import Breach
 
 TODAY = date(2026, 3, 1)
 quick = settings(deadline=None, max_examples=60)
@@ -34,7 +50,10 @@ def outcomes(draw: st.DrawFn) -> Pairs | Labels:
     kind = draw(st.sampled_from([np.bool_, np.float64, np.float32]))
     elements = {"allow_nan": False, "allow_infinity": False} if kind is not np.bool_ else None
     both = draw(arrays.arrays(kind, (2, n), elements=elements and arrays.from_dtype(np.dtype(kind), **elements)))
-    return Pairs(outcomes_reference=both[0], outcomes=both[1], units=units, data=data, details={"x": draw(finite)})
+    return Pairs(
+        outcomes_reference=both[0], outcomes=both[1], units=units, data=data, details={"x": draw(finite)},
+        reach=draw(st.none() | st.just(1.0)),
+    )  # fmt: skip
 
 
 entries = st.builds(
@@ -132,3 +151,149 @@ def test_orphans_are_the_baselines_that_no_spec_stands_behind(specs, known):
     with tempfile.TemporaryDirectory() as root:
         write_all(Path(root), {spec: Baseline(spec=spec) for spec in specs})
         assert orphans(Path(root), known) == sorted(specs - known)
+
+
+SEED = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def exact(draw: st.DrawFn) -> Exact:
+    # Counts of a broken part: infinity travels too.
+    figure = st.floats(allow_nan=False)
+    return Exact(measured=draw(figure), measured_reference=draw(figure), details={"x": draw(figure)})
+
+
+@st.composite
+def timings(draw: st.DrawFn) -> Timings:
+    random, blocks = np.random.default_rng(draw(SEED)), draw(st.integers(1, 8))
+    control = random.lognormal(14, 0.1, (blocks, 3)) if draw(st.booleans()) else None
+    breach = Breach(bounds=("max_ratio",), lower=1.1, upper=draw(st.floats(1.2, 3)), even=("regress",))
+    return Timings(
+        blocks_reference=random.lognormal(14, 0.1, (blocks, 3)), blocks=random.lognormal(13, 0.1, (blocks, 5)),
+        blocks_control=control, batch=draw(st.integers(1, 64)), rate=draw(st.booleans()), load=draw(st.floats(0, 1)),
+        calls=(draw(st.integers(1, 20)), 1), level=draw(st.none() | st.floats(0.9, 0.999)),
+        breach=draw(st.none() | st.just(breach)),
+    )  # fmt: skip
+
+
+@st.composite
+def totals(draw: st.DrawFn) -> Totals:
+    random, n = np.random.default_rng(draw(SEED)), draw(st.integers(1, 30))
+    tokens = random.integers(1, 400, n)
+    before, after = tokens * random.uniform(1, 4, (2, n))
+    return Totals(
+        totals_reference=before, totals=after, tokens=tokens, units=np.arange(n) // draw(st.integers(1, 4)),
+        data=draw(words), counted=False, exponential=draw(st.booleans()),
+    )  # fmt: skip
+
+
+@st.composite
+def finds(draw: st.DrawFn) -> Finds:
+    random, shape = np.random.default_rng(draw(SEED)), (draw(st.integers(1, 20)), draw(st.integers(1, 6)))
+    hits_reference, hits = random.integers(0, 3, (2, *shape)).astype(np.uint16)
+    more = random.integers(0, 3, (2, *shape)).astype(np.uint16)
+    return Finds(
+        statistic=draw(st.sampled_from(["precision", "recall", "f1"])),
+        positives=np.maximum(hits_reference, hits) + np.uint16(1), hits_reference=hits_reference, hits=hits,
+        made_reference=hits_reference + more[0], made=hits + more[1], units=np.arange(shape[0]), data=draw(words),
+    )  # fmt: skip
+
+
+@st.composite
+def average_precisions(draw: st.DrawFn) -> AveragePrecision:
+    random, images, classes = np.random.default_rng(draw(SEED)), draw(st.integers(1, 20)), draw(st.integers(1, 6))
+
+    def ranking() -> Ranking:
+        # A model that finds nothing ranks nothing.
+        count = draw(st.integers(0, 30))
+        bits = random.integers(0, 4, (2, count)).astype(np.int16)
+        return Ranking(
+            images=random.integers(0, images, count).astype(np.int32),
+            labels=np.sort(random.integers(0, classes, count)).astype(np.int16),
+            hits=bits[0], ignored=bits[1] & ~bits[0],
+        )  # fmt: skip
+
+    return AveragePrecision(
+        overlaps=2, positives=random.integers(30, 40, (images, classes)).astype(np.uint16),
+        ranking_reference=ranking(), ranking=ranking(), units=np.arange(images), data=draw(words),
+    )  # fmt: skip
+
+
+@st.composite
+def generated(draw: st.DrawFn) -> Generated:
+    random, n = np.random.default_rng(draw(SEED)), draw(st.integers(2, 20))
+    sides = random.standard_normal((2, n, 6)).astype(np.float16)
+    crosses = random.standard_normal((2, n)).astype(np.float32)
+    return Generated(
+        features_reference=sides[0], features=sides[1], real_reference=crosses[0], real=crosses[1],
+        broken=random.standard_normal((3, 6)).astype(np.float16),
+        real_broken=random.standard_normal(3).astype(np.float32), constant=draw(finite), units=np.arange(n),
+        data=draw(words), details={"fid": draw(finite)},
+    )  # fmt: skip
+
+
+@st.composite
+def correlations(draw: st.DrawFn) -> Correlation:
+    random, n = np.random.default_rng(draw(SEED)), draw(st.integers(4, 12))
+    rows, columns = np.triu_indices(n, 1)
+    truth, before, after = random.standard_normal((3, len(rows))).astype(np.float32)
+    return Correlation(
+        coefficient=draw(st.sampled_from(["pearson", "spearman"])), first=rows.astype(np.int32),
+        second=columns.astype(np.int32), truth=truth, similarities_reference=before, similarities=after,
+        data=draw(words),
+    )  # fmt: skip
+
+
+# Of every kind of measurement; a new kind has no baseline that anybody has tried until it stands here.
+EXAMPLES: dict[str, st.SearchStrategy[Base]] = {
+    "average-precision": average_precisions(),
+    "correlation": correlations(),
+    "exact": exact(),
+    "finds": finds(),
+    "generated": generated(),
+    "labels": outcomes().filter(lambda one: isinstance(one, Labels)),
+    "pairs": outcomes().filter(lambda one: isinstance(one, Pairs)),
+    "timings": timings(),
+    "totals": totals(),
+}
+
+
+def test_every_kind_of_measurement_is_tried() -> None:
+    assert EXAMPLES.keys() == set(MEASUREMENTS)
+
+
+def assert_same(one: object, other: object) -> None:
+    """Of one type, and equal to the last bit."""
+    assert type(one) is type(other)
+    if isinstance(one, BaseModel):
+        for name in type(one).model_fields:
+            assert_same(getattr(one, name), getattr(other, name))
+    elif isinstance(one, np.ndarray):
+        assert isinstance(other, np.ndarray)
+        assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+    else:
+        assert repr(one) == repr(other)
+
+
+@pytest.mark.parametrize("kind", sorted(EXAMPLES))
+@settings(deadline=None, max_examples=20)
+@given(data=st.data())
+def test_a_measurement_of_any_kind_comes_back_bit_for_bit_and_pairs_with_itself(kind: str, data: st.DataObject) -> None:
+    measured = data.draw(EXAMPLES[kind])
+    assert measured.kind == kind
+    entry = Accepted(metric="m", metric_version=1, value=1.0, reference=None, kernels="k", outcomes=measured)
+    held = Baseline(spec="task/mine", cases={"": CaseBaseline(portable={"label": entry})})
+    with tempfile.TemporaryDirectory() as root:
+        write_all(Path(root), {"task/mine": held})
+        back = read(Path(root), "task/mine")
+    assert back is not None
+    stored = back.cases[""].portable["label"].outcomes
+    assert stored is not None
+    assert_same(measured, stored)
+    # What outcomes are kept for: a later run on the same samples is held to them.
+    both = measured.against(stored)
+    assert (both is not None) is (type(measured).kept == "outcomes")
+    if both is not None:
+        # Scores of any size are tried, which may add up to more than a number holds.
+        with np.errstate(all="ignore"):
+            assert both.reference == pytest.approx(measured.value, nan_ok=True)

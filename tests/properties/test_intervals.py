@@ -47,6 +47,11 @@ def assert_opposite(one: Interval, other: Interval, within: float = 1e-9) -> Non
     )
 
 
+def assert_near(one: Interval, other: Interval) -> None:
+    """Bounds differ by no more than rounding does to an interval of this width."""
+    assert (one.lower, one.upper) == pytest.approx((other.lower, other.upper), abs=1e-4 * (other.upper - other.lower))
+
+
 def means(reference: np.ndarray, value: np.ndarray) -> Statistic:
     return lambda weights: (weights @ reference / weights.sum(axis=1), weights @ value / weights.sum(axis=1))
 
@@ -278,3 +283,87 @@ def test_all_looks_together_err_no_more_than_was_asked_for(most: int, seed: int)
     steps = np.random.default_rng(seed).standard_normal((20_000, most)).cumsum(axis=1)
     crossed = (steps / np.sqrt(np.arange(1, most + 1)) > critical).any(axis=1).mean()
     assert crossed == pytest.approx(0.05, abs=4.5 * math.sqrt(0.05 * 0.95 / 20_000))
+
+
+@quick
+@given(totals(), CONFIDENCE, SEED)
+def test_in_which_order_documents_come_and_how_they_are_called_moves_no_bound(
+    three: tuple, confidence: float, seed: int
+) -> None:
+    before, after, tokens = three
+    random, n = np.random.default_rng(seed), len(tokens)
+    order, names = random.permutation(n), random.permutation(n)
+    plain = total_difference(before, after, tokens, np.arange(n), confidence)
+    moved = total_difference(before[order], after[order], tokens[order], names[order], confidence)
+    assert_near(moved, plain)
+
+
+@quick
+@given(totals(), CONFIDENCE, SEED)
+def test_a_document_that_is_cut_into_windows_is_the_same_unit(three: tuple, confidence: float, seed: int) -> None:
+    before, after, tokens = three
+    n = len(tokens)
+    share = np.random.default_rng(seed).uniform(0.1, 0.9, n)
+    windows = [np.concatenate([share * one, one - share * one]) for one in (before, after, tokens)]
+    plain = total_difference(before, after, tokens, None, confidence)
+    cut = total_difference(*windows, np.tile(np.arange(n), 2), confidence)
+    assert_near(cut, plain)
+
+
+@quick
+@given(totals(), CONFIDENCE, st.floats(-2, 2))
+def test_what_every_token_costs_both_alike_moves_no_bound(three: tuple, confidence: float, shift: float) -> None:
+    before, after, tokens = three
+    plain = total_difference(before, after, tokens, None, confidence)
+    moved = total_difference(before + shift * tokens, after + shift * tokens, tokens, None, confidence)
+    assert_near(moved, plain)
+
+
+@quick
+@given(scores(), CONFIDENCE, st.sampled_from([None, 2.0]), SEED)
+def test_in_which_order_scores_come_moves_no_bound(
+    pair: tuple, confidence: float, reach: float | None, seed: int
+) -> None:
+    reference, value = pair
+    order = np.random.default_rng(seed).permutation(len(value))
+    plain = mean_difference(reference, value, None, confidence, reach)
+    moved = mean_difference(reference[order], value[order], None, confidence, reach)
+    assert_near(moved, plain)
+
+
+@quick
+@given(totals(), outcomes(), CONFIDENCE, st.floats(1, 10))
+def test_a_model_beside_itself_is_bounded_around_no_change(
+    three: tuple, pair: tuple, confidence: float, swing: float
+) -> None:
+    """None is seen to differ, and one that was not seen may."""
+    before, _, tokens = three
+    of_tokens = total_difference(before, before, tokens, None, confidence)
+    for held in (of_tokens, of_set(pair[0], pair[0], confidence, swing)):
+        assert held.lower < 0 < held.upper
+        assert held.estimate == 0
+
+
+@quick
+@given(outcomes(), CONFIDENCE, st.floats(1, 10), SEED)
+def test_one_more_sample_lost_lowers_no_bound_of_a_set_statistic(
+    pair: tuple, confidence: float, swing: float, seed: int
+) -> None:
+    reference, value = pair
+    assume(value.any())
+    worse = value.copy()
+    worse[np.random.default_rng(seed).choice(np.flatnonzero(value))] = False
+    fewer, more = (of_set(reference, one, confidence, swing) for one in (value, worse))
+    assert fewer.estimate < more.estimate
+    assert fewer.lower <= more.lower + 1e-12
+    assert fewer.upper <= more.upper + 1e-12
+
+
+@quick
+@given(images(), CONFIDENCE)
+def test_the_rise_of_a_generator_beside_itself_is_bounded_alike_on_both_sides(four: tuple, confidence: float) -> None:
+    reference, _, broken, real = four
+    held = rise(reference, reference, broken, real, confidence)
+    assert held.lower < 0 < held.upper
+    assert held.estimate == pytest.approx(0, abs=1e-12)
+    assert held.lower == pytest.approx(-held.upper)

@@ -69,6 +69,31 @@ def test_scores_and_clusters_are_means_over_units():
     assert pairs(units=units).n == 5
 
 
+def test_shares_reach_as_far_as_a_share_can_whatever_was_seen():
+    """Of a hundred shares that all stay at a half nothing tells how far one may fall; that it is a share does."""
+    half = np.full(100, 0.5)
+    scores = Pairs(outcomes_reference=half, outcomes=half, units=np.arange(100), data="d")
+    shares = scores.model_copy(update={"reach": 1.0})
+    assert shares.drop(0.95) == mean_difference(half, half, shares.units, 0.95, reach=1.0)
+    assert shares.ratio(0.95) == mean_ratio(half, half, shares.units, 0.95, reach=1.0)
+    # With none lost, Clopper and Pearson's.
+    assert shares.drop(0.95).upper == pytest.approx(1 - 0.05 ** (1 / 100), rel=0.01)
+    assert scores.drop(0.95).upper < 0.6 * shares.drop(0.95).upper
+    # What is right or wrong is known to be so, and what is paired with an earlier run stays what it is.
+    assert pairs(units=np.arange(10) // 2).drop(0.95).upper == (
+        pairs(units=np.arange(10) // 2).model_copy(update={"reach": 1.0}).drop(0.95).upper
+    )
+    assert shares.against(scores).reach == 1.0
+
+
+def test_what_was_stored_before_reaches_were_is_read_as_it_was():
+    stored = json.loads(ANY.dump_json(pairs(float)))
+    assert stored.pop("reach") is None
+    back = ANY.validate_python(stored)
+    assert back.reach is None
+    assert back.drop(0.95) == pairs(float).drop(0.95)
+
+
 def test_a_later_run_is_paired_with_an_earlier_one_of_the_same_samples():
     now, before = pairs(), pairs().model_copy(update={"outcomes": np.ones(10, bool)})
     both = now.against(before)

@@ -82,6 +82,11 @@ def test_detections_of_two_runs_are_paired_on_the_same_images():
     assert paired is not None
     assert paired.reference == then.value
     assert now.against(then.model_copy(update={"data": "other"})) is None
+    # One class more that only the earlier run's models named.
+    wider = then.model_copy(update={"positives": np.pad(ONE_EACH, ((0, 0), (0, 1)))})
+    assert now.against(wider).reference == then.value
+    fewer = measured(ALL, ALL, ONE_EACH[:3])
+    assert fewer.against(then) is None
 
 
 def test_it_travels_as_json():
@@ -98,3 +103,26 @@ def test_shares_are_weighed_by_image():
     assert found.value == pytest.approx(1 / 4)
     assert found._macro(found.hits, found.made, np.array([[3.0, 1.0]]))[0] == pytest.approx(3 / 6)
     assert found.lost.tolist() == [1]
+
+
+def test_counts_of_two_runs_are_paired_whatever_classes_without_an_object_were_named():
+    def counted(hits, made):
+        positives = np.zeros_like(np.array(hits))
+        positives[:, 0] = 1
+        return Finds(
+            statistic="f1", positives=positives, hits_reference=positives, made_reference=positives,
+            hits=np.array(hits), made=np.array(made), units=np.arange(2), data="d",
+        )  # fmt: skip
+
+    # The same hits; the second run's model named a third class once, the first one's none but what there is.
+    narrow, wide = counted([[1], [0]], [[1], [1]]), counted([[1, 0, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 1]])
+    for now, then in ((narrow, wide), (wide, narrow)):
+        both = now.against(then)
+        assert both is not None
+        assert (both.value, both.reference) == (now.value, then.value)
+        assert not both.alike
+        assert np.isfinite(both.drop(0.95).upper)
+    assert (narrow.value, wide.value) == (pytest.approx(2 / 4), pytest.approx(2 / 3))
+    assert wide.against(wide).alike
+    shorter = narrow.model_copy(update={"hits": narrow.hits[:1]})
+    assert narrow.against(shorter) is None

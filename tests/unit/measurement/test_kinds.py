@@ -54,6 +54,12 @@ def test_only_times_are_doubted_beyond_their_interval():
     assert Exact(measured=1, measured_reference=2).doubts(0.95, slower=0.5) == []
 
 
+def test_a_report_says_right_and_wrong_of_answers_that_are_either_and_of_no_score():
+    scores = pairs(6, 2).model_copy(update={"outcomes": np.linspace(0, 1, 200), "outcomes_reference": np.ones(200)})
+    assert pairs(6, 2).changed == ("float right, compressed wrong", "float wrong, compressed right")
+    assert scores.changed == ("lower than float", "higher than float")
+
+
 def test_columns_are_what_a_table_holds():
     assert {name: side[:7].tolist() for name, side in pairs(6, 2).columns.items()} == {
         "unit": [*range(7)], "float": [1, 1, 1, 1, 1, 1, 0], "compressed": [0, 0, 0, 0, 0, 0, 1],
@@ -64,6 +70,10 @@ def test_columns_are_what_a_table_holds():
     )
     assert list(named.columns) == ["unit", "target", "float", "compressed"]
     assert Exact(measured=1, measured_reference=2).columns == {}
+    # A table has no place for how far scores reach, and read back they would have another interval.
+    scores = Pairs(outcomes_reference=UNITS / 200, outcomes=UNITS / 200, units=UNITS, data="d")
+    assert list(scores.columns) == ["unit", "float", "compressed"]
+    assert scores.model_copy(update={"reach": 1.0}).columns == {}
 
 
 def test_a_kind_is_read_back_as_itself_and_an_unknown_one_is_refused():

@@ -19,7 +19,7 @@ from harness.metrics.base import METRICS, Bench
 from harness.metrics.features import Features
 from harness.metrics.generated import broken
 from harness.metrics.manifold import within
-from harness.statistics import mean_kernel
+from harness.statistics import mean_difference, mean_kernel
 from harness.statistics.kernel_distance import ImageSet, distance
 from harness.tasks.base import Evaluation
 
@@ -85,6 +85,17 @@ def test_points_are_within_where_they_lie_in_a_ball_of_the_others() -> None:
     assert within(points, others, k=2).tolist() == [True, True, True, True, True, True, False]
     with pytest.raises(Unmeasurable, match="no neighbour of rank 4"):
         within(points, others, k=4)
+
+
+def test_the_recall_over_several_real_images_a_sample_is_bounded_as_the_share_that_it_is() -> None:
+    real = images(2, 24).reshape(12, 2, 1, 16, 16)
+    measured = metric("generated_recall", max_drop=0.5).measure(Made(images(0), images(1), real))
+    assert set(np.unique([measured.outcomes_reference, measured.outcomes])) <= {0.0, 0.5, 1.0}
+    bounded = mean_difference(measured.outcomes_reference, measured.outcomes, measured.units, 0.95, reach=1.0)
+    assert measured.drop(0.95) == bounded
+    assert not measured.independent
+    # One real image a sample is within or is not.
+    assert metric("generated_recall", max_drop=0.5).measure(Made(images(0), images(1), real[:, :1])).independent
 
 
 def test_the_kernel_distance_is_that_of_the_features_and_the_real_images_share_its_unit() -> None:

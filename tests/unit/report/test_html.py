@@ -68,7 +68,9 @@ FULL = report(
         case(
             "bad", reference=evidence("float32", {"conv": 2, "relu": 2}),
             compressed=evidence("int8", {"qconv": 2, "relu": 2}), contradictions=("int8-static: nothing happened",),
-            flips={"top1": Flips(lost=("photo 1", HOSTILE), won=("photo 7",), lost_total=2, won_total=1),
+            flips={"top1": Flips(lost=("photo 1", HOSTILE), won=("photo 7",), lost_total=2, won_total=1,
+                                 lost_means="float right, compressed wrong",
+                                 won_means="float wrong, compressed right"),
                    "agreement": Flips(lost=tuple(f"photo {index}" for index in range(MAX_FLIPS)), won=(),
                                       lost_total=1234, won_total=0)},
             blocks={"latency_ms": Blocks(reference=(4.0, 4.1), compressed=(3.0, 3.1), batch=1, load=0.0)},
@@ -161,6 +163,16 @@ def test_what_stands_behind_a_case_is_shown():
         "a processor, 2 cores (avx2)", "2026-01-02 03:04:05 UTC", "weighin 1.2.3",
     ):  # fmt: skip
         assert shown in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"), [("kid", "1 lost: worse than float"), ("psnr", "1 answered differently from float")]
+)
+def test_right_and_wrong_are_not_spoken_of_where_no_answer_is_either(metric, told):
+    flips = Flips(lost=("a",), won=(), lost_total=1, won_total=0, lost_means="worse than float")
+    text = Page(render(report([row("s", metric, State.PASS)], [case("s", flips={metric: flips})]))).text
+    assert told in text
+    assert "float right" not in text
 
 
 @pytest.mark.parametrize("field", ["title", "task", "kernels", "log"])

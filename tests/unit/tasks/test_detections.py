@@ -122,3 +122,25 @@ def test_images_without_an_object_are_refused():
     targets, answers = scattered(0)
     with pytest.raises(Unmeasurable, match="nothing to find"):
         average_precision(evaluated(np.full_like(targets, -1), answers), OVERLAPS)
+
+
+@pytest.mark.parametrize(
+    "made", [lambda one: average_precision(one, OVERLAPS), lambda one: finds(one, "f1")], ids=["map50_95", "f1"]
+)
+@pytest.mark.parametrize(("before", "now"), [(7, 5), (5, 7)])
+def test_a_class_that_one_run_alone_names_leaves_both_runs_comparable(made, before, now):
+    """A box of a class without an object in each run, and no other but on two images in the later one."""
+    targets, answers = scattered(0)
+
+    def run(stray, seen):
+        labels = np.where(np.arange(len(targets))[:, None] < seen, answers["labels"], -1)
+        labels[0, 0] = stray
+        return made(evaluated(targets, answers, {**answers, "labels": labels}))
+
+    earlier, later = run(before, 40), run(now, 2)
+    both = later.against(earlier)
+    assert both is not None
+    assert (both.reference, both.value) == pytest.approx((earlier.value, later.value))
+    held, alike = both.drop(0.95), run(now, 2).against(run(now, 40)).drop(0.95)
+    assert held.estimate > 0.05
+    assert (held.estimate, held.lower, held.upper) == pytest.approx((alike.estimate, alike.lower, alike.upper))
