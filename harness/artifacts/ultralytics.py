@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from pathlib import Path
 from types import ModuleType
 
-import platformdirs
+from harness.folders import data_folder
 
 
 def import_ultralytics() -> ModuleType:
@@ -16,8 +15,7 @@ def import_ultralytics() -> ModuleType:
     It keeps settings in a folder of its own, by default in the user's home; here that is weighin's cache. A process
     that imported it before keeps its settings.
     """
-    chosen = os.environ.get("WEIGHIN_DATA")
-    folder = (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("weighin"), "data")) / "ultralytics"
+    folder = data_folder() / "ultralytics"
     if "YOLO_CONFIG_DIR" not in os.environ:
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["YOLO_CONFIG_DIR"] = str(folder)

@@ -66,6 +66,14 @@ class Split(ABC):
     def batches(self, size: int, shuffle: int | None = None) -> Iterator[Batch]:
         """Stream batches of at most `size` samples, in order, or in the order that the seed `shuffle` gives."""
 
+    def order(self, shuffle: int | None) -> torch.Tensor:
+        """Indices of the samples, int64 of shape (samples,), as `batches` is to stream them."""
+        import torch
+
+        if shuffle is None:
+            return torch.arange(len(self))
+        return torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
+
     def unpadded(self, size: int) -> Iterator[Batch]:
         """Stream batches of at most `size` samples in which nothing fills a sample up; they may come in another order.
 
@@ -123,10 +131,7 @@ class TensorSplit(Split):
         """Stream batches by slicing."""
         import torch
 
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in torch.split(order, size):
+        for chosen in torch.split(self.order(shuffle), size):
             yield Batch((self.inputs[chosen],), self.targets[chosen])
 
     def digests(self) -> Iterator[bytes]:
@@ -151,6 +156,9 @@ class Dataset:
 
     `calibration` may be a part of `train`; neither shares a sample with `evaluation`. Where there is a `chain`, samples
     of `calibration` and `evaluation` are what starts it, and samples of `train` are what the model itself takes.
+
+    Attributes:
+        notes: what was done to the splits that a reader must know, as sentences.
     """
 
     calibration: Split
@@ -158,6 +166,7 @@ class Dataset:
     train: Split | None = None
     classes: tuple[str, ...] = ()
     chain: Chain | None = None
+    notes: tuple[str, ...] = ()
 
     def checked(self) -> Dataset:
         """Itself, once the splits are known to hold samples and to share none with evaluation.

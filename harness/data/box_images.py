@@ -56,10 +56,7 @@ class BoxImages(Split):
         """Stream batches: inputs float32 of shape (batch, 3, image_size, image_size) in 0…1, targets as boxes are."""
         import torch
 
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in torch.split(order, size):
+        for chosen in torch.split(self.order(shuffle), size):
             fitted = [self.fitted(index) for index in chosen.tolist()]
             pixels = torch.from_numpy(np.stack([image for image, _ in fitted])).permute(0, 3, 1, 2).contiguous()
             yield Batch((pixels.float() / 255,), torch.from_numpy(padded([boxes for _, boxes in fitted], self._most)))

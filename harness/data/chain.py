@@ -68,10 +68,7 @@ class Visited(Split):
         """Stream batches by slicing; the targets are NaN."""
         import torch
 
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in torch.split(order, size):
+        for chosen in torch.split(self.order(shuffle), size):
             yield Batch(tuple(part[chosen] for part in self.inputs), torch.full((len(chosen),), torch.nan))
 
     def digests(self) -> Iterator[bytes]:

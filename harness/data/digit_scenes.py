@@ -118,10 +118,7 @@ class Scenes(Split):
         """Stream batches: inputs (batch, 3, 128, 128) float32 in 0…1, targets (batch, 6, 6) float32."""
         import torch
 
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in torch.split(order, size):
+        for chosen in torch.split(self.order(shuffle), size):
             painted = [self.painted(index) for index in chosen.tolist()]
             pixels = torch.from_numpy(np.stack([image for image, _ in painted])).permute(0, 3, 1, 2).contiguous()
             yield Batch((pixels.float() / 255,), torch.from_numpy(padded([boxes for _, boxes in painted], DIGITS)))

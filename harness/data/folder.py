@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 
 from harness.data.base import DATA, Data, Dataset
 from harness.data.image_files import ImageFiles, Preprocessing
+from harness.data.walk import files_below
 from harness.errors import DataError
 from harness.extras import installed
 from harness.registry import Options
@@ -182,12 +182,8 @@ def _listings(folder: Path) -> dict[str, Listing]:
 
 def _images(folder: Path, below: Path) -> list[str]:
     """Image files at any depth, links followed; what a file system or a notebook hides is no data."""
-    images: list[str] = []
-    for where, inside, names in os.walk(below, followlinks=True):
-        inside[:] = [name for name in inside if name[0] != "."]
-        here = Path(where).relative_to(folder)
-        images += [(here / name).as_posix() for name in names if name[0] != "." and name.lower().endswith(SUFFIXES)]
-    return sorted(images)
+    names = (path.relative_to(folder).as_posix() for path in files_below(below, hidden=False))
+    return sorted(name for name in names if name.lower().endswith(SUFFIXES))
 
 
 def _spread(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -43,11 +44,26 @@ class Datasets(Records):
     )
 
     def load(self, root: Path) -> Dataset:
-        """The splits."""
+        """The splits: what of the training split is evaluated on is left out of it, for nobody can mend that data.
+
+        Raises:
+            DataError: all of it is.
+        """
         wanted = CHARACTERS_A_TOKEN * self.window
         evaluated, known = self._read(self.evaluation, wanted * self.windows if self.windows else math.inf)
         trained, _ = self._read(self.training, wanted * self.calibration * 4)
-        return self.dataset(evaluated, trained, known)
+        held_out = {text for record in evaluated for text in self.said(record)}
+        kept = [record for record in trained if held_out.isdisjoint(self.said(record))]
+        shared = f"{self.name}: {len(trained) - len(kept):,} of {len(trained):,} rows of {self.training!r}"
+        if trained and not kept:
+            raise DataError(
+                f"{shared} hold texts of {self.evaluation!r} too, and none is left to calibrate on: name another split "
+                "as `training:`"
+            )
+        loaded = self.dataset(evaluated, kept, known)
+        if len(kept) == len(trained):
+            return loaded
+        return replace(loaded, notes=(f"{shared} hold texts of {self.evaluation!r} too and are left out of training",))
 
     def fingerprint(self, root: Path) -> str:
         """Nothing outside the options: the commit is one of them."""

@@ -91,9 +91,7 @@ class ImageFiles(Split):
         """Stream batches; each is decoded when it is asked for."""
         import torch
 
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
+        order = self.order(shuffle)
         for start in range(0, len(self), size):
             chosen = order[start : start + size].tolist()
             paths = [self.root / self._names[index] for index in chosen]

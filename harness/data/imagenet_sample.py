@@ -138,10 +138,7 @@ class Crops(Split):
         """Stream batches: inputs (batch, 3, 224, 224) float32, targets (batch,) int64."""
         import torch
 
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in torch.split(order, size):
+        for chosen in torch.split(self.order(shuffle), size):
             crops = [self.crops[index] for index in chosen.tolist()]
             yield Batch((_standardised(crops),), torch.tensor([crop.label for crop in crops]))
 

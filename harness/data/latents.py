@@ -40,10 +40,8 @@ class Latents(Split):
 
         mean, deviation = self._posterior()
         generator = torch.Generator().manual_seed(shuffle or 0)
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            # As the images are shuffled: by one permutation from the same seed.
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
+        # Shuffled as the images are: by one permutation from the same seed.
+        order = self.order(shuffle)
         for chosen, batch in zip(torch.split(order, size), self._images.batches(size, shuffle), strict=True):
             drawn = mean[chosen] + deviation[chosen] * torch.randn(mean[chosen].shape, generator=generator)
             yield Batch((drawn,), batch.inputs[0])

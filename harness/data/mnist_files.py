@@ -17,9 +17,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import platformdirs
-
 from harness.errors import DataError
+from harness.folders import data_folder
 
 CHECKSUMS = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -53,8 +52,7 @@ def files(folders: Sequence[Path]) -> Files:
 
 def cache() -> Path:
     """Where the files are kept between runs: below `WEIGHIN_DATA`, or in the user's cache folder."""
-    chosen = os.environ.get("WEIGHIN_DATA")
-    return (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("weighin"), "data")) / "mnist"
+    return data_folder() / "mnist"
 
 
 def cached() -> Files | None:

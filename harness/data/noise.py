@@ -58,7 +58,7 @@ class Noise(Data):
     pixels: Annotated[tuple[float, float], Field(strict=False)] = Field(
         default=(-1.0, 1.0), description="black and white as the model has them"
     )
-    sampler: Sampler | None = Field(default=None, description="how a denoiser makes an image; None: by one call")
+    sampler: Sampler | None = Field(default=None, description="how a denoiser makes an image; null: by one call")
     latents: str | None = Field(
         default=None,
         min_length=1,

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from harness.data.base import Data, Dataset
+from harness.data.labels import in_order, meanings
 from harness.data.text import TextSplit
 from harness.data.windows import Cut, Window, split
 from harness.errors import DataError, closest
@@ -79,6 +80,10 @@ class Records(Data):
         """The keys or columns that are read."""
         return [key for key in (self.text, self.label, self.other, self.score) if key is not None]
 
+    def said(self, record: Record) -> list[str]:
+        """The texts of a record, the first and of a pair the second too, without the white space around them."""
+        return [record.fields[key].strip() for key in (self.text, self.other) if key is not None]
+
     def demand(self, record: Record, origin: str) -> None:
         """Hold a record to what is read of it.
 
@@ -106,23 +111,23 @@ class Records(Data):
             return split(evaluation, rest, self.calibration, Cut(self.window, self.stride, self.windows))
         if self.label is None:
             return Dataset(self._pairs(_mixed(trained)[: self.calibration]), self._pairs(evaluated))
-        found = {record.fields[self.label] for record in (*evaluated, *trained)}
-        # Numbers in the order of numbers: as text 10 comes before 2.
-        numbers = all(label.isdecimal() for label in found)
-        ordered = sorted(found, key=lambda label: (int(label) if numbers else 0, label))
-        classes = self.classes or tuple(known) or tuple(ordered)
+        found = [record.fields[self.label] for record in (*evaluated, *trained)]
+        named = self.classes or tuple(known)
+        # Classes that are named say themselves how labels are written.
+        meant: dict[str, str] = {} if named else meanings(found)
+        classes = named or in_order(meant.values())
         return Dataset(
-            self._labelled(_mixed(trained)[: self.calibration], classes),
-            self._labelled(evaluated, classes),
-            self._labelled(trained, classes),
+            self._labelled(_mixed(trained)[: self.calibration], classes, meant),
+            self._labelled(evaluated, classes, meant),
+            self._labelled(trained, classes, meant),
             classes,
         )
 
-    def _labelled(self, records: Sequence[Record], classes: tuple[str, ...]) -> TextSplit:
+    def _labelled(self, records: Sequence[Record], classes: tuple[str, ...], meant: Mapping[str, str]) -> TextSplit:
         import torch
 
         assert self.label is not None
-        labels = [record.fields[self.label] for record in records]
+        labels = [meant.get(record.fields[self.label], record.fields[self.label]) for record in records]
         for record, label in zip(records, labels, strict=True):
             if label not in classes:
                 raise DataError(f"{record.place}: the label {label!r} is none of {', '.join(classes)}")

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,11 @@ from pydantic import Field
 
 from harness.data.base import DATA, Dataset
 from harness.data.records import Record, Records
+from harness.data.sides import position, positions
 from harness.errors import DataError
+
+# Of what `held_out` asks of a side; where pairs that hang together leave less, they decide the split and not it.
+LEAST = 0.1
 
 
 class Table(Records):
@@ -43,11 +48,34 @@ class Table(Records):
         evaluated = self._read(root / self.path)
         if self.training is not None:
             return self.dataset(evaluated, self._read(root / self.training))
+        return self.dataset(*self._parted(evaluated))
+
+    def _parted(self, records: list[Record]) -> tuple[list[Record], list[Record]]:
+        """What is evaluated on, and what is trained on; no text is on both sides.
+
+        Raises:
+            DataError: the texts leave a side without records, or pairs that hang together next to none of them.
+        """
+        alone, together = self._positions(records)
         parts: tuple[list[Record], list[Record]] = ([], [])
-        for record in evaluated:
-            share = int.from_bytes(hashlib.sha256(record.fields[self.text].strip().encode()).digest()[:4]) / 2**32
-            parts[share >= self.held_out].append(record)
-        return self.dataset(*parts)
+        for record, place in zip(records, together, strict=True):
+            parts[place >= self.held_out].append(record)
+        joined = together != alone
+        least = LEAST * len(records) if joined else 0.0
+        asked = self.held_out, 1 - self.held_out
+        if any(not part or len(part) < least * share for part, share in zip(parts, asked, strict=True)):
+            most = Counter(together).most_common(1)[0][1]
+            why = f", for {most:,} hang together through texts that they share" if joined else ""
+            raise DataError(
+                f"{self.path}: of {len(records):,} records {len(parts[0]):,} would be evaluated on and "
+                f"{len(parts[1]):,} trained on{why}: give a second file as `training:`"
+            )
+        return parts
+
+    def _positions(self, records: list[Record]) -> tuple[list[float], list[float]]:
+        """What decides the side of each record: its first text, and that of all records that hang together with it."""
+        said = [self.said(record) for record in records]
+        return [position(texts[0]) for texts in said], positions(said)
 
     def _read(self, path: Path) -> list[Record]:
         if not path.is_file():
@@ -57,7 +85,7 @@ class Table(Records):
             for line, fields in self.records(path):
                 found.append(Record(f"line {line}", fields))
                 self.demand(found[-1], path.name)
-        except (UnicodeDecodeError, csv.Error) as error:
+        except UnicodeDecodeError as error:
             raise DataError(f"{path.name} cannot be read: {error}") from error
         if not found:
             raise DataError(f"{path.name} holds no record")
@@ -73,6 +101,10 @@ class Table(Records):
                     digest.update(role.encode() + hashlib.sha256((root / name).read_bytes()).digest())
                 except OSError as error:
                     raise DataError(f"{name} cannot be read: {error.strerror}") from error
+        if self.other is not None and self.training is None:
+            # The bytes are those of before records that hang together were kept on one side.
+            sides = [[place >= self.held_out for place in one] for one in self._positions(self._read(root / self.path))]
+            digest.update(b"together" if sides[0] != sides[1] else b"")
         return digest.hexdigest()
 
 
@@ -104,8 +136,32 @@ class Csv(Table):
     source: Literal["csv"] = "csv"
 
     def records(self, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-        """The rows, by column name."""
+        """The rows, by column name.
+
+        Raises:
+            DataError: a row with more or fewer cells than the header, or a quote that is left open.
+        """
+        header: list[str] = []
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            for row in reader:
-                yield reader.line_num, {str(key): value or "" for key, value in row.items() if key is not None}
+            reader = csv.reader(stream, strict=True)
+            while True:
+                begun = f"{path.name}, line {reader.line_num + 1}"
+                try:
+                    row = next(reader, None)
+                except csv.Error as error:
+                    raise DataError(f"{begun}: no row of a CSV ({error}): is a quote left open?") from error
+                if row is None:
+                    return
+                if not row:
+                    continue
+                if not header:
+                    header = row
+                    continue
+                if any(cell.strip() for cell in row[len(header) :]):
+                    raise DataError(
+                        f"{begun}: has {len(row)} cells, and the header names {len(header)}: is a comma in a text not "
+                        "quoted?"
+                    )
+                if len(row) < len(header):
+                    raise DataError(f"{begun}: has {len(row)} of the {len(header)} cells that the header names")
+                yield reader.line_num, dict(zip(header, row, strict=False))

@@ -60,10 +60,7 @@ class TextSplit(Split):
 
         if self._encoder is None:
             raise DataError("texts were asked for before a tokenizer was given")
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in torch.split(order, size):
+        for chosen in torch.split(self.order(shuffle), size):
             yield self._batch(chosen.tolist(), self._encoder)
 
     def unpadded(self, size: int) -> Iterator[Batch]:

@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from harness.data.base import DATA, Data, Dataset
+from harness.data.sides import position
+from harness.data.walk import files_below
 from harness.data.windows import Cut, Window, split
 from harness.errors import DataError
 
@@ -66,15 +68,14 @@ def held_out(documents: list[Document], share: float) -> tuple[list[Document], l
     """Documents parted by a hash of their text: about that share of them, and the rest."""
     parts: tuple[list[Document], list[Document]] = ([], [])
     for document in documents:
-        place = int.from_bytes(hashlib.sha256(document[1].strip().encode()).digest()[:4]) / 2**32
-        parts[place >= share].append(document)
+        parts[position(document[1]) >= share].append(document)
     return parts
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    found = sorted(path.rglob("*.txt")) if path.is_dir() else []
+    found = [one for one in files_below(path) if one.name.endswith(".txt")] if path.is_dir() else []
     if not found:
         raise DataError(
             f"no text at {path}: a file, or a folder with .txt files (relative paths start at the directory that holds "

@@ -176,10 +176,7 @@ class Windows(Split):
         """
         import torch
 
-        order = torch.arange(len(self))
-        if shuffle is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(shuffle))
-        for chosen in torch.split(order, size):
+        for chosen in torch.split(self.order(shuffle), size):
             yield self._batch(chosen.tolist())
 
     def unpadded(self, size: int) -> Iterator[Batch]:

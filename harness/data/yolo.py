@@ -14,6 +14,7 @@ from harness.boxes import Boxes
 from harness.data.base import DATA, Data, Dataset
 from harness.data.box_images import BoxImage, class_order, dataset_of
 from harness.data.folder import SUFFIXES
+from harness.data.walk import files_below
 from harness.errors import DataError
 from harness.extras import installed
 
@@ -101,7 +102,7 @@ class Yolo(Data):
         for entry in entries if isinstance(entries, list) else [entries]:
             place = base / str(entry)
             if place.is_dir():
-                found += sorted(one for one in place.rglob("*") if one.suffix.lower() in SUFFIXES)
+                found += [one for one in files_below(place) if one.suffix.lower() in SUFFIXES]
             elif place.is_file() and place.suffix == ".txt":
                 lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
                 # As its trainers read it: what begins with ./ lies beside the list.

@@ -18,8 +18,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
+from harness.folders import cache_folder
 from harness.run.lock import hold_folder, is_held
 
 DEFAULT_LIMIT_GB = 10.0
@@ -32,9 +31,7 @@ TEMPORARY, YOUNG_S = "weighin-cache-", 3600
 
 def default_folder() -> Path:
     """`WEIGHIN_CACHE`, else the user's cache directory."""
-    given = os.environ.get("WEIGHIN_CACHE")
-    # Workers run in the project's folder, and look for it from there.
-    return Path(given).absolute() if given else Path(platformdirs.user_cache_dir("weighin"))
+    return cache_folder()
 
 
 def key_of(*parts: object) -> str:

@@ -38,6 +38,8 @@ def _compress(job: Job, progress: Callable[[str], None]) -> None:
     spec.model.prepare(root, progress)
     progress("reading data")
     data = dataset(spec, root).checked()
+    for note in data.notes:
+        progress(note)
     require_resolution(spec, data)
     progress("loading the model")
     source, model = spec.model.gives, spec.model.load(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,6 @@ from harness.errors import DataError, Unmeasurable
 from harness.run.cache import key_of
 
 if TYPE_CHECKING:
-    import torch
-
     from harness.data.base import Batch
     from harness.spec.schema import Spec
 
@@ -24,7 +23,7 @@ SAMPLES, TARGETS = "samples", "targets"
 
 
 def dataset(spec: Spec, root: Path) -> Dataset:
-    """The splits of a spec, as its model takes them.
+    """The splits of a spec, as its model takes them. What was done to them goes into the worker's log.
 
     Raises:
         DataError: the spec names no data, or it is absent, or texts for a model without a tokenizer.
@@ -32,6 +31,8 @@ def dataset(spec: Spec, root: Path) -> Dataset:
     if spec.data is None:
         raise DataError(f"{spec.task} needs `data:` to trace and to measure the model with")
     loaded = spec.data.load(root)
+    for note in loaded.notes:
+        logging.getLogger(__name__).warning(note)
     return loaded.encoded(spec.model.encoder(root)) if spec.data.texts else loaded
 
 
@@ -49,14 +50,18 @@ def identities(batch: Batch) -> dict[str, np.ndarray[Any, Any]]:
     Returns:
         ``samples``: uint64, shape (batch,), a digest of what the model was fed; ``targets``: the truth.
     """
-    return {SAMPLES: np.array([_digest(batch.inputs, row) for row in range(len(batch.targets))], dtype=np.uint64),
+    return {SAMPLES: np.array([_digest(batch, row) for row in range(len(batch.targets))], dtype=np.uint64),
             TARGETS: batch.targets.numpy()}  # fmt: skip
 
 
-def _digest(inputs: tuple[torch.Tensor, ...], row: int) -> int:
+def _digest(batch: Batch, row: int) -> int:
+    """A digest of one sample, however far it is filled up: that is a matter of the longest one beside it."""
     digest = hashlib.blake2b(digest_size=8)
-    for part in inputs:
-        digest.update(part[row].contiguous().numpy().tobytes())
+    for part in batch.inputs:
+        own = part[row]
+        if batch.filled is not None and part.shape[:2] == batch.filled.shape:
+            own = own[~batch.filled[row]]
+        digest.update(own.contiguous().numpy().tobytes())
     return int.from_bytes(digest.digest(), "little")
 
 

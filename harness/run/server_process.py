@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from harness.folders import CACHE, DATA, cache_folder, data_folder
 from harness.run.lock import LOCK, lock_path
 
 LOG_LINES = 15
@@ -30,9 +31,10 @@ class ServerProcess:
         self.threads, self.place = threads, _place()
         # Without a name, so that a run that is killed leaves nothing behind; closed by `close`.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        # Workers change to the project's folder, and a lock is one for all of them.
-        lock = {LOCK: str(lock_path())} if os.environ.get(LOCK) else {}
-        self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET, **lock}
+        # Workers change to the project's folder, and each of these is one place for all of them.
+        places = {LOCK: lock_path(), CACHE: cache_folder(), DATA: data_folder()}
+        named = {name: str(place) for name, place in places.items() if os.environ.get(name)}
+        self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET, **named}
         self._process: subprocess.Popen[str] | None = None
         if hasattr(os, "fork"):
             self._process = subprocess.Popen(

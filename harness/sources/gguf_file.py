@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from harness.errors import DataError, SourceError
 from harness.extras import installed
+from harness.folders import data_folder
 from harness.packaged import packaged
 from harness.sources.base import digest_of, uncut
 
@@ -45,10 +43,8 @@ def content(path: Path | None, package: str | None) -> str:
 
 def folder(digest: str) -> Path:
     """Where the conversion of that file lies, or will lie: below `WEIGHIN_DATA`, or in the user's cache folder."""
-    chosen = os.environ.get("WEIGHIN_DATA")
-    root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("weighin"), "data")
     made_by = f"{installed('transformers')}-{installed('gguf')}-{CONVERSION}"
-    return root / "gguf" / f"{digest[:24]}-{made_by}"
+    return data_folder() / "gguf" / f"{digest[:24]}-{made_by}"
 
 
 def converted(digest: str, path: Path | None, package: str | None, progress: Callable[[str], None]) -> Path:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2] / "harness"
 
 # Each layer may import itself and what stands before it.
 LAYERS = {
-    "leaves": "__init__ errors code extras registry forms evidence statistics measurement boxes packaged",
+    "leaves": "__init__ errors code extras folders registry forms evidence statistics measurement boxes packaged",
     "artifacts": "artifacts",
     "families": "data tasks sources methods runtimes metrics training zoo lowering recipes",
     "spec": "spec",

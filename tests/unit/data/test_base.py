@@ -79,3 +79,10 @@ def test_units_and_names_have_plain_defaults():
     assert np.array_equal(plain.units, [0, 1, 2])
     grouped = TensorSplit(torch.zeros(3, 1), torch.zeros(3), units=np.array([0, 0, 1]))
     assert np.array_equal(grouped.units, [0, 0, 1])
+
+
+def test_the_order_is_that_of_the_samples_or_the_permutation_of_a_seed():
+    samples = split(0, 7)
+    assert samples.order(None).tolist() == list(range(7))
+    assert samples.order(3).tolist() == torch.randperm(7, generator=torch.Generator().manual_seed(3)).tolist()
+    assert samples.order(0).tolist() == torch.randperm(7, generator=torch.Generator().manual_seed(0)).tolist()

@@ -203,6 +203,16 @@ def test_links_are_followed(tmp_path):
     assert (len(dataset.calibration), len(dataset.evaluation)) == (1, 2)
 
 
+def test_links_that_lead_back_have_an_end(tmp_path):
+    fill(tmp_path, {"calibration": {"a": 1, "b": 1}, "evaluation": {"a": 2, "b": 1}})
+    (tmp_path / "evaluation" / "a" / "again").symlink_to(tmp_path / "evaluation" / "a")
+    # What lies in another class is none of this one.
+    (tmp_path / "evaluation" / "a" / "up").symlink_to(tmp_path / "evaluation")
+    dataset = Folder(path=".", image_size=8).load(tmp_path)
+    assert dataset.evaluation.names == ["evaluation/a/000.png", "evaluation/a/001.png", "evaluation/b/000.png"]
+    assert Folder(path=".", image_size=8).evaluated(tmp_path) == 3
+
+
 @pytest.mark.parametrize(
     ("counts", "sentence"),
     [

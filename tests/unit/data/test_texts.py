@@ -1,5 +1,8 @@
 """Texts as samples: the shipped corpora, your own tables, and the tokenizer that makes inputs of them."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +10,11 @@ import pytest
 import torch
 
 from harness.data.base import DATA
+from harness.data.labels import in_order
 from harness.data.lee import Lee
 from harness.data.polarity import Polarity
 from harness.data.short_texts import ShortTexts
+from harness.data.sides import position, positions
 from harness.data.table import Csv, Jsonl
 from harness.data.text import TextSplit
 from harness.errors import DataError
@@ -178,3 +183,132 @@ def test_texts_of_a_pair_that_begin_alike_have_names_of_their_own(tmp_path: Path
     evaluation = data.evaluation.encoded(letters)
     require_named(evaluation)
     assert len(set(evaluation.names)) == len(evaluation) == 8
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["0.0", "1.0", "2.0", "10.0"],
+        ["-2", "-1", "0", "1", "2", "10"],
+        ["-.5", "2", "1e1"],
+        # More digits than a float tells apart.
+        ["9999999999999999", "10000000000000000"],
+        # One that is no number makes texts of all.
+        ["10", "2", "nan"],
+        ["10", "2", "inf"],
+        ["10", "2", "b"],
+        ["10", "1_1", "9"],
+    ],
+)
+def test_labels_are_sorted_by_value_where_all_are_numbers(ordered: list[str]) -> None:
+    assert in_order(reversed(ordered)) == tuple(ordered)
+
+
+def test_labels_with_a_point_are_classes_in_their_order_and_keep_their_texts(tmp_path: Path) -> None:
+    for name in ("path.csv", "training.csv"):
+        rows = "\n".join(f"{name} {index},{index}.0" for index in range(12))
+        (tmp_path / name).write_text(f"text,label\n{rows}\n")
+    data = Csv(path="path.csv", training="training.csv", label="label").load(tmp_path)
+    assert data.classes == tuple(f"{number}.0" for number in range(12))
+    assert data.evaluation.targets.tolist() == list(range(12))
+
+
+def test_whole_numbers_that_are_written_in_two_ways_are_one_class(tmp_path: Path) -> None:
+    """A column in which one was missing once has a point in every number, and the one beside it has not."""
+    (tmp_path / "path.csv").write_text("text,label\na,1\nb,0\n")
+    (tmp_path / "training.csv").write_text("text,label\nc,0.0\nd,1.0\n")
+    data = Csv(path="path.csv", training="training.csv", label="label").load(tmp_path)
+    assert data.classes == ("0", "1")
+    assert (data.evaluation.targets.tolist(), data.train.targets.tolist()) == ([1, 0], [0, 1])
+    with pytest.raises(DataError, match=r"the label '.\.0' is none of 0, 1"):
+        Csv(path="path.csv", training="training.csv", label="label", classes=("0", "1")).load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("text,label\na,x,more\n", r"line 2: has 3 cells, and the header names 2: is a comma in a text not quoted\?"),
+        ("text,label,note\na,x,y\n\nb,x\n", "line 4: has 2 of the 3 cells that the header names"),
+        ('text,label\na,x\n"b, y\nc,x\n', r"line 3: no row of a CSV .unexpected end of data.: is a quote left open\?"),
+        ('text,label\n"a,x\nb,"y"\nc,x\n', "line 2: no row of a CSV .*: is a quote left open"),
+    ],
+)
+def test_a_row_that_would_lose_cells_or_others_is_refused_with_its_line(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    (tmp_path / "mine.csv").write_text(text)
+    with pytest.raises(DataError, match=f"^mine.csv, {sentence}"):
+        Csv(path="mine.csv", label="label").load(tmp_path)
+
+
+def test_line_breaks_in_quotes_empty_lines_and_commas_at_the_end_are_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text('text,label\n"a\nb",x,\n\n6" of c,y, ,\n')
+    rows = list(Csv(path="mine.csv", label="label").records(tmp_path / "mine.csv"))
+    assert rows == [(3, {"text": "a\nb", "label": "x"}), (5, {"text": '6" of c', "label": "y"})]
+
+
+def share(text: str) -> float:
+    """Where a text lies in 0…1, as every split was made from the first on."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) / 2**32
+
+
+def pairs(path: Path, texts: Sequence[tuple[str, str]]) -> Jsonl:
+    """Data of these pairs, without a second file."""
+    rows = [json.dumps({"text": one, "other": two, "score": 0.5}) for one, two in texts]
+    path.write_text("\n".join(rows))
+    return Jsonl(path=path.name, other="other", score="score")
+
+
+def plain(path: Path) -> str:
+    """The fingerprint of a file by itself."""
+    return hashlib.sha256(b"path" + hashlib.sha256(path.read_bytes()).digest()).hexdigest()
+
+
+def test_a_split_is_what_it_was_where_no_second_text_recurs(tmp_path: Path) -> None:
+    """Baselines stand on it."""
+    rows = [(f"text {index // 2}", f"other {index}") for index in range(60)]
+    data = pairs(tmp_path / "pairs.jsonl", rows)
+    evaluated = [text for row in rows if share(row[0]) < 0.5 for text in row]
+    assert data.load(tmp_path).evaluation.texts == list(dict.fromkeys(evaluated))
+    assert data.fingerprint(tmp_path) == plain(tmp_path / "pairs.jsonl")
+    (tmp_path / "alone.jsonl").write_text("\n".join(f'{{"text": "text {n}", "label": "{n % 2}"}}' for n in range(60)))
+    labelled = Jsonl(path="alone.jsonl", label="label", held_out=0.3)
+    names = [f"line {n + 1}" for n in range(60) if share(f"text {n}") < 0.3]
+    assert labelled.load(tmp_path).evaluation.names == names
+    assert labelled.fingerprint(tmp_path) == plain(tmp_path / "alone.jsonl")
+
+
+def test_pairs_that_share_a_text_lie_on_one_side_in_whatever_order(tmp_path: Path) -> None:
+    rows = [(f"text {index}", f"shared {index // 4}") for index in range(400)]
+    data = pairs(tmp_path / "pairs.jsonl", rows)
+    loaded = data.load(tmp_path).checked()
+    held_out = set(loaded.evaluation.texts)
+    # Every text that is shared has all its four pairs on its side.
+    for group in range(100):
+        side = {text in held_out for row in rows[4 * group : 4 * group + 4] for text in row}
+        assert len(side) == 1
+    assert 150 < len(held_out) < 350
+    # The bytes are those of the split that parted them.
+    assert data.fingerprint(tmp_path) != plain(tmp_path / "pairs.jsonl")
+    assert set(pairs(tmp_path / "pairs.jsonl", rows[::-1]).load(tmp_path).evaluation.texts) == held_out
+
+
+def test_records_that_hang_together_have_the_place_of_the_first_of_their_first_texts() -> None:
+    records = [("d", "x"), ("b", "x"), ("c", "y"), ("y", "z"), ("a", "w"), ("a", "v")]
+    assert positions(records) == [position(text) for text in ("b", "b", "c", "c", "a", "a")]
+    assert position(" a\n") == share("a")
+
+
+@pytest.mark.parametrize(("loose", "counts"), [(0, "(50 records 50|50 records 0)"), (2, r"52 records \d+")])
+def test_pairs_of_which_too_many_hang_together_need_a_second_file(tmp_path: Path, loose: int, counts: str) -> None:
+    rows = [(f"text {index}", f"text {index + 1}") for index in range(50)]
+    rows += [(f"loose {index}", f"end {index}") for index in range(loose)]
+    told = "for 50 hang together through texts that they share: give a second file as `training:`"
+    with pytest.raises(DataError, match=rf"of {counts} would be evaluated on and \d+ trained on, {told}"):
+        pairs(tmp_path / "pairs.jsonl", rows).load(tmp_path)
+
+
+def test_a_file_that_leaves_a_side_empty_needs_a_second_one(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text('{"text": "a", "label": "x"}')
+    with pytest.raises(DataError, match=r"one.jsonl: of 1 records . would be evaluated on and . trained on: give a"):
+        Jsonl(path="one.jsonl", label="label").load(tmp_path)

@@ -139,6 +139,20 @@ def test_a_file_is_parted_by_two_empty_lines_and_a_folder_by_its_files(tmp_path)
         Text(path="absent").load(tmp_path)
 
 
+def test_texts_in_linked_folders_are_found_and_a_link_that_leads_back_has_an_end(tmp_path):
+    for name in ("many/x", "store/y", "store/z"):
+        (tmp_path / f"{name}.txt").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.txt").write_text(name)
+    (tmp_path / "one.txt").write_text("held out")
+    (tmp_path / "many" / "more").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "back").symlink_to(tmp_path / "many")
+    data = Text(path="one.txt", training="many")
+    before = data.fingerprint(tmp_path)
+    assert data.load(tmp_path).train.names == ["more/y.txt", "more/z.txt", "x.txt"]
+    (tmp_path / "store" / "y.txt").write_text("another")
+    assert data.fingerprint(tmp_path) != before
+
+
 def test_public_texts_hold_out_whole_texts(tmp_path):
     news = PublicTexts(windows=8).load(tmp_path)
     # One of the other 193 says half of what a text says that is held out, word for word.

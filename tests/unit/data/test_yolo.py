@@ -132,3 +132,22 @@ def test_sixteen_bits_are_refused_and_not_clipped_to_white(root):
     Image.fromarray(np.full((50, 100), 3000, dtype=np.uint16)).save(root / "images/val/0.png")
     with pytest.raises(DataError, match="more than 8 bits a channel"):
         next(Yolo(path="data.yaml", image_size=64).load(root).evaluation.batches(1))
+
+
+def test_images_in_linked_folders_are_found_with_their_boxes(root, tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    for kind in ("images", "labels"):
+        (store / kind).mkdir()
+        (root / kind / "val" / "more").symlink_to(store / kind)
+    Image.new("RGB", (100, 50), (9, 9, 9)).save(store / "images" / "7.png")
+    (store / "labels" / "7.txt").write_text("0 0.5 0.5 0.2 0.4\n1 0.5 0.5 0.1 0.1\n")
+    # One that leads back has no end.
+    (store / "images" / "again").symlink_to(root / "images" / "val")
+    data = Yolo(path="data.yaml", image_size=64)
+    before = data.fingerprint(root)
+    evaluation = data.load(root).evaluation
+    assert evaluation.names == ["images/val/0.png", "images/val/more/7.png"]
+    assert [len(one.boxes) for one in evaluation.images] == [1, 2]
+    assert data.evaluated(root) == 2
+    Image.new("RGB", (100, 50), (8, 8, 8)).save(store / "images" / "7.png")
+    assert data.fingerprint(root) != before

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from harness.data.base import Batch, TensorSplit
+from harness.data.base import Batch, Dataset, TensorSplit
+from harness.data.text import TextSplit
 from harness.errors import DataError, Unmeasurable
 from harness.run.samples import (
     SAMPLES,
     TARGETS,
+    dataset,
     distinct,
     identities,
     require_named,
@@ -81,3 +88,40 @@ def test_copies_of_a_sample_count_as_one_unit() -> None:
     assert len(set(photos[:4])) == 1
     # Without copies the units are those of the split.
     assert distinct(units, np.array([3, 1, 4, 5, 9])) is units
+
+
+def letters(texts: Sequence[str]) -> tuple[torch.Tensor, ...]:
+    """A tokenizer of bytes, padded with zeros that the mask hides."""
+    longest = max(len(text) for text in texts)
+    tokens = torch.tensor([[*text.encode(), *[0] * (longest - len(text))] for text in texts])
+    return tokens, (tokens > 0).long()
+
+
+def test_a_text_is_one_sample_however_long_the_texts_beside_it_are() -> None:
+    texts = TextSplit(["ab", "abcdef", "x", "ab"], torch.arange(4)).encoded(letters)
+    batches = list(texts.batches(2))
+    assert [batch.inputs[0].shape[1] for batch in batches] == [6, 2]
+    samples = np.concatenate([identities(batch)[SAMPLES] for batch in batches])
+    assert samples[0] == samples[3]
+    merged = distinct(texts.units, samples)
+    assert merged[0] == merged[3]
+    assert np.unique(merged).size == 3
+
+
+def test_a_sample_that_nothing_fills_up_is_told_by_all_that_the_model_is_fed() -> None:
+    texts = TextSplit(["ab", "abcdef"], torch.arange(2)).encoded(letters)
+    (batch,) = texts.batches(2)
+    fed = np.array([[*b"abcdef"], [1] * 6], dtype=np.int64).tobytes()
+    digest = hashlib.blake2b(fed, digest_size=8).digest()
+    assert identities(batch)[SAMPLES][1] == int.from_bytes(digest, "little")
+    # A text that ends in what others are filled up with is not one that ends before.
+    ended = Batch((torch.tensor([[7, 0], [7, 0]]),), torch.zeros(2), torch.tensor([[False, False], [False, True]]))
+    first, second = identities(ended)[SAMPLES]
+    assert first != second
+
+
+def test_what_was_done_to_the_splits_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = Dataset(split(), split(), notes=("mine: 2 of 9 rows are left out",))
+    spec = SimpleNamespace(data=SimpleNamespace(load=lambda root: made, texts=False))
+    assert dataset(spec, tmp_path) is made
+    assert caplog.messages == ["mine: 2 of 9 rows are left out"]

@@ -108,3 +108,25 @@ def test_a_call_that_is_ended_from_outside_takes_its_server_with_it(tmp_path):
     assert server.closed
     assert executor._servers == {}
     executor.close()
+
+
+@pytest.mark.parametrize("variable", ["WEIGHIN_CACHE", "WEIGHIN_DATA"])
+def test_a_folder_that_is_named_from_here_is_the_same_for_workers(tmp_path, monkeypatch, variable):
+    """They change to the project's folder, and would convert and fetch everything once more there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, "mine")
+    server = server_process.ServerProcess(1)
+    try:
+        assert server._environment[variable] == str(tmp_path / "mine")
+    finally:
+        server.close()
+
+
+def test_a_folder_that_nobody_names_is_named_to_no_worker(monkeypatch):
+    for variable in ("WEIGHIN_CACHE", "WEIGHIN_DATA"):
+        monkeypatch.delenv(variable, raising=False)
+    server = server_process.ServerProcess(1)
+    try:
+        assert not {"WEIGHIN_CACHE", "WEIGHIN_DATA"} & server._environment.keys()
+    finally:
+        server.close()

@@ -328,3 +328,31 @@ def test_what_a_dataset_does_not_hold_is_refused_by_name(hub, tmp_path):
             Datasets(name="owner/texts", revision=COMMIT, text="alike", label="kind").load(tmp_path)
     with pytest.raises(ValueError, match="or neither"):
         Datasets(name="owner/texts", revision=COMMIT, label="kind", other="second", score="alike")
+
+
+def test_rows_that_are_evaluated_on_are_left_out_of_training_and_counted(hub, tmp_path):
+    """Many public datasets repeat some of their test texts in training, and nobody here can mend them."""
+    crossed = {"text": "own", "second": "test 3", "alike": 0.0, "kind": 0}
+    train = rows("train", 9) + rows("test", 2) + json.dumps(crossed).encode() + b"\n"
+    options = {"name": "owner/texts", "revision": COMMIT}
+
+    def told(count: int) -> tuple[str, ...]:
+        return (f"owner/texts: {count} of 12 rows of 'train' hold texts of 'test' too and are left out of training",)
+
+    with hub(dataset({**FILES, "train.jsonl": train})):
+        labelled = Datasets(**options, label="kind").load(tmp_path).checked()
+    assert labelled.train.texts == [*(f"train {n}" for n in range(9)), "own"]
+    assert (len(labelled.evaluation), labelled.notes) == (6, told(2))
+    documents = Datasets(**options).load(tmp_path)
+    assert (documents.train.texts, documents.notes) == (labelled.train.texts, told(2))
+    # Of a pair the second text counts too.
+    paired = Datasets(**options, other="second", score="alike").load(tmp_path).checked()
+    assert not [text for text in paired.calibration.texts if text.startswith("test") or text == "own"]
+    assert (len(paired.calibration), len(paired.evaluation), paired.notes) == (18, 12, told(3))
+    with pytest.raises(DataError, match="6 of 6 rows of 'test' hold texts of 'test' too, and none is left to calib"):
+        Datasets(**options, training="test", label="kind").load(tmp_path)
+
+
+def test_a_dataset_whose_splits_share_no_text_has_nothing_to_tell(hub, tmp_path):
+    with hub(dataset(FILES)):
+        assert Datasets(name="owner/texts", revision=COMMIT, label="kind").load(tmp_path).notes == ()
