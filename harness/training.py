@@ -84,6 +84,7 @@ def train(
     progress: Callable[[str], None],
     after_step: Callable[[nn.Module], None] | None = None,
     loss: Loss | None = None,
+    labelled: bool = True,
 ) -> None:
     """Train a model in place and leave it in evaluation mode.
 
@@ -99,6 +100,7 @@ def train(
         progress: told the epoch and its mean loss.
         after_step: called after every step and at the end, however that comes; re-applies what a step must not undo.
         loss: replaces the task's loss; `label_smoothing` is then its own matter.
+        labelled: whether that loss looks at the targets of a batch, and not at its inputs alone.
 
     Raises:
         MethodError: the loss stopped being finite, no weight moved, there is nothing to train on, or the images cannot
@@ -108,12 +110,12 @@ def train(
 
     if len(split) == 0:
         raise MethodError("there is no sample to train on")
-    # A loss of the caller's own may well compare with the moved images.
-    if training.augment == "affine" and loss is None and task.task != "image-classification":
+    # What is compared with another model's answers to the moved images has moved with them.
+    if training.augment == "affine" and labelled and task.task != "image-classification":
         raise MethodError(
             f"`augment: {training.augment}` moves images and not what {task.task} is to find in them: leave it out"
         )
-    chosen = loss or _task_loss(task, training.label_smoothing)
+    chosen = loss or task_loss(task, training.label_smoothing)
     with _trainable(model) as parameters, torch.random.fork_rng(devices=[]), torch.enable_grad():
         before = [parameter.detach().clone() for parameter in parameters]
         torch.manual_seed(seed)
@@ -166,7 +168,8 @@ def train(
                 after_step(model)
 
 
-def _task_loss(task: Task, label_smoothing: float) -> Loss:
+def task_loss(task: Task, label_smoothing: float) -> Loss:
+    """The loss of a task, its labels smoothed where that is asked for."""
     if label_smoothing == 0:
         return task.loss
     return lambda model, batch: task.loss(model, batch, label_smoothing)

@@ -82,11 +82,13 @@ def _a_token(architecture: Any, config: Any) -> int:
 def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
     """Every tensor once, tied ones under their first name, with the kinds of layer that it is the weight of."""
     from torch import nn
+    from torch.nn.modules.conv import _ConvNd
 
     parameters = {id(one) for one in model.parameters()}
     users: dict[int, set[str]] = defaultdict(set)
+    known = ((nn.Linear, "aten::linear"), (nn.Embedding, "aten::embedding"), (_ConvNd, "aten::_convolution"))
     for part in model.modules():
-        for kind, operator in ((nn.Linear, "aten::linear"), (nn.Embedding, "aten::embedding")):
+        for kind, operator in known:
             if isinstance(part, kind):
                 users[id(part.weight)].add(operator)
     tables = {

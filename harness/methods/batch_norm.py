@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A mean over so many batches moves by a few tenths of a percent when more are taken.
 MOST_BATCHES = 100
+# The variance within a batch lacks a part of what tells samples apart: of one all of it, of sixteen a sixteenth.
+LEAST_SAMPLES = 16
 
 
 def reestimate(model: nn.Module, split: Split, *, batch: int, seed: int) -> None:
@@ -26,7 +28,7 @@ def reestimate(model: nn.Module, split: Split, *, batch: int, seed: int) -> None
     Args:
         model: in evaluation mode, and left so.
         split: what it was trained on.
-        batch: samples a batch; at most 100 batches are taken.
+        batch: samples a batch, 16 where it is less; at most 100 batches are taken.
         seed: decides which, and what dropout leaves out.
     """
     import torch
@@ -37,7 +39,7 @@ def reestimate(model: nn.Module, split: Split, *, batch: int, seed: int) -> None
         return
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        update_bn(_inputs(split, batch, seed), _fed(model))
+        update_bn(_inputs(split, max(batch, LEAST_SAMPLES), seed), _fed(model))
     model.eval()
 
 

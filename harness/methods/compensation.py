@@ -69,14 +69,16 @@ def input_moments(run: Callable[[], None], layers: Mapping[str, nn.Linear]) -> d
 
     total = {name: torch.zeros(one.in_features, one.in_features, dtype=torch.float64) for name, one in layers.items()}
     # Layers that multiply the same, as queries, keys and values do, share the product.
-    last: tuple[torch.Tensor, torch.Tensor] | None = None
+    last: tuple[torch.Tensor, int, torch.Tensor] | None = None
 
     def add(name: str, call: Call) -> None:
         nonlocal last
-        if last is None or last[0] is not call.input:
+        # A tensor that something was added to in place is still itself; those of inference mode cannot change here.
+        version = 0 if call.input.is_inference() else call.input._version
+        if last is None or last[0] is not call.input or last[1] != version:
             flat = call.input.reshape(-1, call.input.shape[-1])
-            last = call.input, (flat.T @ flat).double()
-        total[name] += last[1]
+            last = call.input, version, (flat.T @ flat).double()
+        total[name] += last[2]
 
     with heard(layers, add):
         run()

@@ -21,6 +21,8 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 _UNNAMED = re.compile(r"(^|/)Gather(_\d+)?\.weight$")
 # What the two layers of a low-rank correction are called, which lie beside the layer that they correct.
 ADAPTERS = ("adapter_down", "adapter_up")
+# What a step that puts the whole model into a module of its own calls it there.
+WRAPPED = "model"
 
 
 def chosen(option: str, names: Sequence[str], present: Iterable[str]) -> set[str]:
@@ -60,6 +62,13 @@ def weighted(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     return found
 
 
+def transposed(layer: nn.Module) -> bool:
+    """Whether a layer is a transposed convolution: its weight has its inputs first, and then the outputs of a group."""
+    from torch.nn.modules.conv import _ConvTransposeNd
+
+    return isinstance(layer, _ConvTransposeNd)
+
+
 def in_float32(model: nn.Module, method: str) -> None:
     """Hold a method that works on float32 weights to them.
 
@@ -74,8 +83,22 @@ def in_float32(model: nn.Module, method: str) -> None:
 
 
 def below(tensor: str, names: Sequence[str]) -> bool:
-    """Whether a stored tensor belongs to one of these layers; a wrapper may have put a prefix before its name."""
-    return any(f".{name}." in f".{tensor}." for name in names)
+    """Whether a stored tensor belongs to one of these layers, or modules, as `chosen` takes their names.
+
+    A name counts from the start: a stem `conv1` is no part of `layer1.0.conv1`. Before it may stand what a step has put
+    the model into.
+    """
+    while True:
+        if any(f"{tensor}.".startswith(f"{name}.") for name in names):
+            return True
+        first, _, tensor = tensor.partition(".")
+        if first != WRAPPED or not tensor:
+            return False
+
+
+def corrects(tensor: str) -> bool:
+    """Whether a stored tensor is of a low-rank correction, and so lies beside the layer that it corrects."""
+    return not set(ADAPTERS).isdisjoint(tensor.split("."))
 
 
 def multiplied(tensors: Iterable[TensorFact]) -> list[TensorFact]:
@@ -122,11 +145,11 @@ def multiplied_or_coded(before: Evidence, after: Evidence, keep: Sequence[str] =
     unnamed = any(not any(below(one.name, [name]) for one in before.matrices) for name in keep)
 
     def wanted(one: TensorFact) -> bool:
-        return not below(one.name, (*keep, *ADAPTERS)) and not (unnamed and tied(one))
+        return not (below(one.name, keep) or corrects(one.name) or (unnamed and tied(one)))
 
     found = [one for one in multiplied(after.tensors) if one.weights is None and wanted(one)]
     for one in after.tensors:
-        if not one.weights or below(one.name, ADAPTERS):
+        if not one.weights or corrects(one.name):
             continue
         layer, _, last = one.name.rpartition(".")
         room = one.elements * 8 // int(last.removeprefix("codes") or 4)

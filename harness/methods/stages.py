@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import MethodError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Caches of keys and values would grow from run to run.
 STATEFUL = ("past_key_values", "past_key_value", "layer_past")
+# Samples at most that are looked through for layers which not every sample runs, such as those of experts.
+SOUGHT = 64
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class _Call:
 
     arguments: tuple[Any, ...]
     options: dict[str, Any]
+
+    def run(self, block: nn.Module) -> Any:
+        """What the block answers. Hidden states stay as they were, also where it adds to them in place."""
+        hidden, *others = self.arguments
+        return block(hidden.clone(), *others, **self.options)
 
 
 def stages(
@@ -86,13 +94,13 @@ def stages(
         def run(block: nn.Module = block, some: list[_Call] = calls[index]) -> None:
             with torch.no_grad():
                 for call in some:
-                    block(*call.arguments, **call.options)
+                    call.run(block)
 
         yield from [Stage(names, run)] if together and names else [Stage((one,), run) for one in names]
         if index + 1 < len(blocks):
             with torch.no_grad():
                 for call, after in zip(calls[index], calls[index + 1], strict=True):
-                    hidden = _hidden(block(*call.arguments, **call.options))
+                    hidden = _hidden(call.run(block))
                     after.arguments = (hidden, *after.arguments[1:])
         calls[index].clear()
     yield from (Stage((one,), whole) for one in order[first:] if within[one] is None)
@@ -123,7 +131,8 @@ def _calls(model: nn.Module, blocks: list[nn.Module], split: Split, batch: int) 
         chained &= due == 0 or not arguments or arguments[0] is before
         kept = {key: None if key in STATEFUL else value for key, value in options.items()}
         # Only the first block's hidden states are needed: the others' are made anew.
-        calls[index].append(_Call(arguments if index == 0 else (None, *arguments[1:]), kept))
+        first = arguments[0].clone() if index == 0 and chained else None
+        calls[index].append(_Call((first, *arguments[1:]), kept))
 
     def pass_on(output: Any) -> None:
         nonlocal due, before
@@ -154,15 +163,26 @@ def _hidden(output: Any) -> Any:
 
 
 def _order(model: nn.Module, layers: Mapping[str, nn.Module], split: Split) -> list[str]:
-    """The layers that run, in the order in which they first do."""
+    """The layers that run, in the order in which they do; where one sample does not run them all, by several."""
     import torch
 
+    order: list[str] = []
     ran: dict[str, None] = {}
     hooks = [layer.register_forward_hook(lambda *_, name=name: ran.setdefault(name)) for name, layer in layers.items()]
     try:
         with torch.no_grad():
-            model(*next(split.batches(1)).inputs)
+            for batch in islice(split.batches(1), SOUGHT):
+                ran.clear()
+                model(*batch.inputs)
+                place = 0
+                for name in ran:
+                    if name not in order:
+                        # Behind what ran before it.
+                        order.insert(place, name)
+                    place = order.index(name) + 1
+                if len(order) == len(layers):
+                    break
     finally:
         for hook in hooks:
             hook.remove()
-    return list(ran)
+    return order

@@ -138,4 +138,5 @@ def test_the_documentation_says_what_the_recipes_and_the_options_say() -> None:
         (line,) = [line for line in lines if line.startswith(f"| `{name}` |")]
         assert f"| `{shelf.read(name, Recipe).data.source}` | {shelf.read(name, Recipe).accuracy:.2%} |" in line
     for option, field in Training.model_fields.items():
-        assert f"| `{option}` | `{field.default}` | {field.description} |" in lines
+        default = "null" if field.default is None else field.default
+        assert f"| `{option}` | `{default}` | {field.description} |" in lines

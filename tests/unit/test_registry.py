@@ -159,7 +159,7 @@ def test_a_family_lists_its_package():
         ("knowledge-distillation", "{method: distillation}"), ("fp16", "{method: float16}"),
         ("awq", "{method: weight-only, bits: 4, awq: true}"), ("FP16", "{method: float16}"),
         ("ptq", "{method: int8-dynamic}, {method: int8-layerwise}, {method: int8-static}"),
-        ("Smooth Quant", "{method: int8-static, smooth_quant_alpha: 0.5}"),
+        ("Smooth Quant", "{method: int8-static, model_type: transformer, smooth_quant_alpha: 0.5}"),
     ],
 )  # fmt: skip
 def test_a_name_from_the_literature_is_told_as_it_is_written_here(name, written):

@@ -321,3 +321,18 @@ def test_images_are_not_moved_away_from_what_is_to_be_found_in_them() -> None:
             nn.Identity(), TensorSplit(torch.zeros(4, 1, 8, 8), torch.zeros(4)), ImageGeneration(), training,
             seed=0, progress=quiet,
         )  # fmt: skip
+
+
+def test_a_loss_of_ones_own_says_whether_it_looks_at_what_would_not_move_along() -> None:
+    images = TensorSplit(torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.zeros(8))
+
+    def learn(labelled: bool) -> None:
+        train(
+            nn.Conv2d(1, 1, 3, padding=1), images, ImageGeneration(), Training(augment="affine"),
+            seed=0, progress=quiet, labelled=labelled,
+            loss=lambda one, batch: (one(*batch.inputs) - batch.inputs[0]).square().mean(),
+        )  # fmt: skip
+
+    learn(labelled=False)
+    with pytest.raises(MethodError, match="moves images and not what image-generation is to find in them"):
+        learn(labelled=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.errors import MethodError
 from harness.evidence import Evidence
@@ -21,7 +21,7 @@ from harness.methods.pruning.zeros import kept_zero
 from harness.methods.teacher import runnable
 from harness.registry import OneOf
 from harness.sources.base import SOURCES, Source
-from harness.training import Training, train
+from harness.training import Training, task_loss, train
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +71,12 @@ class Distillation(Method):
                 f"a student has to be a torch module to be trained, and this source gives an {student.gives}"
             )
         return student
+
+    @model_validator(mode="after")
+    def _labels_to_smooth(self) -> Distillation:
+        if self.mix == 1 and self.train.label_smoothing:
+            raise ValueError("train.label_smoothing smooths labels, and `mix: 1` looks at none: leave it out")
+        return self
 
     @property
     def transitions(self) -> Mapping[Form, Form]:
@@ -171,7 +177,10 @@ def distil(
 
         reset = kept_zero(student)
         keep = (lambda _: reset(student)) if options.student is None else None
-        train(pupil, split, task, options.train, seed=seed, progress=progress, after_step=keep, loss=loss)
+        train(
+            pupil, split, task, options.train,
+            seed=seed, progress=progress, after_step=keep, loss=loss, labelled=options.mix < 1,
+        )  # fmt: skip
 
 
 def _hard(pupil: Any, batch: Batch, task: Task, options: Distillation) -> torch.Tensor | float:
@@ -179,8 +188,7 @@ def _hard(pupil: Any, batch: Batch, task: Task, options: Distillation) -> torch.
     pupil.outputs = None
     loss: torch.Tensor | float = 0.0
     if options.mix < 1:
-        smoothing = options.train.label_smoothing
-        loss = task.loss(pupil, batch, smoothing) if smoothing else task.loss(pupil, batch)
+        loss = task_loss(task, options.train.label_smoothing)(pupil, batch)
     if pupil.outputs is None:
         # A detector's own loss is taken on what its head gives before boxes are decoded.
         pupil(*batch.inputs)

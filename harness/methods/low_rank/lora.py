@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.artifacts.bitsandbytes_layers import Bnb4bitLinear, BnbInt8Linear
 from harness.artifacts.quantized_layers import GroupedLinear
@@ -69,6 +69,14 @@ class Lora(Method):
     )
     train: Training = Field(default=RECOVERY, description="how the corrections are trained")
 
+    @model_validator(mode="after")
+    def _labels_to_smooth(self) -> Lora:
+        if self.learn_from == "float-model" and self.train.label_smoothing:
+            raise ValueError(
+                "train.label_smoothing smooths labels, and `learn_from: float-model` looks at none: leave it out"
+            )
+        return self
+
     @property
     def transitions(self) -> Mapping[Form, Form]:
         """Nothing can be added to weights that are stored as integers: beside them a correction can be kept."""
@@ -93,7 +101,9 @@ class Lora(Method):
         places = {name: place for name, place in layers.items() if name in names}
         if not places:
             raise MethodError("lora: the model has no linear or convolution layer")
-        if not self.merge:
+        if self.merge:
+            _require_own(model, places)
+        else:
             _require_plain(places)
         scale, generator = self.alpha / self.rank, torch.Generator().manual_seed(workshop.seed)
         small = small_ones(model) if self.small else []
@@ -111,7 +121,7 @@ class Lora(Method):
             loss = self._divergence(workshop) if self.learn_from == "float-model" else None
             train(
                 model, split, workshop.task, self.train,
-                seed=workshop.seed, progress=workshop.progress, loss=loss,
+                seed=workshop.seed, progress=workshop.progress, loss=loss, labelled=loss is None,
             )  # fmt: skip
         for layer in packed.values():
             settled(layer)
@@ -157,6 +167,21 @@ class Lora(Method):
         if not self.merge and not stored:
             return ["no correction lies beside the weights, and all were to be kept there"]
         return []
+
+
+def _require_own(model: nn.Module, places: Mapping[str, tuple[nn.Module, str]]) -> None:
+    """Hold corrections that are added to weights of one layer: of two that share theirs, each would get both."""
+    owners: dict[int, list[str]] = {}
+    for name, part in model.named_modules():
+        for parameter in part.parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append(name)
+    for name, (layer, weight) in places.items():
+        others = [one for one in owners.get(id(getattr(layer, weight, None)), ()) if one != name]
+        if others:
+            raise MethodError(
+                f"lora cannot add a correction to the weight of {name}, which is that of {others[0]} too: leave both "
+                "out of `targets`, or set `merge: false`"
+            )
 
 
 def _require_plain(places: Mapping[str, tuple[nn.Module, str]]) -> None:

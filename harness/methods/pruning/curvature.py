@@ -92,7 +92,8 @@ def gauss_newton(
     max-pooling and (in evaluation) batch normalisation layers.
 
     Raises:
-        MethodError: a layer is of an unknown kind, the outputs are too many, or the loss is no cross-entropy.
+        MethodError: a layer is of an unknown kind or is given other rows than samples, the outputs are too many, or the
+            loss is no cross-entropy.
     """
     import torch
 
@@ -105,6 +106,7 @@ def gauss_newton(
     with differentiable(weights.values()), torch.enable_grad():
         for batch in samples(workshop, count):
             values, calls = _recorded(model, layers, batch.inputs)
+            _require_samples(calls, len(batch.targets))
             if of == "loss":
                 values = values.log_softmax(1) * (values.detach().softmax(1)).sqrt()
             made = [edge for some in calls.values() for _, edge in some]
@@ -170,6 +172,21 @@ def _recorded(
     with heard(layers, lambda name, call: calls[name].append((call, get_gradient_edge(call.output)))):
         values = _outputs(model, inputs)
     return values, calls
+
+
+def _require_samples(calls: Mapping[str, list[tuple[Call, GradientEdge]]], count: int) -> None:
+    """Hold what layers are given to one row a sample: gradients are squared row by row.
+
+    Raises:
+        MethodError: with the first layer that is given others.
+    """
+    for name, some in calls.items():
+        for call, _ in some:
+            if len(call.input) != count:
+                raise MethodError(
+                    f"the exact curvature squares the gradient of each sample, and {name} is given {len(call.input):,} "
+                    f"rows for {count:,} samples, as for windows of images: use `curvature: hutchinson`"
+                )
 
 
 def _outputs(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:

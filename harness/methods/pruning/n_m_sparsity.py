@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,13 +12,14 @@ from harness.errors import MethodError
 from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop, tied_zeros
-from harness.methods.layers import Names, multiplied_or_coded
+from harness.methods.layers import Names, multiplied_or_coded, transposed
 from harness.methods.pruning.masks import prunable
 from harness.methods.pruning.zeros import finetune
 from harness.training import Training
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 def require_fewer(n: int, m: int) -> None:
@@ -78,13 +79,13 @@ class NMSparsity(Method):
         import torch
 
         weights = prunable(subject.model, self.keep, self.method)
-        fitting = [one for one in weights.values() if one.shape[1] % self.m == 0]
+        fitting = self._fitting(subject.model, weights)
         if not fitting:
             raise MethodError(f"{self.method}: no layer has a number of inputs that {self.m} divides")
         workshop.progress(f"{self.n}:{self.m} in {len(fitting)} of {len(weights)} layers")
         with torch.no_grad():
-            for weight in fitting:
-                weight.masked_fill_(pattern(weight.abs(), self.n, self.m), 0)
+            for weight, axis in fitting:
+                weight.masked_fill_(pattern(weight.abs(), self.n, self.m, axis), 0)
         if self.finetune is not None:
             finetune(subject.model, self.finetune, workshop)
         return replace(subject, model=subject.model.eval())
@@ -93,16 +94,38 @@ class NMSparsity(Method):
         """Fewer zeros in a layer than the pattern has, or no layer that could bear it."""
         return missing_pattern(multiplied_or_coded(before, after, self.keep), self.n, self.m)
 
+    def _fitting(self, model: nn.Module, weights: Mapping[str, nn.Parameter]) -> list[tuple[nn.Parameter, int]]:
+        """The weights that the pattern fits, each with the axis of its inputs.
 
-def pattern(scores: torch.Tensor, n: int, m: int) -> torch.Tensor:
-    """True on the `m` - `n` least scores of every `m` neighbours along the second axis, which `m` divides."""
+        Raises:
+            MethodError: it fits the second axis of a transposed convolution's weight alone, which are outputs there.
+        """
+        found: list[tuple[nn.Parameter, int]] = []
+        for name, weight in weights.items():
+            place = name.rpartition(".")[0]
+            layer: Any = model.get_submodule(place)
+            if not transposed(layer):
+                found += [(weight, 1)] if weight.shape[1] % self.m == 0 else []
+            elif layer.in_channels // layer.groups % self.m == 0:
+                found.append((weight, 0))
+            elif weight.shape[1] % self.m == 0:
+                # An artifact does not tell it from other convolutions, and would be held to the pattern.
+                raise MethodError(
+                    f"{self.method}: {place} is a transposed convolution, and {self.m} does not divide its "
+                    f"{layer.in_channels // layer.groups} inputs: name it in `keep`"
+                )
+        return found
+
+
+def pattern(scores: torch.Tensor, n: int, m: int, axis: int = 1) -> torch.Tensor:
+    """True on the `m` - `n` least scores of every `m` neighbours along an axis, which `m` divides."""
     import torch
 
-    moved = scores.movedim(1, -1)
+    moved = scores.movedim(axis, -1)
     groups = moved.reshape(*moved.shape[:-1], -1, m)
     least = torch.sort(groups, dim=-1, stable=True).indices[..., : m - n]
     gone = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, least, True)
-    return gone.flatten(-2).movedim(-1, 1)
+    return gone.flatten(-2).movedim(-1, axis)
 
 
 def missing_pattern(tensors: Sequence[TensorFact], n: int, m: int) -> list[str]:

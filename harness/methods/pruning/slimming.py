@@ -15,7 +15,7 @@ from harness.methods.base import METHODS, Method, Workshop
 from harness.methods.layers import Names, chosen, weighted
 from harness.methods.pruning.structural import missing_removal, remove
 from harness.methods.pruning.zeros import finetune
-from harness.training import Training
+from harness.training import Training, task_loss
 
 if TYPE_CHECKING:
     import torch
@@ -58,9 +58,11 @@ class NetworkSlimming(Method):
                 "use channel-pruning"
             )
 
+        own = task_loss(workshop.task, self.train.label_smoothing)
+
         def loss(trained: nn.Module, batch: Batch) -> torch.Tensor:
             absolute = sum((scale.abs().sum() for scale in scales), start=scales[0].new_zeros(()))
-            return workshop.task.loss(trained, batch) + self.penalty * absolute
+            return own(trained, batch) + self.penalty * absolute
 
         finetune(model, self.train, workshop, asked=self.method, loss=loss)
         layers = weighted(model)

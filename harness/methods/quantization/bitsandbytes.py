@@ -15,7 +15,7 @@ from harness.forms import Form, Subject
 from harness.methods.base import Method, Trait, Workshop
 from harness.methods.layers import Names, chosen
 from harness.methods.low_rank.sites import replace_layer
-from harness.methods.quantization.grouping import left_float, plain_linear
+from harness.methods.quantization.grouping import left_float, other_matrices, plain_linear
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +43,7 @@ class Bitsandbytes(Method):
         """Replace the linear layers; nothing is calibrated."""
         model: nn.Module = subject.model.eval()
         layers = plain_linear(model)
-        kept = chosen("keep_float", self.keep_float, layers)
+        kept = chosen("keep_float", self.keep_float, [*layers, *other_matrices(model)])
         left = {name: layer for name, layer in layers.items() if name not in kept}
         if not left:
             raise MethodError(f"{self.method}: no linear layer is left to quantize")

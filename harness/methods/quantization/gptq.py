@@ -15,7 +15,7 @@ from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import moments_in_turn
 from harness.methods.layers import Names, chosen
 from harness.methods.quantization.compensated_rounding import Order, compensated_matrix
-from harness.methods.quantization.grouping import Rounding, left_float, pack_linear, plain_linear
+from harness.methods.quantization.grouping import Rounding, left_float, other_matrices, pack_linear, plain_linear
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +68,7 @@ class Gptq(Method):
         calibration = workshop.calibration(f"{self.method} calibrates")
         layers = plain_linear(model)
         wanted = chosen("targets", self.targets, layers) if self.targets else set(layers)
-        wanted -= chosen("keep_float", self.keep_float, layers)
+        wanted -= chosen("keep_float", self.keep_float, [*layers, *other_matrices(model)])
         chosen_layers = {name: layer for name, layer in layers.items() if name in wanted}
         if not chosen_layers:
             raise MethodError(f"{self.method}: no linear layer is left to quantize")

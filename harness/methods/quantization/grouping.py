@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ from harness.artifacts.integer_modules import CODES, Grid, matrix
 from harness.artifacts.quantized_layers import TiedLinear, grouped_embedding, grouped_linear, tied
 from harness.artifacts.torchscript_graph import multiplies
 from harness.errors import MethodError
-from harness.evidence import Evidence
-from harness.methods.layers import ADAPTERS, below, of_embedding
+from harness.evidence import Evidence, TensorFact
+from harness.methods.layers import below, corrects, of_embedding
 from harness.methods.low_rank.sites import replace_layer
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Types that a graph stores codes in.
 NARROW = ("uint4", "int4", "uint8", "int8")
+# What takes a matrix out of a stack, or multiplies with all of them, by the start of an operator's name.
+STACKED = ("_grouped_mm", "baddbmm", "bmm", "einsum", "index", "matmul", "select", "unbind")
 # Scales that are tried, as shares of the one that just spans a group: cutting an outlier may cost less than it saves.
 SPANS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 
@@ -150,6 +152,20 @@ def tied_heads(model: nn.Module) -> list[nn.Linear]:
     return [part for part in model.modules() if type(part) is nn.Linear and id(part.weight) in embedded]
 
 
+def other_matrices(model: nn.Module) -> list[str]:
+    """The names of float matrices, and of stacks of them, that are in no layer which the steps here know: experts."""
+    from torch import nn
+    from torch.nn.modules.conv import _ConvNd
+
+    return [
+        f"{name}.{own}" if name else own
+        for name, part in model.named_modules()
+        if not isinstance(part, nn.Linear | nn.Embedding | _ConvNd)
+        for own, tensor in part.named_parameters(recurse=False)
+        if tensor.ndim in (2, 3) and tensor.is_floating_point()
+    ]
+
+
 def pack_linear(model: nn.Module, layer: nn.Linear, stored: nn.Module) -> nn.Module:
     """The model in which a linear layer multiplies with a stored matrix."""
     return replace_layer(model, layer, grouped_linear(stored.grid, stored, layer.bias))  # type: ignore[arg-type]
@@ -200,7 +216,9 @@ def narrow(evidence: Evidence) -> int:
 
 
 def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:
-    """Sentences on weights of linear layers that no codes stand for, though they were not to be kept in float.
+    """Sentences on weights that no codes stand for, though they were not to be kept in float.
+
+    Those of linear layers, and matrices that are in none, as those of experts may be: no step here takes them.
 
     Args:
         before: counted on the float artifact.
@@ -211,18 +229,43 @@ def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: S
     if not narrow(after):
         return [f"none of the {sum(before.dtypes.values()):,} weight elements is stored in codes"]
     left = [
-        one.name
+        one
         for one in after.matrices
-        if one.used_by
-        and multiplies(one.used_by)
+        if one.dtype in ("float32", "float16", "bfloat16")
         # A convolution is no linear layer: none of these methods takes one.
-        and len(one.shape) == 2
+        and not any("conv" in user.lower() for user in one.used_by)
         and not of_embedding(one, before)
-        and one.dtype in ("float32", "float16", "bfloat16")
         and (not wanted or below(one.name, wanted))
         and not below(one.name, kept)
-        and not below(one.name, ADAPTERS)
+        and not corrects(one.name)
     ]
-    if left:
-        return [f"{len(left)} linear layers are still in float and were not to be kept: {', '.join(left[:3])}"]
-    return []
+    linear = [one.name for one in left if len(one.shape) == 2 and one.used_by and multiplies(one.used_by)]
+    stacks = {one.shape[0] for one in after.matrices if _stacked(one)}
+    other = [one.name for one in left if _stacked(one) or _alone(one, stacks)]
+    sentences = []
+    if linear:
+        sentences.append(
+            f"{len(linear)} linear layers are still in float and were not to be kept: {', '.join(linear[:3])}"
+        )
+    if other:
+        names = ", ".join(other[:3]) + (", …" if len(other) > 3 else "")
+        sentences.append(
+            f"{len(other)} weight matrices are in no linear layer, as experts may be, and so in float: {names}. "
+            "This step does not store them in codes; where they are to stay in float, say so: "
+            f"`keep_float: [{names}]`"
+        )
+    return sentences
+
+
+def _stacked(one: TensorFact) -> bool:
+    """Whether a tensor is several matrices, as for experts; what is added, such as a table of positions, is not."""
+    kinds = [user.rpartition("::")[2].lower() for user in one.used_by]
+    return len(one.shape) == 3 and min(one.shape) > 1 and (not kinds or any(kind.startswith(STACKED) for kind in kinds))
+
+
+def _alone(one: TensorFact, stacks: Collection[int]) -> bool:
+    """Whether a tensor is a matrix of which it is not known what multiplies with it.
+
+    Routers are left out, and so are biases of experts: they have a row for each matrix of a stack.
+    """
+    return len(one.shape) == 2 and not one.used_by and min(one.shape) > 1 and one.shape[0] not in stacks

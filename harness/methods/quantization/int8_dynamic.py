@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.artifacts.quantized_engine import Engine, marked
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.layers import in_float32
 from harness.methods.quantization.engine import active
 
@@ -35,6 +35,11 @@ class Int8Dynamic(Method):
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8}
     per_channel: bool = Field(default=True, description="one weight scale an output channel, not one a layer")
     engine: Engine = Field(default="x86", description="kernels to quantize for and to run on")
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Values that weights share, where each row has a scale of its own."""
+        return frozenset({Trait.CODEBOOKS}) if self.per_channel else frozenset()
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Quantize every linear and recurrent layer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -133,7 +134,7 @@ class _Layer:
     def patches(self, inputs: Array, places: Array | None) -> Array:
         """What the layer multiplies: (groups, samples * places, columns)."""
         if not self.window:
-            return (inputs if places is None else inputs[:, places]).reshape(1, -1, inputs.shape[-1])
+            return _at(inputs, places, mapped=False).reshape(1, -1, inputs.shape[-1])
         assert places is not None
         padded = np.pad(inputs, ((0, 0), (0, 0), *self.pads))
         down, across = (
@@ -170,18 +171,23 @@ class _Targets:
 
     def __init__(self, model: Any, nodes: list[Any], split: Split, positions: int) -> None:
         # Every layer walks through them: decoding and cropping photos anew each time would cost a sixth of the run.
-        self.inputs = [[each.numpy() for each in batch.inputs] for batch in split.batches(BATCH)]
+        self.inputs = [[each.numpy() for each in batch.inputs] for batch in split.unpadded(BATCH)]
         generator = np.random.default_rng(0)
         compiled = _compiled(model, [node.output(0) for node in nodes])
-        self.places: list[Array | None] = []
-        answers: list[list[Array]] = [[] for _ in nodes]
+        mapped = [node.get_type_name() != "MatMul" for node in nodes]
+        drawn: list[dict[tuple[int, ...], Array | None]] = [{} for _ in nodes]
+        # For each layer the places in each batch, and what it answers there.
+        self.places: list[list[Array | None]] = [[] for _ in nodes]
+        self.answers: list[list[Array]] = [[] for _ in nodes]
         for inputs in self.inputs:
-            outputs = [compiled_output.copy() for compiled_output in compiled(inputs).to_tuple()]
-            if not self.places:
-                self.places = [_places(output.shape, positions, generator) for output in outputs]
-            for kept, output, places in zip(answers, outputs, self.places, strict=True):
-                kept.append(_at(output, places))
-        self.answers = answers
+            for number, output in enumerate(compiled(inputs).to_tuple()):
+                # The same places in all samples of one size.
+                size = output.shape[1:]
+                if size not in drawn[number]:
+                    drawn[number][size] = _places(output.shape, mapped[number], positions, generator)
+                places = drawn[number][size]
+                self.places[number].append(places)
+                self.answers[number].append(_at(output.copy(), places, mapped[number]))
 
 
 class _Moments:
@@ -199,8 +205,8 @@ class _Moments:
         sum_input: Any = 0.0
         sum_target: Any = 0.0
         count = 0
-        for batch, answers in zip(targets.inputs, targets.answers[number], strict=True):
-            patches = layer.patches(compiled(batch).to_tuple()[0], targets.places[number])
+        for batch, answers, places in zip(targets.inputs, targets.answers[number], targets.places[number], strict=True):
+            patches = layer.patches(compiled(batch).to_tuple()[0], places)
             wanted = answers.reshape(-1, layer.groups, layer.rows).transpose(1, 0, 2)
             inputs = inputs + (patches.transpose(0, 2, 1) @ patches).astype(np.float64)
             both = both + (patches.transpose(0, 2, 1) @ wanted).astype(np.float64)
@@ -232,20 +238,28 @@ def _compiled(model: Any, outputs: list[Any]) -> Any:
     return openvino.Core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False})
 
 
-def _places(shape: tuple[int, ...], positions: int, generator: np.random.Generator) -> Array | None:
-    """Places of an output: rows and columns of a feature map, or tokens; None where it has but one."""
-    if len(shape) == 4:
+def _places(shape: tuple[int, ...], mapped: bool, positions: int, generator: np.random.Generator) -> Array | None:
+    """Places of an output: rows and columns of a feature map, or tokens; None where it has but one.
+
+    Args:
+        shape: (batch, channels, height, width) of a feature map; else channels are last, and all between are tokens.
+        mapped: whether it is a feature map, as a convolution gives.
+        positions: at most so many.
+        generator: draws them.
+    """
+    if mapped:
         chosen = generator.permutation(shape[2] * shape[3])[:positions]
         return np.stack([chosen // shape[3], chosen % shape[3]], axis=1)
-    return generator.permutation(shape[1])[:positions] if len(shape) == 3 else None
+    return generator.permutation(math.prod(shape[1:-1]))[:positions] if len(shape) > 2 else None
 
 
-def _at(output: Array, places: Array | None) -> Array:
+def _at(values: Array, places: Array | None, mapped: bool) -> Array:
+    """What stands at these places, shape (batch * places, channels)."""
     if places is None:
-        return output
-    if output.ndim == 4:
-        return output[:, :, places[:, 0], places[:, 1]].transpose(0, 2, 1).reshape(-1, output.shape[1])
-    return output[:, places].reshape(-1, output.shape[-1])
+        return values
+    if mapped:
+        return values[:, :, places[:, 0], places[:, 1]].transpose(0, 2, 1).reshape(-1, values.shape[1])
+    return values.reshape(len(values), -1, values.shape[-1])[:, places].reshape(-1, values.shape[-1])
 
 
 def _bias(node: Any) -> tuple[Any, int] | None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.artifacts.quantized_engine import Engine, marked
 from harness.errors import MethodError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
-from harness.methods.base import METHODS, Method, Workshop
+from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.layers import Names, below, chosen, in_float32, multiplied, weighted
 from harness.methods.quantization.engine import active, quiet
 
@@ -39,7 +39,8 @@ class Int8Static(Method):
     method: Literal["int8-static"] = "int8-static"
     also: ClassVar[Mapping[str, str]] = {
         "ptq": "", "post-training-quantization": "", "static-quantization": "", "static": "", "int8": "",
-        "smoothquant": "smooth_quant_alpha: 0.5", "smooth-quant": "smooth_quant_alpha: 0.5",
+        "smoothquant": "model_type: transformer, smooth_quant_alpha: 0.5",
+        "smooth-quant": "model_type: transformer, smooth_quant_alpha: 0.5",
     }  # fmt: skip
     forms: ClassVar[Mapping[Form, Form]] = {Form.TORCH: Form.TORCH_INT8, Form.OPENVINO: Form.OPENVINO}
     needs_data: ClassVar[bool] = True
@@ -69,14 +70,31 @@ class Int8Static(Method):
         default=True, description="correct biases layer by layer, not by running the whole model for each (NNCF)"
     )
     smooth_quant_alpha: float | None = Field(
-        default=None, ge=0, le=1, description="how much of an activation's range moves into the weights (NNCF)"
+        default=None,
+        ge=0,
+        le=1,
+        description="with `model_type: transformer`, how much of an activation's range moves into the weights (NNCF); "
+        "unset: 0.95 for matrix products and nothing for convolutions",
     )
-
     overflow_fix: Literal["none", "first-layer", "all"] = Field(
         default="first-layer",
         description="layers whose weights get 7 bits, so that 16-bit sums cannot saturate on processors without VNNI "
         "(NNCF)",
     )
+
+    @model_validator(mode="after")
+    def _smooths(self) -> Int8Static:
+        if self.smooth_quant_alpha is not None and self.model_type is None:
+            raise ValueError(
+                "smooth_quant_alpha is for `model_type: transformer`: NNCF smooths no other models, and would leave it "
+                "out without a word"
+            )
+        return self
+
+    @property
+    def undoes(self) -> frozenset[Trait]:
+        """Values that weights share: scales, and batch normalization that is folded in, differ from row to row."""
+        return frozenset({Trait.CODEBOOKS})
 
     def apply(self, subject: Subject, workshop: Workshop) -> Subject:
         """Calibrate on every calibration sample and quantize."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from harness.methods.quantization.int8_static import Int8Static
     from harness.methods.quantization.weight_only import WeightOnly
 
+# What NNCF logs, at the level of debugging, of each layer whose inputs it scales.
+SCALED = " AWQ for: "
 # Our names for NNCF's.
 _OVERFLOW_FIXES = {"none": "disable", "first-layer": "first_layer_only", "all": "enable"}
 
@@ -83,8 +85,10 @@ def compress_weights(model: Any, options: WeightOnly, workshop: Workshop) -> Any
     """The graph with the weights of its matrix products and embeddings in few bits; widened as they are used.
 
     Raises:
-        MethodError: NNCF refuses the graph, or there is no data to calibrate on.
+        MethodError: NNCF refuses the graph, there is no data to calibrate on, `keep_float` names no layer, or there is
+            nothing for `awq` to scale.
     """
+    kept = chosen("keep_float", options.keep_float, [node.get_friendly_name() for node, _ in layers(model)])
     import_openvino()
     import nncf
 
@@ -101,14 +105,15 @@ def compress_weights(model: Any, options: WeightOnly, workshop: Workshop) -> Any
 
         samples = nncf.Dataset(Samples(calibration), fed)
     kind = "SYM" if options.symmetric else "ASYM"
-    with _quiet():
+    with _quiet(), _heard() as said:
         try:
-            return nncf.compress_weights(
+            compressed = nncf.compress_weights(
                 model,
                 mode=nncf.CompressWeightsMode[f"INT{options.bits}_{kind}"],
                 group_size=(options.group_size or 128) if options.bits == 4 else None,
                 all_layers=options.all_layers if options.bits == 4 else None,
                 ratio=options.ratio,
+                ignored_scope=nncf.IgnoredScope(names=sorted(kept)) if kept else None,
                 dataset=samples,
                 subset_size=size,
                 awq=options.awq or None,
@@ -117,6 +122,13 @@ def compress_weights(model: Any, options: WeightOnly, workshop: Workshop) -> Any
             )
         except (nncf.ValidationError, nncf.UnsupportedModelError, RuntimeError) as error:
             raise MethodError(f"NNCF cannot compress the weights of this model: {error}") from error
+    # Where it finds nothing to scale, NNCF rounds as if it had not been asked.
+    if options.awq and not any(SCALED in line for line in said):
+        raise MethodError(
+            "awq scales what enters a layer that takes 4 bits, where it comes from an activation or another layer, and "
+            "NNCF found no such place in this model: leave `awq` out"
+        )
+    return compressed
 
 
 def compress_to_float16(model: Any) -> Any:
@@ -145,3 +157,22 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What NNCF logs within it, whatever the level; nothing is shown that would not be."""
+    logger, lines = logging.getLogger("nncf"), list[str]()
+    level = logger.level
+
+    def note(record: logging.LogRecord) -> bool:
+        lines.append(record.getMessage())
+        return record.levelno >= level
+
+    logger.addFilter(note)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield lines
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(note)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from harness.errors import MethodError
-from harness.evidence import Evidence
+from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
+from harness.methods.layers import Names, below, chosen
 from harness.methods.quantization.grouping import (
     Rounding,
     coded,
     embeddings,
     left_float,
+    other_matrices,
     pack_embedding,
     pack_linear,
     plain_linear,
@@ -56,6 +58,7 @@ class WeightOnly(Method):
         default=None, ge=8, description="weights that share a scale; if left out 128 with 4 bits, and a row with 8"
     )
     all_layers: bool = Field(default=False, description="4 bits for embeddings and the last layer too")
+    keep_float: Names = Field(default=(), description="layers, or modules with all their layers, to leave in float")
     ratio: float | None = Field(
         default=None,
         gt=0,
@@ -114,14 +117,19 @@ class WeightOnly(Method):
         eight, few = Rounding(8, self.symmetric, search=False), Rounding(self.bits, self.symmetric, search=False)
         wide = self.bits == 8 or not self.all_layers
         layers, found = plain_linear(model), embeddings(model)
-        if not layers and not found:
-            raise MethodError(f"{self.method}: the model has no linear or embedding layer")
+        kept = chosen("keep_float", self.keep_float, [*layers, *found, *other_matrices(model)])
+        if not (layers.keys() | found.keys()) - kept:
+            raise MethodError(f"{self.method}: no linear or embedding layer is left to quantize")
         for name, layer in layers.items():
+            if name in kept:
+                continue
             # A head that is tied to an embedding goes with it, and is the last layer then.
             last = name == list(layers)[-1] and not tied_heads(model)
             rounding, group = (eight, None) if wide and last and self.bits == 4 else (few, self._group)
             model = pack_linear(model, layer, stored_matrix(layer.weight, rounding, group))
         for name, embedding in found.items():
+            if name in kept:
+                continue
             rounding, group = (eight, None) if wide and self.bits == 4 else (few, self._group)
             model = pack_embedding(model, name, stored_matrix(embedding.weight, rounding, group))
         return model.eval()
@@ -131,19 +139,26 @@ class WeightOnly(Method):
         return self.group_size or (128 if self.bits == 4 else None)
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
-        """Too few weights stored in so many bits: none, or less than half of them."""
+        """Too few weights stored in so many bits: none, or less than half of those that were not to be kept."""
         codes = coded(after)
         if codes:
-            held, total = sum(codes.values()), sum(before.dtypes.values())
+            held, total = sum(codes.values()), sum(one.elements for one in self._wanted(before))
             few = (
                 [f"only {held / total:.0%} of {total:,} weight elements are stored in codes"]
                 if held < total / 2
                 else []
             )
-            return [*few, *left_float(before, after, ())]
+            return [*few, *left_float(before, after, self.keep_float)]
         # A step before may have taken a part in 4 bits where this one takes the rest in 8.
-        narrow = (*STORED[8], *STORED[4])
-        share, total = after.share(*narrow), sum(after.dtypes.values())
+        wanted = self._wanted(after)
+        total = sum(one.elements for one in wanted)
+        held = sum(one.elements for one in wanted if one.dtype in (*STORED[8], *STORED[4]))
         if after.share(*STORED[self.bits]) == 0:
             return [f"none of the {total:,} weight elements is stored in {self.bits} bits"]
-        return [f"only {share:.0%} of {total:,} weight elements are stored in so few bits"] if share < 0.5 else []
+        if held < total / 2:
+            return [f"only {held / total:.0%} of {total:,} weight elements are stored in so few bits"]
+        return []
+
+    def _wanted(self, evidence: Evidence) -> list[TensorFact]:
+        """The weight matrices that were not to be kept in float."""
+        return [one for one in evidence.matrices if not below(one.name, self.keep_float)]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from harness.errors import MethodError
-from harness.evidence import Evidence
+from harness.evidence import MOST_DISTINCT, Evidence
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.batch_norm import reestimate
-from harness.methods.layers import Names, below, chosen, in_float32, multiplied, weighted
+from harness.methods.layers import Names, below, chosen, in_float32, multiplied, transposed, weighted
 from harness.methods.weight_sharing.clustering import Initialisation
 from harness.methods.weight_sharing.codebook import Clustering, Shared
 from harness.training import Training, train
@@ -46,7 +46,10 @@ class WeightSharing(Method):
         description="first centroids: evenly spaced, evenly many weights between them, or weights drawn at random",
     )
     group: int | None = Field(
-        default=None, ge=1, description="output channels that share a codebook; unset: all of a layer"
+        default=None,
+        ge=1,
+        description="output channels that share a codebook; unset: all of a layer, and always of a transposed "
+        "convolution",
     )
     price: float = Field(
         default=0,
@@ -88,7 +91,7 @@ class WeightSharing(Method):
         return replace(subject, model=model.eval())
 
     def contradictions(self, before: Evidence, after: Evidence) -> list[str]:
-        """A weight matrix with more values than its codebooks can hold."""
+        """A weight matrix with more values than its codebooks can hold, or of which that cannot be told."""
         sentences = []
         for one in multiplied(after.tensors):
             if below(one.name, self.keep):
@@ -96,10 +99,16 @@ class WeightSharing(Method):
             books = math.ceil(one.shape[0] / self.group) if self.group else 1
             bits = self._bits(len(one.shape) > 2)
             allowed = books * 2**bits
-            if one.distinct is None or one.distinct > allowed:
-                found = "more values than were counted" if one.distinct is None else f"{one.distinct:,} values"
-                codebooks = f"{books} codebooks of {bits} bits hold" if books > 1 else f"{bits} bits name"
-                sentences.append(f"{one.name} has {found} other than zero, and {codebooks} at most {allowed:,}")
+            codebooks = f"{books} codebooks of {bits} bits hold" if books > 1 else f"{bits} bits name"
+            if one.distinct is None:
+                sentences.append(
+                    f"how many values {one.name} has cannot be told: more than {MOST_DISTINCT:,}, or this runtime does "
+                    f"not count them, as `packed` and `torch` do; {codebooks} at most {allowed:,}"
+                )
+            elif one.distinct > allowed:
+                sentences.append(
+                    f"{one.name} has {one.distinct:,} values other than zero, and {codebooks} at most {allowed:,}"
+                )
         return sentences
 
     def _bits(self, convolution: bool) -> int:
@@ -113,14 +122,18 @@ class WeightSharing(Method):
             raise MethodError("weight-sharing: no linear or convolution layer is left to share weights in")
         # One tensor may serve two layers.
         weights = {
-            id(weight): (name, weight) for name, (layer, key) in layers.items() for weight in [getattr(layer, key)]
+            id(weight): (name, layer, weight)
+            for name, (layer, key) in layers.items()
+            for weight in [getattr(layer, key)]
         }
         shared = []
-        for name, weight in weights.values():
+        for name, layer, weight in weights.values():
             workshop.progress(f"clustering {name}")
             bits = self._bits(weight.ndim > 2)
             clustering = Clustering(bits, self.initialisation, self.price, workshop.seed)
-            shared.append((weight, Shared(weight, clustering, self.group, zeros_apart=True)))
+            # Its rows are inputs, and an artifact does not tell it from other convolutions.
+            group = None if transposed(layer) else self.group
+            shared.append((weight, Shared(weight, clustering, group, zeros_apart=True)))
         if self.vector_bits is not None:
             shared += [
                 (vector, self._vector(vector, self.vector_bits, workshop.seed))

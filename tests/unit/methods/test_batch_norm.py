@@ -62,11 +62,21 @@ def test_a_deep_layer_is_fitted_to_the_layers_before_it_as_they_are_now(samples:
 
 
 def test_batches_are_bounded_and_a_lone_last_sample_is_left_out(samples: torch.Tensor) -> None:
-    many, lone = split(samples), split(samples[:33])
-    reestimate(nn.BatchNorm1d(4).eval(), many, batch=2, seed=0)
+    many, lone = split(samples.repeat(13, 1)), split(samples[:33])
+    reestimate(nn.BatchNorm1d(4).eval(), many, batch=32, seed=0)
     assert many.taken == MOST_BATCHES + 1
     reestimate(nn.BatchNorm1d(4).eval(), lone, batch=32, seed=0)
     assert lone.taken == 2
+
+
+@pytest.mark.parametrize("batch", [1, 2, 15, 16])
+def test_samples_are_taken_sixteen_at_a_time_where_fewer_were_trained_on(samples: torch.Tensor, batch: int) -> None:
+    """Of one sample there is no variance; those of training one at a time came from the first alone."""
+    norm = nn.BatchNorm1d(4).eval()
+    reestimate(norm, split(samples), batch=batch, seed=0)
+    within = torch.stack([part.var(0) for part in samples[order(0)].split(16)]).mean(0)
+    torch.testing.assert_close(norm.running_mean, samples.mean(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(norm.running_var, within, atol=0, rtol=1e-5)
 
 
 def test_a_model_without_batch_normalization_is_not_even_run(samples: torch.Tensor) -> None:

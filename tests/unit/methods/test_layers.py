@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,9 @@ from harness.evidence import Evidence, TensorFact
 from harness.forms import Form, Subject
 from harness.lowering import lower
 from harness.methods.layers import below, chosen, looked_up, multiplied, multiplied_or_coded, of_embedding, weighted
+from harness.methods.low_rank.svd import Svd
+from harness.methods.pruning.magnitude import MagnitudePruning
+from harness.methods.quantization.int8_static import Int8Static
 
 
 def fact(name: str, *used_by: str, shape: tuple[int, ...] = (4, 4), weight: bool = True) -> TensorFact:
@@ -25,11 +30,75 @@ def test_a_name_chooses_a_layer_or_a_module_and_never_a_namesake() -> None:
         chosen("keep", ["zzz"], present)
 
 
-def test_stored_tensors_belong_to_their_layer_under_any_prefix() -> None:
+def test_stored_tensors_belong_to_their_layer_also_inside_of_what_a_step_has_put_around_the_model() -> None:
     assert below("block.1.conv.weight", ["block.1"])
     assert below("model.block.1.conv.weight", ["block.1"])
+    assert below("model.model.block.1.conv.weight", ["block.1"])
+    assert below("model.0.conv.weight", ["model.0"])
+    assert below("fc.parametrizations.weight.original", ["fc"])
     assert not below("block.10.conv.weight", ["block.1"])
     assert not below("block.1.conv.weight", [])
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_a_stem_is_no_part_of_the_blocks_that_have_layers_of_its_name(prefix: str) -> None:
+    """As in torchvision's ResNets."""
+    names = ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight", "layer2.0.downsample.0.weight"]
+    stored = [prefix + name for name in names]
+    assert [below(one, ["conv1"]) for one in stored] == [True, False, False, False]
+    assert [below(one, ["layer1.0.conv1"]) for one in stored] == [False, True, False, False]
+    assert [below(one, ["layer1", "layer2.0"]) for one in stored] == [False, True, True, True]
+
+
+class Stemmed(nn.Module):
+    """A stem and a block whose layers bear one name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, stride=4, padding=1)
+        block = nn.Sequential()
+        block.conv1, block.relu, block.conv2 = nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)
+        self.layer1, self.fc = nn.Sequential(block), nn.Linear(8, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.conv1(images))
+        answers: torch.Tensor = self.fc((hidden + self.layer1(hidden)).mean((2, 3)))
+        return answers
+
+
+def stemmed() -> Stemmed:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Stemmed().eval()
+
+
+def test_factors_of_a_block_are_not_counted_as_those_of_the_stem(subject: Any, workshop: Any, weigh: Any) -> None:
+    method = Svd(ratio=0.5)
+    before, after = weigh(subject(stemmed())), weigh(method.apply(subject(stemmed()), workshop))
+    assert any(one.name.startswith("layer1.0.conv1.") for one in after.evidence.matrices)
+    assert method.contradictions(before.evidence, after.evidence) == []
+
+
+def test_what_a_block_keeps_is_not_what_the_stem_keeps(subject: Any, workshop: Any, weigh: Any) -> None:
+    method = MagnitudePruning(sparsity=0.5, keep=("conv1",))
+    before, after = weigh(subject(stemmed())), weigh(method.apply(subject(stemmed()), workshop))
+    assert method.contradictions(before.evidence, after.evidence) == []
+    # Two convolutions of 576 weights and a layer of 80; the stem has 72.
+    assert method.contradictions(before.evidence, before.evidence) == [
+        "0 of 1,232 weights in the pruned layers are zero (0.00%), and 50.00% was asked for"
+    ]
+
+
+def test_a_block_in_float_is_not_excused_by_the_stem() -> None:
+    def stored(name: str, dtype: str) -> TensorFact:
+        return TensorFact(name=name, dtype=dtype, shape=(8, 9), zeros=0, used_by=("quantized::conv2d",))
+
+    after = counted(
+        stored("conv1.weight", "float32"), stored("layer1.0.conv1.weight", "float32"), stored("fc.weight", "int8")
+    )
+    assert Int8Static(keep_float=("conv1", "layer1.0.conv1")).contradictions(after, after) == []
+    (sentence,) = Int8Static(keep_float=("conv1",)).contradictions(after, after)
+    assert sentence.startswith("72 of 216 weight elements are not int8 and were not to be kept: layer1.0.conv1. ")
 
 
 def test_weighted_layers_are_convolutions_linear_layers_and_attention() -> None:

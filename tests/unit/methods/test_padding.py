@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from harness.artifacts.openvino import layers
 from harness.data.base import Batch, Dataset
 from harness.data.text import TextSplit
 from harness.data.windows import Cut, Documents
 from harness.forms import Form, Subject
+from harness.lowering import lower
 from harness.methods.base import Workshop
 from harness.methods.compensation import input_moments
 from harness.methods.distillation.matching import Recorder, attention_gap, feature_gap
@@ -21,6 +23,7 @@ from harness.methods.pruning.neuron import activity
 from harness.methods.pruning.optimal_brain_surgeon import OptimalBrainSurgeon, second_moments
 from harness.methods.pruning.wanda import Wanda
 from harness.methods.quantization.gptq import Gptq
+from harness.methods.quantization.int8_layerwise import _Layer, _Moments, _Targets
 from harness.methods.stages import stages
 from harness.sources.base import uncut
 from harness.tasks.text_classification import TextClassification
@@ -134,6 +137,39 @@ def test_a_method_does_the_same_whatever_fills_up(method, split: TextSplit) -> N
     with torch.no_grad():
         ours, theirs = (model(*letters(TEXTS)) for model in made)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_layers_on_openvino_are_fitted_to_the_texts_alone(split: TextSplit) -> None:
+    """Texts come in batches of one length, each with places of its own, and no letter is left out."""
+    model = encoder()
+    rows: dict[str, list[torch.Tensor]] = {}
+    hooks = [
+        part.register_forward_hook(lambda _, given, __, name=name: rows.setdefault(name, []).append(given[0][0]))
+        for name, part in model.named_modules()
+        if isinstance(part, nn.Linear) and name != "head"
+    ]
+    with torch.no_grad():
+        for text in TEXTS:
+            model(*letters([text]))
+    for hook in hooks:
+        hook.remove()
+    graph = lower(Subject(Form.TORCH, model, letters(TEXTS[:2])), Form.OPENVINO).model
+    found = [(node, weight) for node, weight in layers(graph) if node.get_friendly_name() in rows]
+    assert {node.get_friendly_name() for node, _ in found} == rows.keys()
+    targets = _Targets(graph, [node for node, _ in found], split, 4096)
+    for number, (node, weight) in enumerate(found):
+        given = torch.cat(rows[node.get_friendly_name()]).double().numpy()
+        mean = given.mean(0)
+        layer = _Layer(node, weight)
+        gathered = _Moments.gather(layer, graph, targets, number)
+        np.testing.assert_allclose(gathered.mean_input[0], mean, rtol=1e-4, atol=1e-5)
+        # Those of a layer that has a bias are about the mean.
+        about = np.outer(mean, mean) if layer.bias is not None else 0.0
+        np.testing.assert_allclose(gathered.inputs[0], given.T @ given / len(given) - about, rtol=1e-4, atol=1e-4)
+    # Of long texts a few places are drawn, no more than there are in short ones.
+    drawn = _Targets(graph, [node for node, _ in found], split, 3).places[0]
+    assert sorted(len(one) for one in drawn if one is not None) == [2, 3, 3, 3, 3, 3]
 
 
 def test_influence_of_a_block_is_taken_on_the_texts_alone(split: TextSplit) -> None:

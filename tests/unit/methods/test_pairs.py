@@ -159,6 +159,16 @@ def verdict(first: str, second: str, *runtimes: str) -> str:
             "lora",
             "step 2 (lora) takes torch module, but step 1 (gptq) gives a weight-quantized torch module",
         ),
+        (
+            "weight-sharing",
+            "int8-static",
+            "step 2 (int8-static) undoes the sharing of values that was done by step 1 (weight-sharing)",
+        ),
+        (
+            "weight-sharing",
+            "int8-dynamic",
+            "step 2 (int8-dynamic) undoes the sharing of values that was done by step 1 (weight-sharing)",
+        ),
         ("qat", "qat", "step 2 (qat) takes torch module, but step 1 (qat) gives a quantized torch module"),
         ("float16", "given", "step 2 (given) undoes all that was done by step 1 (float16)"),
     ],
@@ -178,6 +188,13 @@ def test_corrections_are_kept_beside_integers() -> None:
     beside = next(one for one in SAMPLES if one.method == "lora" and not one.model_dump()["merge"])
     assert refusals(next(one for one in SAMPLES if one.method == "gptq"), beside)["torch"] == []
     assert refusals(beside, next(one for one in SAMPLES if one.method == "magnitude-pruning"))["torch"] == []
+
+
+def test_shared_values_stay_shared_under_one_scale_a_layer() -> None:
+    sharing, dynamic = (
+        next(one for one in SAMPLES if one.method == name) for name in ("weight-sharing", "int8-dynamic")
+    )
+    assert refusals(sharing, dynamic.model_copy(update={"per_channel": False}))["torch"] == []
 
 
 ZEROS = "the zeros that were made"

@@ -97,3 +97,84 @@ def test_a_layer_that_never_runs_is_named(split: TensorSplit) -> None:
     model.spare = nn.Linear(2, 2)
     with pytest.raises(MethodError, match="the layer spare never ran on the calibration data"):
         next(stages(model, linear(model), split, 4, together=True))
+
+
+class Routed(nn.Module):
+    """One of two layers between two others, by the sign of a sample's first number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.plus, self.minus, self.first = (nn.Linear(4, 4) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden, sent = self.first(x), x[:, :1] > 0
+        answers: torch.Tensor = torch.zeros_like(hidden)
+        for expert, here in ((self.plus, sent), (self.minus, ~sent)):
+            if here.any():
+                answers = answers + expert(hidden) * here
+        return self.last(answers)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("turned", [1, -1])
+def test_layers_that_the_first_sample_does_not_run_are_found_in_their_place(turned: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Routed().eval()
+    inputs = torch.ones(6, 4)
+    inputs[4] = -1
+    split = TensorSplit(inputs * turned, torch.zeros(6))
+    names = [one for stage in stages(model, linear(model), split, 6, together=True) for one in stage.names]
+    assert set(names) == {"first", "plus", "minus", "last"}
+    assert (names[0], names[-1]) == ("first", "last")
+    never = TensorSplit(torch.full((100, 4), float(turned)), torch.zeros(100))
+    with pytest.raises(MethodError, match=f"the layer {'minus' if turned > 0 else 'plus'} never ran"):
+        next(stages(model, linear(model), never, 6, together=True))
+
+
+class InPlace(nn.Module):
+    """Adds to its hidden states in place, before either of its layers and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        hidden += 0.5
+        hidden += torch.relu(self.up(hidden))
+        hidden += self.down(hidden)
+        return hidden
+
+
+class AllInPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.blocks = nn.Linear(4, 6), nn.ModuleList([InPlace() for _ in range(3)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.first(x)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return hidden
+
+
+def test_what_is_added_in_place_reaches_the_moments_and_is_added_once(split: TensorSplit) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AllInPlace().eval()
+    layers = linear(model)
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, given, name=name: seen[name].append(given[0].clone().double()))
+        for name, layer in layers.items()
+    ]
+    with torch.no_grad():
+        model(split.inputs)
+    for hook in hooks:
+        hook.remove()
+    stage_names = []
+    for stage in stages(model, layers, split, 4, together=True):
+        stage_names.append(stage.names)
+        for name, found in input_moments(stage.run, {name: layers[name] for name in stage.names}).items():
+            (given,) = seen[name]
+            torch.testing.assert_close(found, given.T @ given, rtol=1e-5, atol=1e-5)
+    assert ("blocks.1.up", "blocks.1.down") in stage_names

@@ -1,14 +1,21 @@
 """Weights in 8 and 4 bits, on a graph whose rounding can be worked out by hand."""
 
+import logging
+from pathlib import Path
+
 import pytest
 import torch
 
 from harness.artifacts.openvino import import_openvino
+from harness.data.base import Dataset, TensorSplit
+from harness.errors import MethodError
 from harness.forms import Form, Subject
 from harness.lowering import lower
+from harness.methods.base import Workshop
 from harness.methods.quantization.weight_only import WeightOnly
 from harness.runtimes.openvino import OpenVino
 from harness.runtimes.torch import Torch
+from harness.tasks.base import TASKS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -101,3 +108,35 @@ def test_a_torch_module_is_rounded_within_half_a_step_of_each_group(subject, tmp
     assert method.contradictions(before, before) != []
     with torch.no_grad():
         torch.testing.assert_close(runner(subject.example)[0], packed.model(*subject.example), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_that_are_kept_stay_in_float_on_openvino_too(subject, tmp_path):
+    lowered = lower(subject, Form.OPENVINO)
+    before = evidence(lowered, tmp_path / "float")
+    method = WeightOnly(keep_float=("0",))
+    after = evidence(method.apply(lowered, None), tmp_path / "int8")
+    assert {one.name: one.dtype for one in after.matrices} == {"0.weight": "float32", "2.weight": "uint8"}
+    # Four fifths of the weights, which were to stay.
+    assert method.contradictions(before, after) == []
+    assert WeightOnly().contradictions(before, after) == [
+        f"only 20% of {256 * 128 + 128 * 64:,} weight elements are stored in so few bits"
+    ]
+    with pytest.raises(MethodError, match=r"keep_float: the model has no layer '1'"):
+        WeightOnly(keep_float=("1",)).apply(lower(subject, Form.OPENVINO), None)
+
+
+@pytest.fixture
+def workshop(subject):
+    inputs = torch.randn(16, 256, generator=torch.Generator().manual_seed(2))
+    split = TensorSplit(inputs, torch.zeros(16, dtype=torch.int64))
+    return Workshop(TASKS["image-classification"](), Dataset(split, None), Path(), 0, lambda _: None)
+
+
+def test_awq_that_finds_nothing_to_scale_is_told(subject, workshop, tmp_path):
+    """It scales what enters the second layer, behind the activation, which takes 8 bits unless all layers take 4."""
+    with pytest.raises(MethodError, match=r"awq scales what enters a layer that takes 4 bits, .* leave `awq` out"):
+        WeightOnly(bits=4, group_size=64, awq=True).apply(lower(subject, Form.OPENVINO), workshop)
+    method = WeightOnly(bits=4, group_size=64, awq=True, all_layers=True)
+    scaled = evidence(method.apply(lower(subject, Form.OPENVINO), workshop), tmp_path / "awq")
+    assert scaled.share("uint4", "int4") == 1.0
+    assert logging.getLogger("nncf").filters == []

@@ -18,6 +18,7 @@ from harness.methods.distillation.matching import Match
 from harness.methods.pruning.magnitude import MagnitudePruning
 from harness.sources.python import Python
 from harness.sources.zoo import Zoo
+from harness.tasks.classification import Classification
 from harness.tasks.image_classification import ImageClassification
 from harness.tasks.sentence_similarity import SentenceSimilarity
 from harness.training import Training, train
@@ -194,3 +195,23 @@ def test_embeddings_are_learned_where_there_are_no_labels() -> None:
     options = Distillation(mix=1.0, train=training)
     distil(student, teacher, split, task, options, (inputs[:1],), seed=0, progress=lambda _: None)
     assert gap() < 1e-3 * expected
+
+
+class Boxes(Classification):
+    """A task whose targets would have to move with the images."""
+
+    task: str = "object-detection"
+
+
+def test_images_are_moved_where_nothing_but_the_teachers_answers_to_them_count(few: Workshop, subject: Any) -> None:
+    here, moved = replace(few, task=Boxes()), Training(augment="affine")
+    Distillation(student=SMALL, mix=1.0, train=moved).apply(subject(), here)
+    with pytest.raises(MethodError, match="moves images and not what object-detection is to find in them"):
+        Distillation(student=SMALL, mix=0.9, train=moved).apply(subject(), here)
+
+
+def test_labels_that_nothing_looks_at_cannot_be_smoothed() -> None:
+    smoothed = Training(label_smoothing=0.1)
+    with pytest.raises(ValidationError, match=r"smooths labels, and `mix: 1` looks at none: leave it out"):
+        Distillation(mix=1.0, train=smoothed)
+    assert Distillation(mix=0.9, train=smoothed).train.label_smoothing == 0.1

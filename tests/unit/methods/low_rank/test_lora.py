@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
@@ -174,3 +175,28 @@ def test_beside_sparse_weights_the_function_that_was_trained_is_deployed(
     assert float((deployed - alone).norm()) > 0.01 * float(deployed.norm())
     assert int((after.model.fc1.base.weight == 0).sum()) == round(0.8 * 48_000)
     assert pruning.contradictions(before.evidence, weigh(after).evidence) == []
+
+
+def test_labels_that_nothing_looks_at_cannot_be_smoothed() -> None:
+    smoothed = Training(label_smoothing=0.1)
+    with pytest.raises(ValidationError, match=r"smooths labels, and `learn_from: float-model` looks at none"):
+        Lora(learn_from="float-model", train=smoothed)
+    assert Lora(train=smoothed).train.label_smoothing == 0.1
+
+
+def test_a_weight_of_two_layers_is_given_no_correction_of_either(few: Workshop, subject: Any) -> None:
+    """Added to it, each correction would be in both layers."""
+
+    def shared() -> nn.Module:
+        model = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(1024, 24), nn.Linear(24, 24), nn.Linear(24, 24)))
+        model[3].weight = model[2].weight
+        return model
+
+    for targets in ((), ("2",), ("2", "3")):
+        with pytest.raises(MethodError, match="cannot add a correction to the weight of 2, which is that of 3 too"):
+            Lora(rank=1, targets=targets, train=ONCE).apply(subject(shared()), few)
+    before, after = shared(), Lora(rank=1, targets=("1",), train=ONCE).apply(subject(shared()), few).model
+    assert torch.equal(after[3].weight, before[3].weight)
+    kept = Lora(rank=1, targets=("2", "3"), merge=False, train=ONCE).apply(subject(shared()), few).model
+    assert torch.equal(kept[2].base.weight, before[2].weight)
+    assert not torch.equal(kept[2].adapter_up.weight, kept[3].adapter_up.weight)

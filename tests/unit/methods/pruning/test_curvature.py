@@ -194,6 +194,30 @@ def test_what_has_no_exact_curvature_is_refused(some: Workshop) -> None:
         curvature.gauss_newton(wide, prunable(wide, (), "test"), some, 40, "outputs")
 
 
+class Windows(nn.Module):
+    """Cuts each 8x8 image into four windows of four rows of tokens, as a Swin transformer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.head = nn.Linear(4, 3), nn.Linear(12, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        windows = images.reshape(len(images), 2, 4, 2, 4).transpose(2, 3).reshape(-1, 4, 4)
+        made: torch.Tensor = self.head(torch.tanh(self.inside(windows)).mean(1).reshape(len(images), -1))
+        return made
+
+
+def test_a_layer_that_is_given_windows_is_refused_for_their_gradients_are_no_samples(some: Workshop) -> None:
+    model = Windows().double()
+    weights = prunable(model, (), "test")
+    with pytest.raises(
+        MethodError, match=r"inside\.weight is given 160 rows for 40 samples, as for windows of images: use `curvature"
+    ):
+        curvature.gauss_newton(model, weights, some, 40, "outputs")
+    alone = {name: one for name, one in weights.items() if name.startswith("head")}
+    assert curvature.gauss_newton(model, alone, some, 40, "outputs")["head.weight"].shape == (4, 12)
+
+
 @pytest.mark.parametrize("of", ["outputs", "loss"])
 def test_an_activation_in_place_changes_nothing(of: Any, some: Workshop) -> None:
     """It makes the tensor that the layer before it gave its own, slope and all."""

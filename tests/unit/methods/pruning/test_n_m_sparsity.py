@@ -60,3 +60,45 @@ def test_what_makes_no_pattern_is_refused(subject: Any, workshop: Any, weigh: An
     assert NMSparsity(n=1, m=64).contradictions(evidence, evidence) == [
         "no layer has a number of inputs that 64 divides, so none can be 1:64 sparse"
     ]
+
+
+class Upsampling(nn.Module):
+    """Two transposed convolutions, the second in two groups; their weights have the inputs first."""
+
+    def __init__(self, first: int = 8) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, first, 8, stride=8)
+        self.up, self.grouped = nn.ConvTranspose2d(first, 8, 2), nn.ConvTranspose2d(8, 12, 2, groups=2)
+        self.head = nn.Linear(12, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        answers: torch.Tensor = self.head(self.grouped(self.up(self.stem(images)).relu()).mean((2, 3)))
+        return answers
+
+
+def upsampling(first: int = 8) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Upsampling(first).eval()
+
+
+def test_in_a_transposed_convolution_neighbours_are_inputs_too(subject: Any, workshop: Any, weigh: Any) -> None:
+    before = weigh(subject(upsampling()))
+    method = NMSparsity(n=1, m=4)
+    pruned = method.apply(subject(upsampling()), workshop)
+    for layer in (pruned.model.up, pruned.model.grouped):
+        # Of every four inputs that an output of a tap multiplies one is left.
+        left = (layer.weight != 0).unflatten(0, (-1, 4)).sum(1)
+        assert bool((left == 1).all())
+    assert method.contradictions(before.evidence, weigh(pruned).evidence) == []
+
+
+def test_a_transposed_convolution_that_would_pass_for_one_that_fits_is_to_be_kept(
+    subject: Any, workshop: Any, weigh: Any
+) -> None:
+    """An artifact does not tell it from a convolution of as many inputs as it has outputs."""
+    with pytest.raises(MethodError, match="up is a transposed convolution, and 4 does not divide its 6 inputs: name"):
+        NMSparsity().apply(subject(upsampling(6)), workshop)
+    method = NMSparsity(keep=("up",))
+    before = weigh(subject(upsampling(6)))
+    assert method.contradictions(before.evidence, weigh(method.apply(subject(upsampling(6)), workshop)).evidence) == []

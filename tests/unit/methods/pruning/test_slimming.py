@@ -1,11 +1,14 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from harness.data.base import TensorSplit
 from harness.errors import MethodError
 from harness.methods.pruning.slimming import NetworkSlimming, batch_scales
+from harness.tasks.classification import Classification
 from harness.training import Training
 
 
@@ -66,3 +69,32 @@ def test_slimmed_network_still_reads(subject: Any, workshop: Any, weigh: Any, di
 def test_a_model_without_scales_is_refused(subject: Any, workshop: Any) -> None:
     with pytest.raises(MethodError, match="the model has none: use channel-pruning"):
         NetworkSlimming(ratio=0.5).apply(subject(), workshop)
+
+
+def test_labels_are_smoothed_while_the_penalty_is_on(subject: Any, workshop: Any) -> None:
+    """One step of plain SGD on labels of one class: the gradient of the head's bias is softmax less target."""
+    images = workshop.data.train.inputs
+    one_class = replace(workshop.data, train=TensorSplit(images, torch.zeros(len(images), dtype=torch.int64)))
+    moved = {}
+    for smoothing in (0.0, 0.5):
+        model = network()
+        before = model[8].bias.detach().clone()
+        options = {"learning_rate": 0.01, "label_smoothing": smoothing}
+        method = NetworkSlimming(ratio=0.5, finetune=None, keep=("0", "3"), train=ONE_STEP.model_copy(update=options))
+        method.apply(subject(model), replace(workshop, data=one_class))
+        moved[smoothing] = (model[8].bias.detach() - before) / 0.01
+    # Half of each label goes to all ten classes alike, its own among them.
+    expected = torch.tensor([-0.45, *[0.05] * 9])
+    torch.testing.assert_close(moved[0.5] - moved[0.0], expected, atol=1e-4, rtol=0)
+
+
+class Boxes(Classification):
+    """A task whose targets would have to move with the images."""
+
+    task: str = "object-detection"
+
+
+def test_images_are_not_moved_away_from_their_boxes(subject: Any, workshop: Any) -> None:
+    method = NetworkSlimming(ratio=0.5, train=Training(augment="affine"))
+    with pytest.raises(MethodError, match="moves images and not what object-detection is to find in them"):
+        method.apply(subject(network()), replace(workshop, task=Boxes()))

@@ -13,7 +13,7 @@ from harness.errors import MethodError
 from harness.forms import Form, Subject
 from harness.lowering import lower
 from harness.methods.base import METHODS, Workshop
-from harness.methods.quantization.int8_layerwise import Int8Layerwise
+from harness.methods.quantization.int8_layerwise import Int8Layerwise, _Targets
 from harness.methods.quantization.int8_static import Int8Static
 from harness.methods.quantization.quantizers import bypass_quantizer
 from harness.runtimes.base import Runner
@@ -154,6 +154,51 @@ def test_tokens_and_layers_without_bias_are_fitted_too(tmp_path):
     with torch.no_grad():
         expected = model(tokens)
     assert float((runner((tokens,))[0] - expected).pow(2).mean().sqrt() / expected.std()) < 0.06
+
+
+class ChannelsLast(nn.Module):
+    """Linear layers over the places of a feature map, as ConvNeXt has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.up, self.down = nn.Conv2d(3, 8, 4, stride=4), nn.Linear(8, 24), nn.Linear(24, 8)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x):
+        hidden = self.stem(x).permute(0, 2, 3, 1)
+        return self.head((hidden + self.down(self.up(hidden).relu())).mean((1, 2)))
+
+
+def test_linear_layers_over_a_feature_map_are_fitted_as_such(workshop, tmp_path):
+    torch.manual_seed(0)
+    model = ChannelsLast().eval()
+    subject = lower(Subject(Form.TORCH, model, (images(2, 0),)), Form.OPENVINO)
+    method = Int8Layerwise(positions=5)
+    runner = reloaded(method.apply(subject, workshop), tmp_path)
+    assert method.contradictions(runner.evidence(), runner.evidence()) == []
+    inputs = images(256, 7)
+    with torch.no_grad():
+        expected = model(inputs)
+    assert float((runner((inputs,))[0] - expected).pow(2).mean().sqrt() / expected.std()) < 0.15
+
+
+def test_the_same_places_are_drawn_in_all_images_of_one_size(subject, workshop):
+    """One draw a layer, in the layers' order: accepted figures rest on which places they are."""
+    nodes = [node for node, _ in layers(subject.model)]
+    targets = _Targets(subject.model, nodes, workshop.data.calibration, 5)
+    generator = np.random.default_rng(0)
+    for node, drawn, answers in zip(nodes, targets.places, targets.answers, strict=True):
+        assert len(drawn) == len(answers) == 96 // 8
+        if node.get_type_name() == "MatMul":
+            assert drawn == [None] * 12
+            assert {one.shape for one in answers} == {(8, 10)}
+            continue
+        shape = node.get_output_partial_shape(0)
+        height, width = (shape[axis].get_length() for axis in (2, 3))
+        expected = generator.permutation(height * width)[:5]
+        for places, answered in zip(drawn, answers, strict=True):
+            assert np.array_equal(places[:, 0] * width + places[:, 1], expected)
+            assert answered.shape == (8 * len(expected), shape[1].get_length())
 
 
 def test_it_refuses_to_calibrate_on_nothing(subject, workshop):

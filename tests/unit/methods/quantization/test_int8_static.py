@@ -105,9 +105,9 @@ def test_unknown_layer_is_refused_with_the_closest(subject: Any, workshop: Any) 
 def test_options_of_the_other_runtime_are_refused(subject: Any, workshop: Any) -> None:
     with pytest.raises(
         MethodError,
-        match="preset, smooth_quant_alpha of int8-static cannot be set for a torch module",
+        match="preset, model_type, smooth_quant_alpha of int8-static cannot be set for a torch module",
     ):
-        Int8Static(preset="mixed", smooth_quant_alpha=0.5).apply(subject(), workshop)
+        Int8Static(preset="mixed", model_type="transformer", smooth_quant_alpha=0.5).apply(subject(), workshop)
     with pytest.raises(MethodError, match="observer of int8-static cannot be set for an OpenVINO model"):
         Int8Static(observer="minmax").apply(replace(subject(), form=Form.OPENVINO), workshop)
 
@@ -140,3 +140,33 @@ def test_control_flow_that_fx_cannot_follow_is_refused(workshop: Any) -> None:
 def test_options_outside_their_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Int8Static.model_validate(options)
+
+
+def test_smoothing_that_nncf_would_leave_out_is_refused() -> None:
+    """It smooths where the model is said to be a transformer, and nowhere else."""
+    with pytest.raises(ValidationError, match="smooth_quant_alpha is for `model_type: transformer`"):
+        Int8Static(smooth_quant_alpha=0.5)
+    assert Int8Static(model_type="transformer", smooth_quant_alpha=0.5).smooth_quant_alpha == 0.5
+    assert METHODS.meant("smoothquant") == ["{method: int8-static, model_type: transformer, smooth_quant_alpha: 0.5}"]
+
+
+def test_a_product_of_activations_is_counted_in_int8_as_in_float(subject: Any, workshop: Any, weigh: Any) -> None:
+    """What has no weights saved nothing: counted as nothing, it would pass a `max_ratio` of the multiplications."""
+
+    class Mixing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.key, self.head = nn.Linear(32, 32), nn.Linear(32, 32), nn.Linear(32 * 32, 10)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            rows = images.flatten(1, 2)
+            return self.head(torch.matmul(self.query(rows), self.key(rows).transpose(1, 2)).flatten(1))
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Mixing()
+    before, after = weigh(subject(model)), weigh(Int8Static().apply(subject(model), workshop))
+    assert after.evidence.operators["quantized::matmul"] == 1
+    batch = next(workshop.data.calibration.batches(4)).inputs
+    macs = 4 * (2 * 32 * 32 * 32 + 32 * 32 * 32 + 32 * 32 * 10)
+    assert before.runner.macs(batch) == after.runner.macs(batch) == macs

@@ -138,7 +138,12 @@ def test_the_same_calibration_gives_the_same_bytes(workshop, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"preset": "mixed"}, {"fast_bias_correction": False}, {"smooth_quant_alpha": 0.5}, {"model_type": "transformer"}],
+    [
+        {"preset": "mixed"},
+        {"fast_bias_correction": False},
+        {"model_type": "transformer"},
+        {"model_type": "transformer", "smooth_quant_alpha": 0.5},
+    ],
 )
 def test_options_of_nncf_reach_it(options, subject, workshop, tmp_path):
     method = Int8Static(**options)

@@ -68,6 +68,15 @@ def test_groups_of_channels_have_codebooks_of_their_own(subject: Any, workshop: 
     )
 
 
+def test_a_transposed_convolution_has_one_codebook(subject: Any, workshop: Any, weigh: Any) -> None:
+    """Its rows are inputs, and not the output channels that share one."""
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 1), nn.ConvTranspose2d(4, 8, 3), nn.Conv2d(8, 8, 3)))
+    method = WeightSharing(bits=2, group=2)
+    before, shared = weigh(subject(model)), method.apply(subject(model), workshop)
+    assert [distinct(shared.model[place].weight) for place in (1, 2)] == [4, 16]
+    assert method.contradictions(before.evidence, weigh(shared).evidence) == []
+
+
 def test_zeros_of_pruning_stay_and_take_no_place_in_a_codebook(subject: Any, workshop: Any) -> None:
     pruned = MagnitudePruning(sparsity=0.8).apply(subject(), workshop)
     zeros = {name: one == 0 for name, one in pruned.model.named_parameters() if one.ndim > 1}
@@ -186,7 +195,8 @@ def test_weights_whose_values_were_not_counted_are_no_proof() -> None:
     fact = TensorFact(name="fc.weight", dtype="int8", shape=(10, 10), zeros=0)
     evidence = Evidence(operators={}, tensors=(fact,))
     assert WeightSharing(bits=4).contradictions(evidence, evidence) == [
-        "fc.weight has more values than were counted other than zero, and 4 bits name at most 16"
+        "how many values fc.weight has cannot be told: more than 4,096, or this runtime does not count them, as "
+        "`packed` and `torch` do; 4 bits name at most 16"
     ]
 
 
