@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options.add_task_marks(config)
         from harness.gate import destinations
         from harness.gate.execution import GateExecution
+        from harness.gate.selection import KeptBroken
         from harness.gate.session import GateSession
     except WeighinError as error:
         # Parts of another distribution are broken: no reason to stop tests that have nothing to do with specs.
@@ -43,5 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     destinations.check_folders(config)
     config.pluginmanager.register(GateExecution(config), "weighin-execution")
+    config.pluginmanager.register(KeptBroken(config), "weighin-kept-broken")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(GateSession(config), "weighin-session")

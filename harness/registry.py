@@ -79,6 +79,10 @@ class Registry(Generic[T]):
         self.load()
         return iter(sorted(self._parts))
 
+    def __contains__(self, name: object) -> bool:
+        self.load()
+        return name in self._parts
+
     def offered(self) -> list[str]:
         """The names that docs, completion and messages list: all but those of faults."""
         return [name for name in self if not self._parts[name].fault]

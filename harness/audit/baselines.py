@@ -163,4 +163,4 @@ def _worse(held: Body, old: Any, new: Any) -> bool:
 def _better(held: Body) -> str | None:
     """Which side of a figure is the better one; None where its metric is not installed."""
     name = held.get("metric")
-    return METRICS[name].better if name in set(METRICS) else None
+    return METRICS[name].better if isinstance(name, str) and name in METRICS else None

@@ -98,7 +98,7 @@ def _number(value: Value) -> bool:
 def _tolerance(budget: Body) -> Value:
     """What `regress` is where it is not given; None, which nothing loosens, for a metric that is not installed."""
     name, given = budget["metric"], budget.get("regress")
-    return METRICS[name].tolerated(given) if isinstance(name, str) and name in set(METRICS) else given
+    return METRICS[name].tolerated(given) if isinstance(name, str) and name in METRICS else given
 
 
 def _renamed(before: Mapping[str, Body], now: Mapping[str, Body]) -> dict[str, str]:

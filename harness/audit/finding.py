@@ -1,4 +1,4 @@
-"""One thing that got looser."""
+"""One thing that got looser, or of which that cannot be told."""
 
 from __future__ import annotations
 
@@ -39,6 +39,24 @@ class Loosened:
     def document(self) -> dict[str, Value]:
         """As JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What lay in the project and cannot be read from the commit, so that nothing is compared with it.
+
+    Attributes:
+        path: of a link, a submodule or a stem, from the project root.
+        what: it is, as the rest of a sentence.
+        reason: why that may be, as it is recorded since the revision; None where none is.
+    """
+
+    path: str
+    what: str
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.what}: nothing is compared with it"
 
 
 def _shown(value: Value) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 
+from harness.audit.objects import Objects, entries, run, tree
 from harness.audit.tree import Tree
-from harness.audit.worktree import FOLDERS
+from harness.audit.worktree import FOLDERS, missed
 from harness.errors import WeighinError
 
 # In the message of a commit that removes a spec or a baseline: where the file is gone, no key of it can say why.
@@ -23,14 +24,15 @@ class AuditError(WeighinError):
 
 
 class Revision:
-    """What lay in the project at a commit.
+    """What lay in the project at a commit, in its submodules too where they are checked out and have their commits.
 
     Args:
         root: the project root.
         name: a commit, in any way that git knows.
 
     Attributes:
-        unread: links below `specs/` and `baselines/` that led to nothing in the commit; nothing is compared with them.
+        unread: below `specs/` and `baselines/`, what a run or a comparison would have looked behind and the commit does
+            not hold: links to nothing, and submodules. Path → what it is, in words.
 
     Raises:
         AuditError: the root lies in no repository, or the name is no commit of it.
@@ -49,19 +51,16 @@ class Revision:
                 "the clone is shallow"
             )
         self.commit = found.stdout.decode().strip()
-        listed = self._listed()
-        self._objects = subprocess.Popen(
-            ["git", "cat-file", "--batch"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self._tree = self._grown(listed)
+        listed = tree(root, self.commit)
+        if listed.returncode:
+            raise AuditError(f"the files of {self.commit} cannot be listed: {_words(listed)}")
+        # Of the repository, and then of each submodule below a path; one that lies in another comes after it.
+        self._objects: list[tuple[str, Objects]] = [("", Objects(root))]
+        self._absent: list[str] = []
+        self._tree = self._grown(listed.stdout)
         self._files: dict[str, str] = {}
-        self.unread: list[str] = []
-        for shown, home in (each for folder in FOLDERS for each in self._tree.below(self._prefix + folder)):
-            path = shown.removeprefix(self._prefix)
-            if home is None:
-                self.unread.append(path)
-            else:
-                self._files[path] = self._tree.files[home]
+        self.unread: dict[str, str] = {}
+        self._look()
 
     def __enter__(self) -> Revision:
         return self
@@ -69,7 +68,8 @@ class Revision:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._objects.communicate()
+        for _, objects in self._objects:
+            objects.close()
 
     @property
     def algorithm(self) -> str:
@@ -89,7 +89,9 @@ class Revision:
         """See `Side`."""
         found = self._at(path)
         name = None if found is None else self._tree.files.get(found)
-        return None if name is None else self._object(name)
+        if found is None or name is None:
+            return None
+        return next(objects for below, objects in reversed(self._objects) if found.startswith(below)).read(name)
 
     def _at(self, path: str) -> str | None:
         """A path from the repository's root, with no link in it; None where it leads out of there."""
@@ -104,43 +106,50 @@ class Revision:
                 return "; ".join(reason.strip() for reason in reasons)
         return None
 
-    def _listed(self) -> list[tuple[str, str, str]]:
-        """Mode, name and path, from the repository's root, of every file and link of the commit."""
-        listed = self._git("ls-tree", "-r", "-z", "--full-tree", self.commit)
-        if listed.returncode:
-            raise AuditError(f"the files of {self.commit} cannot be listed: {_words(listed)}")
-        found: list[tuple[str, str, str]] = []
-        for line in listed.stdout.decode(errors="surrogateescape").split("\0"):
-            about, _, path = line.partition("\t")
-            mode, kind, name = (*about.split(), "", "", "")[:3]
-            # A submodule holds no spec of this project.
-            if kind == "blob":
-                found.append((mode, name, path))
-        return found
+    def _grown(self, listed: bytes) -> Tree:
+        """The files and links of the commit, those of its submodules among them."""
+        files: dict[str, str] = {}
+        links: dict[str, str] = {}
+        ahead = [("", self._objects[0][1], listed)]
+        while ahead:
+            below, objects, text = ahead.pop()
+            for mode, kind, name, path in entries(text):
+                if kind == "commit":
+                    ahead += self._submodule(below + path, name)
+                elif mode == _LINK:
+                    links[below + path] = (objects.read(name) or b"").decode(errors="surrogateescape")
+                else:
+                    files[below + path] = name
+        return Tree(files, links)
 
-    def _grown(self, listed: list[tuple[str, str, str]]) -> Tree:
-        texts = {path: self._object(name) or b"" for mode, name, path in listed if mode == _LINK}
-        return Tree(
-            {path: name for mode, name, path in listed if mode != _LINK},
-            {path: text.decode(errors="surrogateescape") for path, text in texts.items()},
-        )
+    def _submodule(self, path: str, commit: str) -> list[tuple[str, Objects, bytes]]:
+        """A submodule of the commit, to be looked into; nothing where it is not here, or has not that commit."""
+        root = self._root.resolve()
+        folder = [root, *root.parents][len(PurePosixPath(self._prefix).parts)] / path
+        listed = tree(folder, commit, submodule=True) if folder.is_dir() else None
+        if listed is None or listed.returncode:
+            self._absent.append(path)
+            return []
+        objects = Objects(folder, submodule=True)
+        self._objects.append((f"{path}/", objects))
+        return [(f"{path}/", objects, listed.stdout)]
 
-    def _object(self, name: str) -> bytes | None:
-        stdin, stdout = self._objects.stdin, self._objects.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(name.encode() + b"\n")
-        stdin.flush()
-        head = stdout.readline().rstrip(b"\n").rsplit(b" ", 2)
-        if len(head) < 3 or not head[2].isdigit():
-            return None
-        content = stdout.read(int(head[2]))
-        stdout.read(1)
-        return content if head[1] == b"blob" else None
+    def _look(self) -> None:
+        """Look through the folders of the project."""
+        for shown, home in (each for folder in FOLDERS for each in self._tree.below(self._prefix + folder)):
+            path = shown.removeprefix(self._prefix)
+            if home is not None:
+                self._files[path] = self._tree.files[home]
+            elif missed(path):
+                self.unread[path] = "was a link to nothing that the commit holds"
+        for absent in self._absent:
+            path = absent.removeprefix(self._prefix)
+            if absent.startswith(self._prefix) and missed(path):
+                self.unread[path] = "was a submodule that is not here, or not with the commit that it had"
 
     def _git(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         try:
-            return subprocess.run(["git", *arguments], cwd=self._root, capture_output=True, check=False)
+            return run(self._root, *arguments)
         except OSError as error:
             raise AuditError(f"git cannot be run: {error}") from error
 

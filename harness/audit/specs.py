@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from harness.audit.worktree import Side
@@ -45,33 +47,35 @@ class Specs:
 
     def chain(self, path: str) -> tuple[bytes | None, ...]:
         """The contents of a spec and of every stem that it extends, nearest first."""
-        found: list[bytes | None] = []
-        for at in self._chain(path):
-            found.append(self.side.read(at))
-        return tuple(found)
+        return tuple(self.side.read(at) for at in self.layers(path))
 
-    def cases(self, path: str) -> dict[str, Body]:
+    def cases(self, path: str, without: Collection[str] = ()) -> dict[str, Body]:
         """Each case as it is after stems and cases are merged; a file without cases is one of no name.
 
         Nothing where the file, or one that it extends, is no YAML that a spec is written in.
+
+        Args:
+            path: of the spec.
+            without: stems that are left out, with all that they extend.
         """
-        merged = self.file(path)
+        merged = self.file(path, without)
         named = merged.pop("cases", None)
         if not isinstance(named, dict):
             return {"": merged} if merged else {}
         return {name: merge(merged, changes if isinstance(changes, dict) else {}) for name, changes in named.items()}
 
-    def file(self, path: str) -> Body:
-        """What all cases of a file share, with its `cases`; empty where it cannot be read."""
+    def file(self, path: str, without: Collection[str] = ()) -> Body:
+        """What all cases of a file share, with its `cases`; empty where it cannot be read. See `cases`."""
         merged: Body = {}
-        for at in reversed(self._chain(path)):
+        for at in reversed([*takewhile(lambda at: at not in without, self.layers(path))]):
             body = self._body(at)
             if body is None:
                 return {}
             merged = merge(merged, {key: value for key, value in body.items() if key != "extends"})
         return merged
 
-    def _chain(self, path: str) -> list[str]:
+    def layers(self, path: str) -> list[str]:
+        """A spec and every stem that it extends, nearest first."""
         chain = [path]
         while isinstance(stem := (self._body(chain[-1]) or {}).get("extends"), str):
             at = self.side.home(posixpath.join(posixpath.dirname(chain[-1]), stem))

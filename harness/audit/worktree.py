@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from harness.spec.files import reached
+
 FOLDERS = ("specs", "baselines")
+
+
+def missed(path: str) -> bool:
+    """Whether something may be missed where nothing can be read: a run looks there, or the comparison of baselines.
+
+    Args:
+        path: from the project root, with forward slashes.
+    """
+    place = PurePosixPath(path)
+    if place.parts[0] == "baselines":
+        return place.suffix in ("", ".json")
+    return reached(place)
 
 
 class Side(Protocol):

@@ -24,9 +24,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "check",
         help="validate specs without running them",
-        description="Validate specs without running them. Exits 0 where all are well-formed, 1 where one is not, and 2 "
-        "where a path holds no spec. Warns of expected failures whose day is over, and of files where no run looks for "
-        "specs.",
+        description="Validate specs without running them. Exits 0 where all are well-formed, 1 where one is not, or a "
+        "link leads nowhere behind which a run looks for specs, and 2 where a path holds no spec. Warns of expected "
+        "failures whose day is over, and of files where no run looks for specs.",
     )
     parser.add_argument(
         "paths",
@@ -42,23 +42,30 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load every spec below the paths and print what is wrong, one problem a line."""
-    from harness.spec.files import below, nothing_below, root_of, twin_of, with_case
+    from harness.spec.files import below, home_of, lost_below, nothing_below, nowhere, root_of, twin_of, with_case
     from harness.spec.load import load
 
     files: dict[Path, Path] = {}
     passed_over: dict[Path, list[Path]] = {}
+    lost: dict[Path, Path] = {}
     for path in arguments.paths:
         found, hidden = below(path)
+        links = lost_below(path)
         passed_over |= hidden
-        if not found:
+        if not found and not links:
             _warn_of(passed_over)
             print(nothing_below(path), file=sys.stderr)
             return 2
         for one in found:
             files.setdefault(one.resolve(), one)
+        for one in links:
+            lost.setdefault(home_of(one), one)
     _warn_of(passed_over)
     owners: dict[tuple[Path, str], Path] = {}
-    cases = budgets = broken = 0
+    cases = budgets = 0
+    broken = len(lost)
+    for path in lost.values():
+        print(f"{path}:1:1: {nowhere(path).problems[0].message}")
     dangling: list[str] = []
     today = datetime.now(UTC).date()
     for home, path in files.items():
@@ -87,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     for note in dangling:
         print(note, file=sys.stderr)
     if broken:
-        print(f"{_count(broken, 'spec')} of {len(files)} not well-formed", file=sys.stderr)
+        print(f"{_count(broken, 'spec')} of {len(files) + len(lost)} not well-formed", file=sys.stderr)
         return 1
     print(f"{_count(len(files), 'spec')}, {_count(cases, 'case')}, {_count(budgets, 'budget')}: all well-formed")
     return 0

@@ -110,15 +110,17 @@ def _cases(paths: Sequence[Path], tier: str | None, chosen: list[Mutant]) -> Ite
 
     Raises:
         FileNotFoundError: there is no spec.
-        SpecError: one is not well-formed, or has the id of another.
+        SpecError: one is not well-formed, or has the id of another, or a link leads nowhere.
     """
-    from harness.spec.files import below, nothing_below, twin_of, twofold
+    from harness.spec.files import below, lost_below, nothing_below, nowhere, twin_of, twofold
     from harness.spec.load import load
     from harness.spec.tiers import TIERS
 
     seen: set[Path] = set()
     for path in paths:
         found, _ = below(path)
+        for link in lost_below(path):
+            raise nowhere(link)
         if not found:
             raise FileNotFoundError(nothing_below(path))
         allowed = TIERS if tier == "all" else TIERS[: TIERS.index(tier or "ci") + 1]

@@ -22,7 +22,7 @@ from harness.errors import SpecError
 from harness.gate.naming import names
 from harness.gate.outcome import GateError
 from harness.spec.expectation import EVIDENCE
-from harness.spec.files import id_of, root_of, shown, twin_of, twofold, with_case
+from harness.spec.files import home_of, id_of, leads_nowhere, nowhere, root_of, shown, twin_of, twofold, with_case
 from harness.spec.load import Case, SpecFile, load
 from harness.spec.requirements import CAPABILITIES
 from harness.spec.tiers import TIERS
@@ -35,7 +35,7 @@ _OWNERS = pytest.StashKey[dict[tuple[Path, str], Path]]()
 
 
 class SpecModule(pytest.Module):
-    """One YAML file."""
+    """One YAML file, or a link that leads nowhere, behind which there was one, or a folder of them."""
 
     obj: Any = None
     named: bool = False
@@ -45,13 +45,17 @@ class SpecModule(pytest.Module):
 
         Where the command line names items of a file that is broken, it answers to those names.
 
-        A file whose id another one has is as broken: the two would share what is kept by id.
+        A file whose id another one has is as broken: the two would share what is kept by id. So is a link that leads
+        nowhere: what it should gate does not run.
         """
         self.named = self.session.isinitpath(self.path)
-        home = self.path.resolve()
+        if leads_nowhere(self.path):
+            yield from self._broken(nowhere(self.path), placeless=True)
+            return
+        home = home_of(self.path)
         root = root_of(home)
         if (other := self._twin(home, root)) is not None:
-            yield from self._broken(twofold(home, other), twin=True)
+            yield from self._broken(twofold(home, other), placeless=True)
             return
         try:
             file = load(self.path)
@@ -67,10 +71,10 @@ class SpecModule(pytest.Module):
                     file=file, home=home, case=case, label=label,
                 )  # fmt: skip
 
-    def _broken(self, error: SpecError, *, twin: bool = False) -> Iterator[pytest.Item]:
+    def _broken(self, error: SpecError, *, placeless: bool = False) -> Iterator[pytest.Item]:
         """What stands for a file that cannot be read."""
         for name in self._asked() or ["spec"]:
-            yield BrokenSpec.from_parent(self, name=name, callobj=_unreachable, error=error, twin=twin)
+            yield BrokenSpec.from_parent(self, name=name, callobj=_unreachable, error=error, placeless=placeless)
 
     def _asked(self) -> list[str]:
         """What the command line names of this file: were nothing called so, pytest would say that, and not why."""
@@ -166,19 +170,19 @@ class BrokenSpec(GateItem):
 
     Attributes:
         error: what is wrong.
-        twin: another file has its id, so that it has none of its own.
+        placeless: it has no id of its own: another file has it, or it is a link that leads nowhere.
     """
 
-    def __init__(self, *, error: SpecError, twin: bool = False, **arguments: Any) -> None:
+    def __init__(self, *, error: SpecError, placeless: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.error, self.twin = error, twin
+        self.error, self.placeless = error, placeless
         for mark in _marks(*_imagined(self.config.option.markexpr)):
             self.add_marker(mark)
 
     @property
     def called(self) -> str:
-        """As the others are, or by its path in its project where another file has its id."""
-        if not self.twin:
+        """As the others are, or by its path in its project where it has no id of its own."""
+        if not self.placeless:
             return super().called
         root = root_of(self.path)
-        return names(self.config).below(root, shown(self.path.resolve(), root))
+        return names(self.config).below(root, shown(home_of(self.path), root))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from harness.spec.files import MUST_FAIL, SUFFIXES, folders_of, is_stem
+from harness.spec.files import MUST_FAIL, SUFFIXES, folders_of, is_stem, leads_nowhere, sought
 
 
 def wanted(path: Path, parent: pytest.Collector) -> bool:
@@ -17,10 +18,31 @@ def wanted(path: Path, parent: pytest.Collector) -> bool:
     """
     if path.suffix not in SUFFIXES:
         return False
-    if parent.session.isinitpath(path):
-        return True
+    return parent.session.isinitpath(path) or (not is_stem(path) and _looked_for(path, parent))
+
+
+def lost(folder: pytest.Directory) -> list[Path]:
+    """Links in a folder that lead nowhere, and behind which a spec of this run was, or a folder of them.
+
+    pytest passes them over in silence. In `spec.files`, `lost_below` says the same without it.
+    """
+    config = folder.config
+    with os.scandir(folder.path) as entries:
+        links = sorted(Path(entry.path) for entry in entries if entry.is_symlink())
+    return [
+        link
+        for link in links
+        if sought(link, config.getini("norecursedirs"))
+        and leads_nowhere(link)
+        and _looked_for(link, folder)
+        and not folder.ihook.pytest_ignore_collect(collection_path=link, config=config)
+    ]
+
+
+def _looked_for(path: Path, parent: pytest.Collector) -> bool:
+    """Whether specs are looked for there: below a `specs/`, and of `must-fail/` only where that was named."""
     below = folders_of(path, parent.config.rootpath)
-    if "specs" not in below or is_stem(path):
+    if "specs" not in (path.name, *below):
         return False
     if MUST_FAIL in below:
         folder = next(part for part in path.parents if part.name == MUST_FAIL)

@@ -11,13 +11,13 @@ from _pytest.skipping import evaluate_skip_marks
 
 from harness.gate import naming, selection
 from harness.gate.collection import BrokenSpec, GateItem, Key, SpecItem, SpecModule
-from harness.gate.discovery import wanted
+from harness.gate.discovery import lost, wanted
 from harness.gate.outcome import BudgetBroken, CaseOutcome, GateError, ItemOutcome, ItemReport, NoVerdict, properties
 from harness.gate.runner import CaseRunner
 from harness.gate.shipping import Shipping, labels_of
 from harness.judge.verdict import State, Verdict
 from harness.report.progress import Progress
-from harness.spec.files import id_of, root_of
+from harness.spec.files import home_of, id_of, leads_nowhere, root_of
 
 _OUTCOME = pytest.StashKey[ItemOutcome]()
 _CASE = pytest.StashKey[CaseOutcome | None]()
@@ -29,6 +29,7 @@ class GateExecution:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._strict = config.getoption("tier") == "release"
+        self._collected: set[Path] = set()
         self._selected: Mapping[Key, Sequence[str]] = {}
         self._skipped: frozenset[tuple[Key, str]] = frozenset()
         self._shipping = Shipping(None, {})
@@ -37,6 +38,24 @@ class GateExecution:
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect a YAML spec as a module."""
         return SpecModule.from_parent(parent, path=file_path) if wanted(file_path, parent) else None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Collect links that lead nowhere beside what pytest finds in a folder."""
+        report = yield
+        if isinstance(collector, pytest.Directory) and report.passed:
+            report.result += [SpecModule.from_parent(collector, path=link) for link in lost(collector)]
+        elif isinstance(collector, SpecModule) and not report.result and leads_nowhere(collector.path):
+            # `--lf` keeps the items of those files that are there.
+            report.result = list(collector.collect())
+        return report
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Keep which files there are; `--lf` may leave out all items of one."""
+        if isinstance(collector, SpecModule):
+            self._collected.add(collector.path)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
@@ -51,7 +70,7 @@ class GateExecution:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learn what is to be judged, and what the specs of this run are called."""
-        naming.learn(self._config, (item.path for item in session.items if isinstance(item, GateItem)))
+        naming.learn(self._config, self._collected)
         self._selected = labels_of(session.items)
         specs = (item for item in session.items if isinstance(item, SpecItem))
         self._skipped = frozenset((item.key, item.label) for item in specs if _is_skipped(item))
@@ -162,10 +181,13 @@ def _is_skipped(item: pytest.Item) -> bool:
 
 def _unjudged(item: GateItem, state: State, sentence: str) -> ItemOutcome:
     """The row of an item that has no figures."""
-    home = item.path.resolve()
+    home = home_of(item.path)
     root = root_of(home)
     label, case = (item.label, item.case.name) if isinstance(item, SpecItem) else (item.name, "")
     row = Verdict(
         spec=item.called, case=case, label=label, metric=label, verdict=state, sentence=f"{sentence} → {state}"
     )
-    return ItemOutcome(verdict=row, nodeid=item.nodeid, root=str(root), path=str(home), id=id_of(home, root))
+    return ItemOutcome(
+        verdict=row, nodeid=item.nodeid, root=str(root), path=str(home), id=id_of(home, root),
+        project=naming.names(item.config).project(root),
+    )  # fmt: skip

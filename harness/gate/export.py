@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,20 +20,28 @@ from harness.run.pipeline import Run
 from harness.spec.load import Case
 
 
-def export(folder: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
+def export(folder: Path, root: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
     """Copy the artifact of a case that passed, with its manifest; replaces an earlier export of the case whole.
 
+    Args:
+        folder: below which all exports lie.
+        root: of the project.
+        case: that passed.
+        run: what it was judged from.
+        rows: its verdicts.
+
     Raises:
-        ArtifactError: the bytes changed since they were measured, or the export of another spec lies there.
+        ArtifactError: the bytes changed since they were measured, or the export of another spec, or of another project,
+            lies there.
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Another run may export the same case at this moment: its bytes are not to stand below this one's manifest.
     with hold_folder(folder):
-        return _export(folder, case, run, rows)
+        return _export(folder, project_in(folder, root), case, run, rows)
 
 
-def _export(folder: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
+def _export(folder: Path, project: str, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
     assert run.artifact is not None
     spec = run.result.spec
     target = place(folder, spec, case.name)
@@ -43,11 +52,12 @@ def _export(folder: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path
         digests = sealed_digest(staging)
         if digests != run.result.artifact:
             raise ArtifactError("the artifact changed after it was measured; nothing was exported")
-        if (held := _manifest(target)) is not None and not _of(held, spec, case.name):
-            raise ArtifactError(f"{target} holds the export of {held.get('spec')}; nothing was exported")
+        if (held := _manifest(target)) is not None and not _of(held, project, spec, case.name):
+            raise ArtifactError(_taken(target, held, project))
         manifest = {
             "version": 1,
             "weighin": __version__,
+            "project": project,
             "spec": spec,
             "case": case.name,
             "spec_sha256": _digest(case),
@@ -70,8 +80,8 @@ def _export(folder: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path
     return target
 
 
-def withdraw(folder: Path, spec: str, case: str) -> Path | None:
-    """Remove what an earlier run exported of a case; None where there is nothing of it.
+def withdraw(folder: Path, root: Path, spec: str, case: str) -> Path | None:
+    """Remove what an earlier run exported of a case of a project; None where there is nothing of it.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -82,13 +92,13 @@ def withdraw(folder: Path, spec: str, case: str) -> Path | None:
     with hold_folder(folder):
         shutil.rmtree(_staging(target), ignore_errors=True)
         manifest = _manifest(target)
-        if manifest is None or not _of(manifest, spec, case):
+        if manifest is None or not _of(manifest, project_in(folder, root), spec, case):
             return None
         _clear(target)
         return target
 
 
-def withdraw_others(folder: Path, spec: str, cases: Collection[str] = ()) -> list[Path]:
+def withdraw_others(folder: Path, root: Path, spec: str, cases: Collection[str] = ()) -> list[Path]:
     """Remove what earlier runs exported of a spec's cases, but for these: also of cases that it has no more.
 
     Raises:
@@ -97,12 +107,26 @@ def withdraw_others(folder: Path, spec: str, cases: Collection[str] = ()) -> lis
     target = folder / spec
     found = ["", *sorted(path.name for path in target.iterdir() if path.is_dir())] if target.is_dir() else []
     others = [case for case in found if case not in cases]
-    return [gone for case in others if (gone := withdraw(folder, spec, case)) is not None]
+    return [gone for case in others if (gone := withdraw(folder, root, spec, case)) is not None]
 
 
 def place(folder: Path, spec: str, case: str) -> Path:
     """Where the export of a case lies; `spec` is what the run calls it."""
     return folder / spec / case if case else folder / spec
+
+
+def project_in(folder: Path, root: Path) -> str:
+    """What tells a project from others that export to the same folder, however both are moved together.
+
+    It is the way there from the folder. Where that lies outside of the project's repository, which may lie elsewhere
+    the next time, it is the name of the repository's folder and the way from there.
+    """
+    folder = folder.resolve()
+    # The outermost, so that the submodules of a repository are told apart too.
+    repository = next((one for one in reversed((root, *root.parents)) if os.path.exists(one / ".git")), None)
+    if repository is None or folder.is_relative_to(repository):
+        return Path(os.path.relpath(root, folder)).as_posix()
+    return root.relative_to(repository.parent).as_posix()
 
 
 def _staging(target: Path) -> Path:
@@ -118,9 +142,24 @@ def _manifest(target: Path) -> dict[str, object] | None:
     return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else None
 
 
-def _of(manifest: dict[str, object], spec: str, case: str) -> bool:
+def _of(manifest: dict[str, object], project: str, spec: str, case: str) -> bool:
     """Whether a manifest is of this case: `specs/a.yaml` may have a case `b`, and `specs/a/b.yaml` none."""
-    return (manifest.get("spec"), manifest.get("case")) == (spec, case)
+    return not _foreign(manifest, project) and (manifest.get("spec"), manifest.get("case")) == (spec, case)
+
+
+def _foreign(manifest: dict[str, object], project: str) -> bool:
+    """Whether a manifest is of another project; one from before projects were kept is of this one."""
+    return manifest.get("project", project) != project
+
+
+def _taken(target: Path, held: dict[str, object], project: str) -> str:
+    """Why nothing is exported where the export of something else lies."""
+    if not _foreign(held, project):
+        return f"{target} holds the export of {held.get('spec')}; nothing was exported"
+    return (
+        f"{target} holds the export of another project, {held['project']}, and this one is {project}; nothing was "
+        "exported: give each a folder of its own with --export, gate both in one run, or remove what is out of date"
+    )
 
 
 def _clear(target: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from harness.spec.files import id_of, root_of
+from harness.spec.files import home_of, id_of, root_of
 
 
 class Names:
@@ -23,7 +23,7 @@ class Names:
 
         Args:
             start: pytest's own root; paths start there where it holds all projects.
-            paths: of the spec files.
+            paths: of all spec files that were collected.
         """
         roots = {root_of(path) for path in set(paths)}
         self._base = Path(os.path.commonpath([start.resolve(), *roots])) if len(roots) > 1 else None
@@ -32,18 +32,27 @@ class Names:
         """What the spec of a file is called."""
         if self._base is None:
             return id_of(path, root_of(path))
-        return path.resolve().relative_to(self._base).with_suffix("").as_posix()
+        return home_of(path).relative_to(self._base).with_suffix("").as_posix()
+
+    def project(self, root: Path) -> str:
+        """Where a project lies, from the folder that all projects of the run lie in; empty where there is one."""
+        return "" if self._base is None else root.relative_to(self._base).as_posix()
 
     def below(self, root: Path, name: str) -> str:
         """What something of a project is called, which has this name there."""
-        return name if self._base is None else (root.relative_to(self._base) / name).as_posix()
+        return within(self.project(root), name)
+
+
+def within(project: str, name: str) -> str:
+    """What something of a project is called, by where the run says that the project lies; see `Names.project`."""
+    return PurePosixPath(project, name).as_posix()
 
 
 _NAMES = pytest.StashKey[Names]()
 
 
 def learn(config: pytest.Config, paths: Iterable[Path]) -> None:
-    """Learn which spec files this run has selected; the same in every process of it."""
+    """Learn which spec files a run has collected, selected or not: a part of it calls them what all of it does."""
     config.stash[_NAMES] = Names(config.rootpath, paths)
 
 

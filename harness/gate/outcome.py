@@ -46,6 +46,7 @@ class ItemOutcome(BaseModel):
         root: the project root.
         path: the YAML file, with no link in its path: what tells two specs apart that have the same id.
         id: the spec's id, by which its baseline is kept.
+        project: where the project lies, from the folder that all projects of the run lie in; empty where there is one.
         known: labels of the case, so that an update drops what the spec no longer has.
         cases: cases of the file, for the same reason.
         selected: labels of the case that this run is to judge; nothing is accepted where one of them has no verdict.
@@ -65,6 +66,7 @@ class ItemOutcome(BaseModel):
     root: str
     path: str
     id: str
+    project: str = ""
     known: tuple[str, ...] = Field(default=())
     cases: tuple[str, ...] = Field(default=())
     selected: tuple[str, ...] = Field(default=())

@@ -12,6 +12,7 @@ import pytest
 
 from harness.baselines import standing_of
 from harness.gate.collection import Key, SpecItem
+from harness.gate.naming import names
 from harness.gate.outcome import ItemOutcome
 from harness.judge.acceptance import Candidate
 from harness.judge.baseline import Accepted, accept
@@ -103,6 +104,7 @@ class CaseRunner:
             root=str(item.file.root),
             path=str(item.home),
             id=item.file.id,
+            project=names(item.config).project(item.file.root),
             known=tuple(item.case.spec.budgets),
             cases=tuple(case.name for case in item.file.cases),
             selected=tuple(self._selected.get(item.key, ())),

@@ -1,4 +1,4 @@
-"""Which items run: tiers, and under xdist on which worker."""
+"""Which items run: tiers, what `-k` does not hide, and under xdist on which worker."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from _pytest.mark import KeywordMatcher
+from _pytest.mark.expression import Expression
 
-from harness.gate.collection import Key, SpecItem, SpecModule
+from harness.gate.collection import BrokenSpec, Key, SpecItem, SpecModule
 from harness.spec.files import SUFFIXES
 from harness.spec.tiers import TIERS
 
@@ -28,6 +30,44 @@ def deselect_other_tiers(config: pytest.Config, items: list[pytest.Item]) -> Non
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if kept(item)]
+
+
+class KeptBroken:
+    """Keeps what stands for files that cannot be read where `-k` would hide it: it hides no broken module.
+
+    Nobody knows what the labels and cases of such a file would have been. What else hides an item (`-m`, `--lf`,
+    `--deselect`) still does.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._option: Any = config.option
+        self._kept: list[pytest.Item] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Take them out of what others are told is deselected."""
+        kept = [item for item in items if isinstance(item, BrokenSpec) and self._only_by_keyword(item)]
+        self._kept += kept
+        if kept and isinstance(items, list):
+            items[:] = [item for item in items if item not in kept]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put them back, behind the others."""
+        items += self._kept
+        self._kept = []
+
+    def _only_by_keyword(self, item: BrokenSpec) -> bool:
+        """Whether `-k` hides an item, and `-m` and `--deselect` do not."""
+        keyword, chosen = self._option.keyword.lstrip(), self._option.markexpr
+        marks = {mark.name for mark in item.iter_markers()}
+        if not keyword or item.nodeid.startswith(tuple(self._option.deselect or ())):
+            return False
+        # What pytest cannot read, it says itself.
+        with suppress(SyntaxError):
+            hidden = not Expression.compile(keyword).evaluate(KeywordMatcher.from_item(item))
+            return hidden and (not chosen or Expression.compile(chosen).evaluate(lambda name, /, **_: name in marks))
+        return False
 
 
 def by_case(items: Sequence[pytest.Item]) -> list[pytest.Item]:

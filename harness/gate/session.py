@@ -24,7 +24,7 @@ from harness.report import document, html, summary, tables
 from harness.report.document import CaseRecord, Report, merged
 from harness.report.tables import Outcomes
 from harness.report.terminal import write_table
-from harness.spec.files import SUFFIXES, files_below, id_of, root_of
+from harness.spec.files import SUFFIXES, files_below, home_of, id_of, root_of
 
 Result = TypeVar("Result")
 
@@ -45,6 +45,8 @@ class GateSession:
         # What xdist workers died on: what nobody has judged since, and what another one judged again.
         self._deaths: dict[ItemKey, ItemOutcome] = {}
         self._again: list[ItemOutcome] = []
+        # What the spec of an item is called by the process that judges it; one that xdist gathers for collects nothing.
+        self._called: dict[str, str] = {}
         self._failed = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -53,12 +55,16 @@ class GateSession:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Learn what the specs of this run are, as none is collected in this process."""
+        """Learn which specs were selected, as none is collected in this process."""
         selection.keep_together(self._config, ids)
         named = {self._config.rootpath / name.partition("::")[0] for name in ids}
         paths = [path for path in named if path.suffix in SUFFIXES]
         naming.learn(self._config, paths)
         destinations.check_kept(self._config, paths)
+
+    def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
+        """Keep what the spec of an item is called, should its xdist worker die on it; see `GateItem.reportinfo`."""
+        self._called[nodeid] = location[2].rpartition("::")[0]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what an item left on its reports; count failures that are no verdicts."""
@@ -72,7 +78,7 @@ class GateSession:
                 self._spoiled[key] = str(report.when)
             self._other_failures += 1
         elif report.failed and not hasattr(report, "weighin"):
-            crashed = _crashed(report, self._config)
+            crashed = _crashed(report, self._config, self._called.get(report.nodeid, ""))
             if crashed is None:
                 self._other_failures += 1
             else:
@@ -184,12 +190,17 @@ class GateSession:
         known: dict[Path, set[str]] = defaultdict(set)
         for outcome in self._outcomes.values():
             known[Path(outcome.root)].add(outcome.id)
-        below = naming.names(self._config).below
         return [
-            below(root, name)
+            self._below(root, name)
             for root, judged in sorted(known.items())
             for name in baselines.orphans(root, judged | _specs(root))
         ]
+
+    def _below(self, root: Path, name: str) -> str:
+        """What something of a project is called by those who have judged its specs."""
+        # The row of what a worker died on was made here, where no more is known than what was selected.
+        project = max(one.project for one in self._outcomes.values() if Path(one.root) == root)
+        return naming.within(project, name)
 
     def _exports(self) -> list[str]:
         """What became of the export of each case; nothing of one that no process judged whole was let out."""
@@ -249,11 +260,10 @@ class GateSession:
     def _update(self) -> None:
         """Accept every case whose budgets all hold; of another case nothing."""
         reason = str(self._config.getoption("reason")).strip()
-        below = naming.names(self._config).below
         for folder in sorted({Path(outcome.root) for outcome in self._outcomes.values()}):
             what = f"baselines below {folder}, each of which is whole, the old one or the new one"
             for path in self._written(what, partial(self._accept, folder, reason)) or ():
-                self._notes.append(f"baseline accepted: {below(folder, path.relative_to(folder).as_posix())}")
+                self._notes.append(f"baseline accepted: {self._below(folder, path.relative_to(folder).as_posix())}")
 
     def _accept(self, root: Path, reason: str) -> list[Path]:
         """Accept the cases of one project; what another run of it accepts at the same time is kept."""
@@ -264,8 +274,14 @@ class GateSession:
             return baselines.write_all(root, updated)
 
 
-def _crashed(report: pytest.TestReport, config: pytest.Config) -> ItemOutcome | None:
-    """The row of an item whose xdist worker died on it; None where the report is of something else."""
+def _crashed(report: pytest.TestReport, config: pytest.Config, called: str) -> ItemOutcome | None:
+    """The row of an item whose xdist worker died on it; None where the report is of something else.
+
+    Args:
+        report: of the death.
+        config: of the run.
+        called: what the worker calls the spec; empty where it died before it came to the item.
+    """
     name, _, item = report.nodeid.partition("::")
     path = config.rootpath / name
     if report.when in ("setup", "call", "teardown") or path.suffix not in SUFFIXES or not item:
@@ -273,12 +289,13 @@ def _crashed(report: pytest.TestReport, config: pytest.Config) -> ItemOutcome | 
     label, _, case = item.removesuffix("]").partition("[")
     root = root_of(path)
     row = Verdict(
-        spec=naming.names(config).of(path), case=case, label=label, metric=label, verdict=State.INVALID,
+        spec=called or naming.names(config).of(path), case=case, label=label, metric=label, verdict=State.INVALID,
         sentence=f"{label}: the xdist worker that ran it died, and nothing is known of it → {State.INVALID}",
     )  # fmt: skip
     return ItemOutcome(
-        verdict=row, nodeid=report.nodeid, root=str(root), path=str(path.resolve()), id=id_of(path, root)
-    )
+        verdict=row, nodeid=report.nodeid, root=str(root), path=str(home_of(path)), id=id_of(path, root),
+        project=naming.names(config).project(root),
+    )  # fmt: skip
 
 
 def _specs(root: Path) -> set[str]:

@@ -12,7 +12,7 @@ from harness.gate.export import export, withdraw, withdraw_others
 from harness.gate.outcome import CaseOutcome, ItemOutcome, obstacle
 from harness.judge.verdict import State, Verdict
 from harness.run.pipeline import Run
-from harness.spec.files import with_case
+from harness.spec.files import home_of, root_of, with_case
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Shipping:
             return
         try:
             known = [one.name for one in item.file.cases]
-            case.others = tuple(withdraw_others(self._folder, item.called, known))
-            case.earlier = str(withdraw(self._folder, item.called, item.case.name) or "")
+            case.others = tuple(withdraw_others(self._folder, item.file.root, item.called, known))
+            case.earlier = str(withdraw(self._folder, item.file.root, item.called, item.case.name) or "")
         except OSError as error:
             case.problem = withdrawal_failed(item.called, error)
 
@@ -98,7 +98,7 @@ class Shipping:
         if not reason:
             assert run is not None
             try:
-                word = f"exported: {export(self._folder, item.case, run, rows)}"
+                word = f"exported: {export(self._folder, item.file.root, item.case, run, rows)}"
             except (OSError, ArtifactError) as error:
                 reason, failed = str(error), True
             except Exception as error:
@@ -111,21 +111,20 @@ class Shipping:
         """Which cases a file had that cannot be read any more is not known: none of them is left to be shipped."""
         if self._folder is None:
             return None
-        home, failed = str(item.path.resolve()), False
+        home, failed = home_of(item.path), False
         try:
-            # A twin has no place of its own.
-            gone = [] if item.twin else withdraw_others(self._folder, item.called)
+            gone = [] if item.placeless else withdraw_others(self._folder, root_of(home), item.called)
             word = unexported(item.called, f"{item.name} {State.INVALID}", ", ".join(map(str, gone)))
         except OSError as error:
             word, failed = withdrawal_failed(item.called, error), True
-        return CaseOutcome(path=home, case="", exported=word, failed=failed)
+        return CaseOutcome(path=str(home), case="", exported=word, failed=failed)
 
 
 def withdrawn(outcome: ItemOutcome, folder: Path | None) -> ItemOutcome:
     """An outcome of which nothing is known, with no earlier export of its case left."""
     row = outcome.verdict
     try:
-        gone = withdraw(folder, row.spec, row.case) if folder is not None else None
+        gone = withdraw(folder, Path(outcome.root), row.spec, row.case) if folder is not None else None
     except OSError as error:
         return outcome.model_copy(update={"notes": (withdrawal_failed(row.spec, error),), "failed": True})
     return outcome.model_copy(update={"withdrawn": str(gone)}) if gone is not None else outcome

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from harness.judge.baseline import Accepted, CaseBaseline
-from harness.mutants.base import MUTANTS, Claim, Green, Mutant
+from harness.mutants.base import MUTANTS, Budget, Claim, Green, Mutant, Reach
 from harness.run.result import Result
 
 
@@ -16,9 +16,15 @@ class _Swapped(Mutant):
     judged_only: ClassVar[bool] = True
 
     def baseline(self, baseline: CaseBaseline) -> CaseBaseline:
-        """Every portable entry as `older` has it."""
-        portable = {label: self.older(entry) for label, entry in baseline.portable.items()}
-        return baseline.model_copy(update={"portable": portable})
+        """Every entry, of whichever machine, as `older` has it."""
+        machines = {
+            fingerprint: machine.model_copy(update={"labels": self._older(machine.labels)})
+            for fingerprint, machine in baseline.machines.items()
+        }
+        return baseline.model_copy(update={"portable": self._older(baseline.portable), "machines": machines})
+
+    def _older(self, entries: dict[str, Accepted]) -> dict[str, Accepted]:
+        return {label: self.older(entry) for label, entry in entries.items()}
 
     @abstractmethod
     def older(self, entry: Accepted) -> Accepted:
@@ -31,16 +37,21 @@ class StaleBaseline(_Swapped):
 
     mutant: Literal["stale-baseline"] = "stale-baseline"
     what: ClassVar[str] = "a baseline of the metrics' version before in the place of this one"
+    reach: ClassVar[tuple[Reach, ...]] = ("figures", "times")
 
     def older(self, entry: Accepted) -> Accepted:
         """The entry under the version before."""
         return entry.model_copy(update={"metric_version": entry.metric_version - 1})
 
     def claim(self, green: Green, mutated: Result) -> Claim:
-        """Every budget with a stored baseline claims it."""
-        budgets = green.budgets().items()
-        held = [label for label, one in budgets if one.accepted is not None and not one.metric.machine]
+        """Every budget that is held to a stored baseline here claims it."""
+        held = [label for label, budget in green.budgets().items() if _compared(budget)]
         return Claim(dict.fromkeys(held, "is held to a baseline"), "" if held else "a budget with a stored baseline")
+
+
+def _compared(budget: Budget) -> bool:
+    """Whether a budget is held to what was accepted: with other versions of libraries only a ratio of times is."""
+    return budget.accepted is not None and (budget.absolute or budget.accepted.ratio is not None)
 
 
 @MUTANTS.register

@@ -37,11 +37,19 @@ _LIMITS = {
 
 
 class Fault(NamedTuple):
-    """Where in the merged spec, what, and whether the key is meant and not its value."""
+    """What is wrong with one place of the merged spec.
+
+    Attributes:
+        location: the keys that lead there.
+        message: the sentence.
+        on_key: whether the key is meant, and not its value.
+        unknown_key: whether the key is none that may stand there.
+    """
 
     location: Location
     message: str
     on_key: bool = False
+    unknown_key: bool = False
 
 
 def explain(error: ValidationError, value: dict[str, Value]) -> list[Fault]:
@@ -76,7 +84,7 @@ def _fault(location: Location, group: list[ErrorDetails], value: dict[str, Value
     if kind == "extra_forbidden":
         name = str(location[-1])
         choices = _choices(name, _keys(first["loc"][:-1]))
-        return Fault(location, f"unknown key {name!r} (found {shorten(found)}){choices}", on_key=True)
+        return Fault(location, f"unknown key {name!r} (found {shorten(found)}){choices}", on_key=True, unknown_key=True)
     if kind == "missing":
         name = str(first["loc"][-1])
         described = _field(first["loc"])
@@ -116,7 +124,8 @@ def _sentence(kind: str, found: object, context: dict[str, Any], details: ErrorD
         return f"found {shorten(found)}; {_wanted(kind, found, details)}"
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
-        return f"found {shorten(found)}; it must be {words} {context[name]:g}"
+        limit = context[name]
+        return f"found {shorten(found)}; it must be {words} {limit if isinstance(limit, int) else f'{limit:g}'}"
     if kind in ("too_short", "string_too_short"):
         if not found:
             part = _part(details["loc"])
@@ -138,7 +147,7 @@ def _wanted(kind: str, found: object, details: ErrorDetails) -> str:
     wanted = f"{_KINDS[kind]} is expected"
     if wanted.startswith("a mapping"):
         part = _part(details["loc"])
-        if isinstance(part, Registry) and isinstance(found, str) and found in set(part):
+        if isinstance(part, Registry) and isinstance(found, str) and found in part:
             return f"a mapping is expected: {{{part.key}: {found}}}"
         if details["loc"][:1] == ("budgets",) and len(details["loc"]) < 4:
             return "a mapping of bounds is expected, for example {max_ratio: 0.5}"

@@ -164,7 +164,7 @@ def _without(value: dict[str, Value], faults: Sequence[Fault]) -> dict[str, Valu
         at = fault.location
         if at[:1] == ("budgets",) and len(at) > 1:
             at = at[:2]
-        elif not (fault.on_key and fault.message.startswith("unknown key")):
+        elif not fault.unknown_key:
             return None
         within: Any = rest
         for step in at[:-1]:
@@ -177,7 +177,7 @@ def _without(value: dict[str, Value], faults: Sequence[Fault]) -> dict[str, Valu
 
 def _placed(layers: list[Document], case: str, fault: Fault) -> Placed:
     placed = place(layers, case, fault.location, fault.message, on_key=fault.on_key)
-    if placed.inherited and fault.message.startswith("unknown key"):
+    if placed.inherited and fault.unknown_key:
         problem = placed.problem
         message = f"{fault.message}; maps merge, and `{fault.location[-1]}: null` would take the key away again"
         placed = replace(placed, problem=replace(problem, message=message))

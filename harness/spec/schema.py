@@ -27,7 +27,8 @@ Label = Annotated[str, StringConstraints(pattern=LABEL)]
 class Measure(Options):
     """How to measure; every key has a default."""
 
-    seed: int = Field(default=0, ge=0, description="every random choice derives from it")
+    # numpy takes no larger one.
+    seed: int = Field(default=0, ge=0, lt=2**32, description="every random choice derives from it")
     threads: int = Field(default=1, ge=1, le=256, description="threads of the worker that compresses and measures")
     batch: int = Field(default=1, ge=1, description="samples a call, where a metric does not say")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of every one-sided bound")
@@ -94,7 +95,10 @@ class Spec(Options):
         default_factory=lambda: RUNTIMES["torch"](runtime="torch"),
         description="the runtime that saves and runs both models",
     )
-    measure: Measure = Field(default_factory=Measure)
+    measure: Measure = Field(
+        default_factory=Measure,
+        description="how to measure: seed, threads, batch, confidence, limits on time and memory",
+    )
     budgets: Annotated[
         dict[Label, Annotated[Metric, OneOf(METRICS)]], BeforeValidator(_name_metrics), Field(min_length=1)
     ] = Field(description="one test case an entry; a key is a label, and the metric's name where `metric` is not given")

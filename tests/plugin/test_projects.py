@@ -77,3 +77,26 @@ def test_each_has_its_baseline_and_its_export(projects: Project, accepted: Run) 
 def test_a_project_by_itself_is_called_as_ever(projects: Project, accepted: Run) -> None:
     run = projects.run("svc_b", "-k", "size_mb")
     assert (run.code, run.verdicts()) == (0, {"vision/model::size_mb": "PASS"})
+
+
+def test_projects_that_are_gated_one_by_one_keep_their_exports_apart(projects: Project, accepted: Run) -> None:
+    first = projects.run("svc_a/specs/vision/model.yaml", "--export", "apart")
+    assert first.code == 0, first.out
+    manifest = projects.root / "apart" / "vision" / "model" / "manifest.json"
+    exported = manifest.read_bytes()
+    second = projects.run("svc_b", "--export", "apart")
+    assert set(second.verdicts().values()) == {"PASS"}
+    refused = "apart/vision/model holds the export of another project, ../svc_a, and this one is ../svc_b; nothing was"
+    assert f"not exported: vision/model: {refused}" in second.out
+    assert second.code == 1
+    assert manifest.read_bytes() == exported
+
+
+def test_a_part_of_a_run_withdraws_what_all_of_it_exported(projects: Project, accepted: Run) -> None:
+    both = projects.run("svc_a", "svc_b", "--export", "parts")
+    assert both.code == 0, both.out
+    part = projects.run("svc_a", "svc_b", "-k", "svc_a and model and size_mb", "--export", "parts")
+    assert (part.code, part.verdicts()) == (0, {"svc_a/specs/vision/model::size_mb": "PASS"})
+    assert "only size_mb ran; the earlier export was removed from parts/svc_a/specs/vision/model" in part.out
+    left = {path.parent.relative_to(projects.root).as_posix() for path in projects.root.glob("parts/**/manifest.json")}
+    assert left == {"parts/svc_a/specs/vision/other", "parts/svc_b/specs/vision/model"}

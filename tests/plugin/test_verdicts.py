@@ -148,7 +148,11 @@ def test_node_ids_tiers_and_marks_select(gated: Project, accepted: Run) -> None:
     one = gated.run("specs/vision/good.yaml::top1")
     assert (one.verdicts(), one.code) == ({"vision/good::top1": "PASS"}, 0)
     word = gated.run("-k", "size_mb and half")
-    assert (word.verdicts(), word.code) == ({"vision/cases[half]::size_mb": "PASS"}, 0)
+    half = {"vision/cases[half]::size_mb": "PASS"}
+    # As a broken Python module, a file that cannot be read is hidden by no word.
+    assert (word.verdicts(), word.code) == ({**half, "vision/broken::spec": "INVALID"}, 10)
+    word = gated.run("specs/vision/cases.yaml", "-k", "size_mb and half")
+    assert (word.verdicts(), word.code) == (half, 0)
     marked = gated.run("-m", "cuda and image-classification")
     # What the file would have been that cannot be read is not known: no such choice hides it.
     assert marked.verdicts().pop("vision/broken::spec") == "INVALID"

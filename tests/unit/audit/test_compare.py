@@ -430,6 +430,35 @@ def test_a_baseline_that_cannot_be_read_cannot_be_audited(repository):
         repository.audit()
 
 
+MERGED = [
+    ({"cases": []}, "cases: "),
+    ({"cases": None}, "cases: "),
+    ({"cases": {"": []}}, "cases.: "),
+    ({"cases": {"": {"portable": None}}}, "cases..portable: "),
+    ({"cases": {"": {"portable": {"size_mb": 2.0}}}}, "cases..portable.size_mb: "),
+    ({"cases": {"": {"portable": {"size_mb": accepted(2.0, metric=["size_mb"])}}}}, "cases..portable.size_mb.metric: "),
+    ({"cases": {"": {"portable": {"size_mb": accepted("2.0")}}}}, "cases..portable.size_mb.value: "),
+    ({"cases": {"": {"machines": {"m1": {"threads": 1, "labels": {}}}}}}, "cases..machines.m1.environment: "),
+    ({"cases": {"": {"history": [{"values": {}}]}}}, "cases..history.0.reason: "),
+]
+
+
+@pytest.mark.parametrize(("merged", "where"), MERGED)
+def test_a_baseline_that_was_merged_by_hand_is_named_on_either_side(repository, monkeypatch, capsys, merged, where):
+    monkeypatch.chdir(repository.root)
+    repository.baseline(held())
+    repository.commit()
+    repository.baseline(merged)
+    assert main(["audit", "HEAD"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"baselines/x.json cannot be read ({where}")
+    assert told.endswith("; restore it from version control\n")
+    commit = repository.commit()
+    repository.baseline(held())
+    assert main(["audit", "HEAD"]) == 2
+    assert capsys.readouterr().err.startswith(f"baselines/x.json of {commit[:12]} cannot be read ({where}")
+
+
 def test_the_command_exits_by_what_it_found(repository, spec, monkeypatch, capsys):
     monkeypatch.chdir(repository.root)
     assert main(["audit", "HEAD"]) == 0

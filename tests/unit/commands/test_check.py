@@ -121,6 +121,24 @@ def test_a_linked_spec_is_the_one_that_it_leads_to(project, capsys):
     assert capsys.readouterr().out == "2 specs, 3 cases, 6 budgets: all well-formed\n"
 
 
+def test_a_link_that_leads_nowhere_is_no_well_formed_spec(project, capsys):
+    for name in ("lost.yaml", "task/policies", "_lost.yaml", "must-fail/lost.yaml", "build"):
+        (project / "specs" / name).parent.mkdir(exist_ok=True)
+        (project / "specs" / name).symlink_to("../vendor/specs")
+    why = (
+        "is a link to ../vendor/specs, where nothing is, and what it should gate does not run: bring what it leads "
+        "to, as by `git submodule update --init`, or remove the link"
+    )
+    assert main(["check"]) == 1
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [f"specs/{name}:1:1: {why}" for name in ("lost.yaml", "task/policies")]
+    assert told.err == "2 specs of 4 not well-formed\n"
+    assert main(["check", "specs/task/good.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["check", "specs/lost.yaml"]) == 2
+    assert capsys.readouterr().err == f"specs/lost.yaml {why}\n"
+
+
 def test_hidden_files_gate_and_are_checked(project, capsys):
     (project / "specs" / ".draft.yaml").write_text("compress: 3\n")
     assert main(["check", "specs"]) == 1

@@ -66,7 +66,7 @@ def test_a_page_keeps_what_stands_around_its_tables(tmp_path, capsys):
     assert main(["docs", str(page)]) == 0
     assert main(["docs", "--check", str(page)]) == 0
     text = page.read_text()
-    assert text.startswith(f"before\n{reference.BEGIN}\n\n## Methods")
+    assert text.startswith(f"before\n{reference.BEGIN}\n\n## Keys of a file")
     assert text.endswith(f"{reference.END}\nafter\n")
     assert "\nold\n" not in text
 

@@ -51,6 +51,10 @@ def test_what_is_proven_is_what_a_run_gates(specs):
     (specs / "a.yml").unlink()
     assert ids([specs]) == [".draft", "a"]
     assert ids([specs / "build"]) == ["build/late"]
+    (specs / "lost").symlink_to("nowhere")
+    with pytest.raises(SpecError, match="specs/lost:1:1: is a link to nowhere, where nothing is"):
+        ids([specs])
+    assert ids([specs / "a.yaml"]) == ["a"]
 
 
 def test_cases_of_one_file_are_cases_of_their_own():

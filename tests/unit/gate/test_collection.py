@@ -11,7 +11,7 @@ import pytest
 from _pytest.mark.expression import Expression
 
 from harness.gate.collection import _imagined
-from harness.spec.files import below, collected, files_below, folders_of
+from harness.spec.files import below, collected, files_below, folders_of, lost_below
 
 
 def test_only_folders_of_the_project_count(tmp_path: Path) -> None:
@@ -94,6 +94,51 @@ def test_projects_that_share_an_id_are_told_apart(pytester: pytest.Pytester, gat
     assert alone.titles == {"vision/model": "of svc_b"}
     spread = gate("svc_a", "svc_b", "-n", "2")
     assert (spread.rows, spread.titles) == (both.rows, both.titles)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["serial", "xdist"])
+@pytest.mark.parametrize("chosen", [("-k", "svc_a"), ("--deselect", "svc_b")], ids=lambda one: one[0])
+def test_a_part_of_a_run_calls_its_specs_what_all_of_it_does(
+    pytester: pytest.Pytester, gate: Callable[..., Gated], chosen: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    """By another name an earlier export would not be found."""
+    for name in ("svc_a", "svc_b"):
+        write(pytester.path / name / "specs" / "vision", model_yaml=f"of {name}")
+    assert gate("svc_a", "svc_b", *chosen, *arguments).rows == rows(**{"svc_a/specs/vision/model": NOT_RUN})
+
+
+def test_what_failed_last_is_called_what_it_was(pytester: pytest.Pytester) -> None:
+    for name in ("svc_a", "svc_b"):
+        write(pytester.path / name / "specs" / "vision", model_yaml=f"of {name}")
+    (pytester.path / "svc_a" / "specs" / "vision" / "broken.yaml").write_text("[")
+    for count in (5, 1):
+        pytester.runpytest_subprocess("svc_a", "svc_b", "--lf", "--weighin-report", "report")
+        found = json.loads((pytester.path / "report" / "report.json").read_text())["rows"]
+        assert len(found) == count
+    assert [row["spec"] for row in found] == ["svc_a/specs/vision/broken"]
+
+
+DYING = """
+import os, signal
+
+worker = False
+
+def pytest_configure(config):
+    global worker
+    worker = hasattr(config, "workerinput")
+
+def pytest_runtest_logstart(nodeid):
+    if worker:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_worker_died_on_is_called_as_by_it(pytester: pytest.Pytester, gate: Callable[..., Gated]) -> None:
+    for name in ("svc_a", "svc_b"):
+        write(pytester.path / name / "specs" / "vision", model_yaml=f"of {name}")
+    pytester.makeconftest(DYING)
+    died = gate("svc_a", "svc_b", "-k", "svc_a", "-n", "1", "--max-worker-restart", "0")
+    assert died.rows == {"svc_a/specs/vision/model::size_mb": "INVALID"}
 
 
 def test_of_two_files_with_one_id_the_second_is_refused(pytester: pytest.Pytester, gate: Callable[..., Gated]) -> None:
@@ -186,6 +231,86 @@ def test_links_are_followed_as_pytest_does_and_not_in_circles(pytester: pytest.P
     assert [one.relative_to(pytester.path).as_posix() for one in below(specs)[0]] == found
     names = sorted(one.relative_to(specs).as_posix() for one in files_below(specs))
     assert names == ["linked/deep/b.yaml", "vision/a.yaml", "vision/none"]
+    # What leads nowhere may have been a folder of specs.
+    assert lost_below(specs) == [specs / "vision" / "none"]
+
+
+NOWHERE = (
+    "is a link to ../vendor/policies/specs, where nothing is, and what it should gate does not run: bring what it "
+    "leads to, as by `git submodule update --init`, or remove the link"
+)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["serial", "xdist"])
+def test_a_link_that_leads_nowhere_hides_no_spec_in_silence(
+    pytester: pytest.Pytester, gate: Callable[..., Gated], arguments: tuple[str, ...]
+) -> None:
+    """As where a submodule was not checked out: pytest passes it over."""
+    specs = pytester.path / "specs"
+    write(specs / "vision", a_yaml="a")
+    seen = [".lost.yml", "circle.yaml", "lost.yaml", "policies", "vision/_policies"]
+    for name in (*seen, "_stem.yaml", "must-fail/lost.yaml", "must-fail/policies", "build", ".hidden", "notes.txt"):
+        (specs / name).parent.mkdir(exist_ok=True)
+        (specs / name).symlink_to(name if name == "circle.yaml" else "../vendor/policies/specs")
+    run = gate("specs", *arguments)
+    assert run.rows == rows(**{"vision/a": NOT_RUN}) | {f"specs/{name}::spec": "INVALID" for name in seen}
+    assert run.code == 10
+    assert run.sentences["specs/policies::spec"] == f"specs/policies:1:1: {NOWHERE} → INVALID"
+    assert run.sentences["specs/lost.yaml::spec"] == f"specs/lost.yaml:1:1: {NOWHERE} → INVALID"
+    assert run.sentences["specs/circle.yaml::spec"].startswith("specs/circle.yaml:1:1: is a link to circle.yaml, where")
+    # `check` and `prove` say the same without pytest.
+    assert [one.relative_to(specs).as_posix() for one in lost_below(specs)] == seen
+    # Who names a file, or leaves a link out, means it.
+    alone = gate("specs/vision/a.yaml", *arguments)
+    assert (alone.rows, alone.code) == (rows(**{"vision/a": NOT_RUN}), 0)
+    left_out = gate("specs", "--ignore", "specs/policies", *arguments)
+    assert left_out.rows == {name: row for name, row in run.rows.items() if name != "specs/policies::spec"}
+
+
+def test_what_failed_last_is_run_again_though_it_is_no_file(pytester: pytest.Pytester) -> None:
+    write(pytester.path / "specs", a_yaml="a", broken_yaml="any")
+    (pytester.path / "specs" / "broken.yaml").write_text("[")
+    (pytester.path / "specs" / "policies").symlink_to("../vendor/policies/specs")
+    for found in (["a", "a", "broken", "specs/policies"], ["broken", "specs/policies"]):
+        done = pytester.runpytest_subprocess("specs", "--lf", "--weighin-report", "report")
+        rows = json.loads((pytester.path / "report" / "report.json").read_text())["rows"]
+        assert (sorted(row["spec"] for row in rows), int(done.ret)) == (found, 10)
+
+
+def test_specs_that_are_a_link_to_nothing_are_told(pytester: pytest.Pytester, gate: Callable[..., Gated]) -> None:
+    write(pytester.path / "svc_a" / "specs", a_yaml="a")
+    (pytester.path / "svc_b").mkdir()
+    (pytester.path / "svc_b" / "specs").symlink_to("../vendor/policies/specs")
+    run = gate("svc_a", "svc_b")
+    assert run.rows == rows(**{"svc_a/specs/a": NOT_RUN}) | {"svc_b/specs::spec": "INVALID"}
+    assert run.code == 10
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["serial", "xdist"])
+def test_no_word_hides_a_file_that_cannot_be_read(
+    pytester: pytest.Pytester, gate: Callable[..., Gated], arguments: tuple[str, ...]
+) -> None:
+    """A Python module that cannot be imported fails a run too, whatever `-k` says."""
+    write(pytester.path / "specs" / "vision", a_yaml="a", other_yaml="other", broken_yaml="any")
+    (pytester.path / "specs" / "vision" / "broken.yaml").write_text("[")
+    chosen = gate("specs", "-k", "size_mb and not other", *arguments)
+    assert chosen.rows == {"vision/a::size_mb": "NOT RUN", "vision/broken::spec": "INVALID"}
+    assert chosen.code == 10
+    assert gate("specs", "-k", "not broken", *arguments).rows["vision/broken::spec"] == "INVALID"
+    named = gate("specs/vision/a.yaml", "-k", "size_mb", *arguments)
+    assert (named.rows, named.code) == ({"vision/a::size_mb": "NOT RUN"}, 0)
+
+
+def test_what_no_word_hides_is_counted_as_it_runs_and_hidden_by_what_else_hides_it(pytester: pytest.Pytester) -> None:
+    write(pytester.path / "specs", a_yaml="a", broken_yaml="any")
+    (pytester.path / "specs" / "broken.yaml").write_text("[")
+
+    def run(*arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", "specs", "-k", "size_mb", *arguments)
+
+    run().assert_outcomes(skipped=1, errors=1, deselected=1)
+    assert run("-m", "not spec").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    run("--deselect", "specs/broken.yaml").assert_outcomes(skipped=1, deselected=2)
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["serial", "xdist"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate.naming import Names
+from harness.gate.naming import Names, within
 
 
 def project(root: Path, *names: str) -> list[Path]:
@@ -29,6 +29,9 @@ def test_several_projects_have_paths(tmp_path: Path) -> None:
     names = Names(tmp_path, paths)
     assert [names.of(path) for path in paths] == ["specs/sub/x", "sub/specs/x"]
     assert names.below(tmp_path / "sub", "gone") == "sub/gone"
+    # As the process tells it that gathers what others have judged.
+    assert [names.project(root) for root in (tmp_path, tmp_path / "sub")] == [".", "sub"]
+    assert [within(project, "gone") for project in ("", ".", "sub")] == ["gone", "gone", "sub/gone"]
 
 
 def test_files_outside_of_any_specs_belong_to_their_folders(tmp_path: Path) -> None:

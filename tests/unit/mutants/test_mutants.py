@@ -14,8 +14,10 @@ import pytest
 
 from harness.data.base import Batch, Split
 from harness.evidence import Evidence
+from harness.judge.baseline import CaseBaseline, Machine
 from harness.measurement import Totals
 from harness.mutants.base import mutants
+from harness.run.environment import environment
 from harness.run.job import Measured
 from harness.run.mutation import NONE, mutation
 
@@ -207,6 +209,29 @@ def test_swapped_baselines_are_of_another_version_or_of_other_samples(entry, rig
     assert right(9, 9, 10).against(other["top1"].outcomes) is None
     claims = {name: MUTANTS[name].claim(case, case.result).owed.keys() for name in ("stale-baseline", "other-data")}
     assert claims == {"stale-baseline": {"top1", "size_mb"}, "other-data": {"top1"}}
+
+
+def test_a_stale_baseline_is_one_of_times_too(entry, green, times):
+    stored = {"latency_ms": entry("latency_ms", 1.0, ratio=(0.5, 0.5, 0.5))}
+    case = green({"latency_ms": {"max_ratio": 0.9}}, {"latency_ms": times(1.0, 2.0)}, timed=stored)
+    assert case.standing.baseline is not None
+    machine = MUTANTS["stale-baseline"].baseline(case.standing.baseline).machines["here"]
+    assert machine.labels["latency_ms"].metric_version == 0
+    assert case.standing.baseline.machines["here"].labels["latency_ms"].metric_version == 1
+    assert MUTANTS["stale-baseline"].claim(case, case.result).owed.keys() == {"latency_ms"}
+    # It holds no outcomes.
+    assert not MUTANTS["other-data"].claim(case, case.result).claimed
+
+
+def test_memory_is_held_to_a_stale_baseline_only_where_it_is_held_to_a_baseline(entry, green, size):
+    stored = {"peak_memory_mb": entry("peak_memory_mb", 4.0)}
+    case = green({"peak_memory_mb": {"max_ratio": 0.9}}, {"peak_memory_mb": size(4.0)}, timed=stored)
+    assert MUTANTS["stale-baseline"].claim(case, case.result).owed.keys() == {"peak_memory_mb"}
+    # As it was accepted with another version of a library: nothing is compared.
+    here = environment().model_dump(mode="json")
+    then = Machine(environment={**here, "libraries": {**here["libraries"], "numpy": "0"}}, threads=1, labels=stored)
+    elsewhere = replace(case.standing, baseline=CaseBaseline(machines={"then": then}))
+    assert not MUTANTS["stale-baseline"].claim(replace(case, standing=elsewhere), case.result).claimed
 
 
 def test_every_spec_claims_the_no_op_and_the_shuffled_layer_whatever_its_budgets(green, size):

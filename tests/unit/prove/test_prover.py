@@ -139,6 +139,25 @@ def test_longer_calls_that_break_the_limit_are_caught(proven):
     assert pipeline.asked[-2:] == [("latency-10", ("latency_ms",))] * 2
 
 
+def test_longer_calls_survive_a_budget_that_has_room_for_them(proven):
+    budgets = "latency_ms: {max_ratio: 0.9, regress: 0.5}"
+    proof, _ = proven(budgets, {"latency_ms": times(1.0)}, {"latency_ms": times(1.1)}, "latency-10")
+    (trial,) = proof.trials
+    assert (trial.fate, trial.claimed, trial.verdicts) == (Fate.SURVIVED, False, {"latency_ms": "PASS"})
+    # 1.1 times the good end of an interval around 0.5 that is about 0.2 % wide.
+    assert trial.missing.startswith("latency_ms max_ratio below 0.54")
+    assert proof.score() == (0, 0)
+
+
+def test_longer_calls_that_the_gate_does_not_see_are_a_survivor(proven):
+    # As if the fault struck beside what is timed: the claim stands, and the times are those without it.
+    proof, _ = proven(LATENCY, {"latency_ms": times(1.0)}, {}, "latency-10")
+    (trial,) = proof.trials
+    assert (trial.fate, trial.claimed, trial.verdicts) == (Fate.SURVIVED, True, {"latency_ms": "PASS"})
+    assert trial.sentence.startswith("latency_ms should have caught it and is too loose (latency_ms: ")
+    assert proof.score() == (0, 1)
+
+
 def test_a_breach_that_shows_once_is_no_catch_and_refuses_no_spec(proven, monkeypatch):
     monkeypatch.setattr(Results, "run", spell("run"))
     monkeypatch.setattr(Results, "run_mutated", spell("run_mutated"))
@@ -299,6 +318,19 @@ def test_a_swapped_baseline_is_judged_and_nothing_is_run(proven):
     proof, pipeline = proven("top1: {max_drop: 0.02}", {"top1": right(392)}, {}, "stale-baseline", "other-data")
     assert fates(proof) == {"stale-baseline": Fate.CAUGHT, "other-data": Fate.CAUGHT}
     assert pipeline.asked == [("", ("top1",))]
+
+
+def test_a_stale_baseline_is_tried_on_times_where_no_figure_has_caught_it(proven):
+    proof, pipeline = proven(LATENCY, {"latency_ms": times(1.0)}, {}, "stale-baseline")
+    (trial,) = proof.trials
+    assert (trial.fate, trial.claimed, trial.by) == (Fate.CAUGHT, True, {"latency_ms": "INVALID"})
+    assert "the baseline holds latency_ms version" in trial.sentence
+    # Without a fault alone: what is wrong is the baseline.
+    assert pipeline.asked == [("", ()), ("", ("latency_ms",))]
+    both = {"size_mb": size(4.0), "latency_ms": times(1.0)}
+    proof, pipeline = proven(f"size_mb: {{max_ratio: 0.41}}, {LATENCY}", both, {}, "stale-baseline")
+    assert proof.trials[0].by == {"size_mb": "INVALID"}
+    assert pipeline.asked == [("", ("size_mb",))]
 
 
 def test_evidence_that_is_expected_to_fail_owes_no_no_op(proven):

@@ -93,6 +93,8 @@ def test_a_wrong_value_is_named_where_it_stands(project, changed, old, new, expe
         ("requires: cuda", '15:11: requires: found "cuda"; a list is expected: [cuda]'),
         ("requires: [avx2, avx512]", '15:18: requires[1]: found "avx512"; allowed: PIL, accelerate, '),
         ("measure: {confidence: 95}", "15:23: measure.confidence: found 95; it must be less than 1"),
+        # numpy takes no larger one, and would say so in the worker.
+        ("measure: {seed: 4294967296}", "15:17: measure.seed: found 4294967296; it must be less than "),
         ("measure: {thread: 2}", "15:11: measure.thread: unknown key 'thread' (found 2); allowed: batch, confidence, "),
         ("measure:\n  threads: 0", "16:12: measure.threads: found 0; it must be at least 1"),
         ("threads: 2", "15:1: threads: unknown key 'threads' (found 2); allowed: because, budgets, "),

@@ -224,8 +224,8 @@ budgets: {size_mb: {max_ratio: 0.5}}
          "step receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
         ("openvino", "engine: onednn", "found \"onednn\"; engine of int8-static is for a torch module, and this step "
          "receives an OpenVINO model: leave it out, or choose `runtime: torch`"),
-        ("torch", "smooth_quant_alpha: 0.5", "found 0.5; smooth_quant_alpha of int8-static is for an OpenVINO model, "
-         "and this step receives a torch module: leave it out, or choose `runtime: openvino`"),
+        ("torch", "model_type: transformer", "found \"transformer\"; model_type of int8-static is for an OpenVINO "
+         "model, and this step receives a torch module: leave it out, or choose `runtime: openvino`"),
     ],
 )  # fmt: skip
 def test_an_option_of_another_form_is_refused_where_it_stands(project, runtime, option, message):
@@ -237,6 +237,14 @@ def test_an_option_of_another_form_is_refused_where_it_stands(project, runtime, 
 @pytest.mark.parametrize(("runtime", "option"), [("openvino", "preset: mixed"), ("torch", "observer: minmax")])
 def test_an_option_of_the_planned_form_is_taken(project, runtime, option):
     assert project.load(STATIC.replace("OPTION", option).replace("RUNTIME", runtime))
+
+
+def test_smoothing_of_what_is_no_transformer_is_refused_when_the_spec_is_loaded(project):
+    problem = project.problem(STATIC.replace("OPTION", "smooth_quant_alpha: 0.5").replace("RUNTIME", "openvino"))
+    assert problem.path.startswith("compress[1]")
+    assert "smooth_quant_alpha is for `model_type: transformer`" in problem.message
+    both = "model_type: transformer\n    smooth_quant_alpha: 0.5"
+    assert project.load(STATIC.replace("OPTION", both).replace("RUNTIME", "openvino"))
 
 
 def test_options_for_one_form_are_options_for_a_form_that_the_method_takes():
@@ -359,3 +367,40 @@ budgets: {{kl_divergence: {budget}}}
     assert (
         f"windows, and `data:` evaluates on {windows}: give the budget `windows: {windows}` or fewer" in problem.message
     )
+
+
+GENERATION = """\
+version: 1
+task: image-generation
+model: {source: zoo, name: vae-digits}
+data: {source: noise, shape: [8], samples: 398}
+compress: [{method: float16}]
+budgets: {METRIC: {BOUNDS}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("bounds", "name"),
+    [
+        ("max_ratio: 1.05", "max_ratio"),
+        ("max_rise: 0.02, min_ratio: 0.5", "min_ratio"),
+        ("min_ratio: 0.5", "min_ratio"),
+    ],
+)
+def test_a_ratio_to_a_float_figure_that_is_an_estimate_is_refused_with_the_way_out(project, bounds, name):
+    """Judged, it would stand on the float model's distance as if that were known: off by a third, so is the bound."""
+    problem = project.problem(GENERATION.replace("METRIC", "kid").replace("BOUNDS", bounds))
+    assert (problem.line, problem.path) == (6, f"budgets.kid.{name}")
+    limit = bounds.rpartition(": ")[2]
+    assert problem.message == (
+        f"found {limit}; {name} is not for kid, whose float figure is an estimate that the interval of a ratio would "
+        "take for known; use max_rise"
+    )
+
+
+def test_a_ratio_is_not_among_the_bounds_that_such_a_metric_is_offered(project):
+    problem = project.problem(GENERATION.replace("METRIC", "kid").replace("BOUNDS", "reference_max: 0.1"))
+    assert problem.message.endswith("can never fail; give one of min, max, max_rise")
+    shares = GENERATION.replace("METRIC", "generated_recall").replace("BOUNDS", "min_ratio: 0.9")
+    assert project.load(shares).cases[0].spec.budgets["generated_recall"].bounds() == {"min_ratio": 0.9}
+    assert [name for name, metric in METRICS.items() if metric.no_ratio] == ["kid"]
