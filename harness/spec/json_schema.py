@@ -19,7 +19,7 @@ from harness.registry import Registry
 from harness.runtimes.base import RUNTIMES
 from harness.sources.base import SOURCES
 from harness.spec.bounds import harmful, senseless
-from harness.spec.schema import LABEL, Spec
+from harness.spec.schema import FILE_KEYS, LABEL, Spec
 from harness.spec.semantics import RESERVED
 
 PATH = Path(__file__).with_name("spec.schema.json")
@@ -68,14 +68,14 @@ def editor_schema() -> Node:
         "additionalProperties": False,
         "properties": {
             "version": body["version"],
-            "extends": {"type": "string", "description": "a stem: another file, relative to this one"},
+            "extends": {"type": "string", "description": FILE_KEYS["extends"]},
             "cases": {"$ref": _ref("keys.cases")},
             **changes,
         },
     }
     defs["keys.cases"] = {
         "type": ["object", "null"],
-        "description": "one spec a case: what each changes in this file; maps merge, lists replace, null takes away",
+        "description": FILE_KEYS["cases"],
         "propertyNames": {"pattern": LABEL},
         "additionalProperties": {"type": ["object", "null"], "additionalProperties": False, "properties": changes},
     }

@@ -15,6 +15,7 @@ from harness.sources.base import SOURCES
 from harness.spec.bounds import harmful, senseless
 from harness.spec.json_schema import editor_schema
 from harness.spec.requirements import CAPABILITIES
+from harness.spec.schema import FILE_KEYS, Spec
 from harness.spec.semantics import own_metrics, suited_by
 from harness.spec.tiers import TIERS
 from harness.tasks.base import TASKS
@@ -48,7 +49,10 @@ def reference() -> str:
         {name for node in defs.values() for name in _nested(node) if name in defs} - {"Measure", "ExpectFail"}
     )
     sections = [
+        "## Keys of a file",
+        _keys(),
         "## Methods (`compress:`)",
+        " · ".join(f"[`{name}`](#{name})" for name in METHODS.offered()),
         *(_part(METHODS, name, defs, _roads(METHODS[name])) for name in METHODS.offered()),
         "## Metrics (`budgets:`)",
         _metrics(),
@@ -79,6 +83,14 @@ def reference() -> str:
         f"`requires:` takes {', '.join(f'`{name}`' for name in CAPABILITIES)}.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _keys() -> str:
+    """Every key that a file may have at its top; one that is required may come from the stem."""
+    fields = Spec.model_fields.items()
+    rows = [(f"`{name}`", "yes" if field.is_required() else "no", field.description or "") for name, field in fields]
+    rows += [(f"`{name}`", "no", meaning) for name, meaning in FILE_KEYS.items()]
+    return _table(("key", "required", "meaning"), rows)
 
 
 def _part(registry: Registry[Any], name: str, defs: Node, note: str = "") -> str:
@@ -201,7 +213,7 @@ def _plain(value: object) -> str:
         return f"{{{', '.join(f'{key}: {_plain(one)}' for key, one in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_plain, value))}]"
-    return str(value)
+    return "null" if value is None else str(value)
 
 
 def _nested(node: object) -> Iterable[str]:

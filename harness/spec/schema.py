@@ -19,7 +19,10 @@ from harness.spec.tiers import Tier
 from harness.tasks.base import TASKS
 
 # Keys of a file that are worked off before a `Spec` is made of the rest.
-FILE_KEYS = ("cases", "extends")
+FILE_KEYS = {
+    "cases": "one spec a case: what each changes in this file; maps merge, lists replace, null takes away",
+    "extends": "a stem: another file, relative to this one",
+}
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
 Label = Annotated[str, StringConstraints(pattern=LABEL)]
 
