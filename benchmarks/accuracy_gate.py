@@ -33,7 +33,7 @@ from accuracy.ratios import ratios
 from accuracy.sets import set_statistics
 from accuracy.units import units
 
-KINDS = ("proportion", "ratio", "mean", "cluster", "token", "set", "detection", "correlation", "kid", "family")
+KINDS = ("proportion", "ratio", "mean", "cluster", "token", "rise", "set", "detection", "correlation", "kid", "family")
 FULL, QUICK = 10_000, 300
 
 

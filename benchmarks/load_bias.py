@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from latency.cell import MEASURE
+from latency.gate import SPEC
 from latency.truth import truth
 from latency.work import NEIGHBOURS, SYNTHETIC, WORKLOADS, Work, neighbours, one_thread, real, synthetic
 
@@ -64,7 +64,7 @@ class Run:
 def measured(work: Work) -> Timings:
     """One run of the sampler to its first look."""
     return sample(
-        work[0], work[1], lambda reference: (), MEASURE, batch=1, rate=False, progress=lambda text: None,
+        work[0], work[1], lambda reference: (), SPEC.measure, batch=1, rate=False, progress=lambda text: None,
         clock=time.perf_counter_ns, control=work[2],
     )  # fmt: skip
 
@@ -72,14 +72,14 @@ def measured(work: Work) -> Timings:
 def run(workload: str, load: str, work: Work, idle: float, alone: float) -> Run:
     """Time it once; `idle` is the ratio on the idle machine, `alone` float's milliseconds there."""
     timings = measured(work)
-    ratio = timings.ratio(MEASURE.confidence)
-    outside = [doubt.reach for doubt in doubts.found(timings, MEASURE.confidence) if doubt.whole]
+    ratio = timings.ratio(SPEC.measure.confidence)
+    outside = [doubt.reach for doubt in doubts.found(timings, SPEC.measure.confidence) if doubt.whole]
     return Run(
         workload=workload, load=load, error=math.log(ratio.estimate / idle),
         reach=math.log1p(max(outside, default=0.0)),
         edge=math.log(ratio.upper / ratio.estimate), others=timings.load, waited=timings.waited,
         disagreement=doubts.disagreement(timings), slower=timings.reference / alone - 1,
-        noise=doubts.noise_floor(timings, MEASURE.confidence),
+        noise=doubts.noise_floor(timings, SPEC.measure.confidence),
     )  # fmt: skip
 
 

@@ -152,6 +152,28 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Rises(Windows):
+    """The same documents; what is bounded is by how much the perplexity rises, of which float's is an estimate too."""
+
+    @property
+    def limit(self) -> float:
+        """Rise of the perplexity, from e³."""
+        return math.exp(3) * math.expm1(super().limit)
+
+    def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
+        """One set."""
+        measured, _ = super().draw(n, level=level, random=random)
+        assert isinstance(measured, Totals)
+        sides, tokens = (measured.totals_reference, measured.totals), measured.tokens
+
+        def rises(weights: np.ndarray) -> np.ndarray:
+            before, after = (np.exp(weights @ side / (weights @ tokens)) for side in sides)
+            return np.asarray(after - before)
+
+        return measured, rises
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """Samples with a true place in 8 dimensions, that each model sees with noise; all pairs are correlated.
 
@@ -220,6 +242,10 @@ DRAWN: dict[str, tuple[Drawn, ...]] = {
         Windows("perplexity, 10 % worse, all waver", 0.1, 0.5, 0.02, sizes=(20,), beyond=True),
         Windows("perplexity, 1 % worse, all waver", 0.01, 1.0, 0.02, sizes=(100, 400), beyond=True),
     ),
+    "rise": (
+        Rises("rise of a perplexity by a tenth", 1.0, 0.1, 0.05),
+        Rises("rise of a perplexity by a third", 1.0, 0.3, 0.05),
+    ),
     "correlation": (Embeddings("Pearson's coefficient"),),
     "detection": detections.SCENES,
 }
@@ -260,7 +286,11 @@ def rates(blank: Cell, drawn: Drawn, sets: int, *, level: bool) -> tuple[float, 
     passed, tried = np.zeros(2), min(sets, PEERS)
     for index in range(sets):
         measured, drops = drawn.draw(blank.n, level=level, random=random)
-        passed[0] += below(measured, drops, blank.limit, random, check=index < CHECKED)
+        passed[0] += (
+            -measured.drop(1 - ALPHA).lower < blank.limit
+            if isinstance(drawn, Rises)
+            else below(measured, drops, blank.limit, random, check=index < CHECKED)
+        )
         if index < tried:
             counts = random.multinomial(blank.n, np.full(blank.n, 1 / blank.n), RESAMPLES) + NOTHING
             passed[1] += np.quantile(drops(counts), 1 - ALPHA) < blank.limit

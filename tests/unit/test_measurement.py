@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from harness.measurement import Exact, Labels, Measurement, Pairs, Timings
+from harness.measurement import Exact, Labels, Measurement, Pairs, Timings, Totals
 from harness.statistics import mean_difference, mean_ratio, median_ratio, proportion_difference, proportion_ratio
 
 ANY = TypeAdapter(Measurement)
@@ -215,3 +215,27 @@ def test_a_packed_array_that_is_damaged_is_a_validation_error(packed):
     sent = ANY.dump_python(pairs(), mode="json") | {"outcomes": packed}
     with pytest.raises(ValidationError, match="is no packed array"):
         ANY.validate_python(sent)
+
+
+def test_the_rise_of_a_perplexity_knows_that_float_s_is_an_estimate_too():
+    """By the delta method, where the rise is large; of equal documents by the ratio, which takes float's for known."""
+    random, n = np.random.default_rng(0), 400
+    before = 3 + 0.5 * random.standard_normal(n)
+    after = before + 0.3 + 0.05 * random.standard_normal(n)
+
+    def rise(value):
+        totals = Totals(
+            totals_reference=100 * before, totals=100 * value, tokens=np.full(n, 100.0), units=np.arange(n), data="d",
+            exponential=True,
+        )  # fmt: skip
+        return -totals.drop(0.95), totals.reference * (totals.ratio(0.95).upper - 1)
+
+    large, known = rise(after)
+    figures = [np.exp(one.mean()) for one in (before, after)]
+    assert large.estimate == pytest.approx(figures[1] - figures[0])
+    error = np.std(figures[1] * after - figures[0] * before, ddof=1) / n**0.5
+    assert large.upper - large.estimate == pytest.approx(1.65 * error, rel=0.15)
+    assert large.upper - large.estimate > 2.5 * (known - large.estimate)
+    none, known = rise(before)
+    assert none.estimate == pytest.approx(0, abs=1e-9)
+    assert none.upper == pytest.approx(known, rel=0.2)

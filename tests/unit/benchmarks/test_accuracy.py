@@ -157,7 +157,7 @@ def test_cells_of_a_quick_run_are_not_taken_for_those_of_a_full_one(part, monkey
     assert {key[1] for key in gate.known(tmp_path / "cells.json", 10_000)} == {"recall", "share"}
 
 
-@pytest.mark.parametrize("kind", ["cluster", "token", "correlation", "detection"])
+@pytest.mark.parametrize("kind", ["cluster", "token", "rise", "correlation", "detection"])
 def test_the_true_drop_of_units_is_the_mean_over_sets(part, kind):
     """And where there is to be none, there is none."""
     units = part("units")
@@ -170,7 +170,7 @@ def test_the_true_drop_of_units_is_the_mean_over_sets(part, kind):
             assert np.mean(drops) == pytest.approx(truth, abs=4.5 * np.std(drops) / 40**0.5), drawn.figure
 
 
-@pytest.mark.parametrize("kind", ["cluster", "token", "correlation", "detection"])
+@pytest.mark.parametrize("kind", ["cluster", "token", "rise", "correlation", "detection"])
 def test_the_drop_of_the_bootstrap_is_the_gate_s_own(part, kind):
     units = part("units")
     for drawn in units.DRAWN[kind]:
@@ -178,6 +178,8 @@ def test_the_drop_of_the_bootstrap_is_the_gate_s_own(part, kind):
         ours = drop(np.ones((1, 60)))[0]
         if kind == "token":
             assert np.exp(ours * -1) == pytest.approx(measured.reference / measured.value)
+        elif kind == "rise":
+            assert ours == pytest.approx(measured.value - measured.reference)
         else:
             assert ours == pytest.approx(measured.reference - measured.value, abs=1e-6)
 

@@ -114,7 +114,8 @@ def test_milliseconds_are_limits_too_at_the_time_that_float_takes_here() -> None
         budget = METRICS["throughput_fps" if rate else "latency_ms"](**bounds)
         found = timing.sample(
             machine.work("A", noisy(4_000_000, 1, 0.05)), machine.work("B", noisy(3_200_000, 2, 0.05)),
-            budget.ratio_limits, Measure(latency_s=60), batch=4, rate=rate, progress=lambda text: None, clock=machine.clock, host=machine,
+            budget.ratio_limits, Measure(latency_s=60), batch=4, rate=rate, progress=lambda text: None,
+            clock=machine.clock, host=machine,
         )  # fmt: skip
         assert (found.n >= 2 * timing.FIRST_BLOCKS) is (99.0 not in bounds.values())
 
