@@ -29,6 +29,13 @@ BOUNDS = {
 }
 
 
+# As a rise of what is right, a loss would pass.
+BACKWARDS = (
+    "outcomes of 0 and 1 are wrong and right, of which more is better, and these bounds are for what is better when it "
+    "is lower: bound --max-drop or --min-ratio, or say --better lower where 1 is the worse one"
+)
+
+
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser(
@@ -96,6 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
     except DataError as error:
         found = str(error)
     measured = found if isinstance(found, str) else found.measured
+    if not isinstance(measured, str) and measured.share and metric.better == "lower" and arguments.better is None:
+        print(BACKWARDS, file=sys.stderr)
+        return USAGE
     row = verdict(metric, measured, arguments.confidence, arguments.label)
     changed = {} if isinstance(found, str) else found.changed(higher_is_better=metric.better == "higher")
     columns_taken = {} if isinstance(found, str) else found.columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,8 @@ class UnusableGate:
 class UnusableSpec(pytest.File):
     """A spec that nothing can be known of."""
 
-    def __init__(self, *, error: WeighinError, path: Path, parent: pytest.Collector) -> None:
-        super().__init__(path=path, parent=parent)
+    def __init__(self, *, error: WeighinError, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self._error = error
 
     def collect(self) -> Iterator[pytest.Item]:

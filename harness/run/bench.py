@@ -38,7 +38,7 @@ from harness.run.samples import (
     require_paired,
     require_whole,
 )
-from harness.run.timing import sample
+from harness.run.timing import require_processors, sample
 from harness.runtimes.base import Runner
 from harness.spec.schema import Spec
 from harness.tasks.base import TASKS, Answers, Evaluation
@@ -293,6 +293,8 @@ class LocalBench(Bench):
     def _sampled(
         self, call: Callable[[Runner], Callable[[], object]], size: int, limits: Limits, rate: bool
     ) -> Timings:
+        # Said before the machine is waited for.
+        require_processors(self._spec.measure.threads)
         # The control is the float model prepared once more: where its buffers lie is part of the noise of a run.
         with self.working():
             reference, compressed, control = (

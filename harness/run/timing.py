@@ -71,7 +71,7 @@ def sample(
     Raises:
         Unmeasurable: the clock cannot be trusted, or a call is too short for it.
     """
-    _require_processors(measure.threads)
+    require_processors(measure.threads)
     host = host or Host()
     step = tick(clock)
     warm = _warm((reference, compressed), clock)
@@ -118,8 +118,12 @@ def sample(
     return timings
 
 
-def _require_processors(threads: int) -> None:
-    """Threads that take the processor from each other look like other work; calls without that are no fair sample."""
+def require_processors(threads: int) -> None:
+    """Threads that take the processor from each other look like other work; calls without that are no fair sample.
+
+    Raises:
+        Unmeasurable: there are more than the process may use processors.
+    """
     if threads > (there_are := len(processors())):
         raise Unmeasurable(
             f"measure.threads is {threads}, and this process may run on {there_are} processors: its threads would wait "

@@ -55,8 +55,8 @@ def test_the_sentence_is_the_one_that_the_gate_prints(file, capsys):
         (["--min-ratio", 0.97, "--max-drop", 0.02], 0, "PASS"),
         (["--min-ratio", 0.99999], 1, "FAIL"),
         # As costs, fewer ones are better.
-        (["--max-rise", 0.005], 0, "PASS"),
-        (["--max-ratio", 1.001], 0, "PASS"),
+        (["--max-rise", 0.005, "--better", "lower"], 0, "PASS"),
+        (["--max-ratio", 1.001, "--better", "lower"], 0, "PASS"),
     ],
 )
 def test_every_verdict_has_its_exit_code(file, capsys, bounds, code, verdict):
@@ -182,10 +182,19 @@ def test_a_terminal_without_arrows_and_a_reader_that_leaves_change_no_verdict(tm
     assert ran.returncode == 2
 
 
+@pytest.mark.parametrize("bound", [["--max-rise", 0.02], ["--max-ratio", 1.1]])
+def test_a_loss_of_right_answers_does_not_pass_as_no_rise(tmp_path, capsys, bound):
+    path = tmp_path / "outcomes.csv"
+    path.write_text("float,compressed\n" + "".join(f"1,{int(i > 70)}\n" for i in range(1000)))
+    assert run(path, *bound) == 2
+    assert "outcomes of 0 and 1 are wrong and right, of which more is better" in capsys.readouterr().err
+    assert run(path, "--max-drop", 0.02) == 1
+
+
 def test_lost_is_what_became_worse_whichever_way_is_better(tmp_path, capsys):
     path = tmp_path / "errors.csv"
     path.write_text("id,float,compressed\n" + "".join(f"s{i},0,{int(i == 3)}\n" for i in range(300)))
-    assert run(path, "--max-rise", 0.02) == 0
+    assert run(path, "--max-rise", 0.02, "--better", "lower") == 0
     printed = capsys.readouterr().out
     assert "rise 0.0033 (1 lost, 0 won of 300; 95 % upper bound" in printed
     assert "lost: s3\n" in printed
