@@ -6,11 +6,22 @@ Every method is held to it: a step named "int8" that left every weight in float3
 from __future__ import annotations
 
 from collections import Counter
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class Role(StrEnum):
+    """What an operator does with a stored tensor: a runtime says it, and steps need not know its operators' names."""
+
+    MULTIPLIED = "multiplied"  # by a linear layer, a convolution or attention
+    CONVOLVED = "convolved"  # by a convolution: no linear layer, whatever its axes
+    LOOKED_UP = "looked up"  # row by row, as an embedding
+    INDEXED = "indexed"  # row by row too, where no operator says that it is an embedding
+    STACKED = "stacked"  # several matrices: one of them is taken, or all of them multiply
 
 
 class TensorFact(BaseModel):
@@ -33,6 +44,10 @@ class TensorFact(BaseModel):
     used_by: tuple[str, ...] = Field(
         default=(), description="the operators that it is an operand of, as `operators` names them; empty where unknown"
     )
+    # Steps are held to it where the artifact is read; a report tells the operators.
+    roles: tuple[Role, ...] | None = Field(
+        default=None, exclude=True, description="what these operators do with it; None where the runtime does not tell"
+    )
 
     @property
     def elements(self) -> int:
@@ -53,6 +68,10 @@ class TensorFact(BaseModel):
     def matrix(self) -> bool:
         """Whether it is a weight of a linear, convolution or embedding layer: two axes or more."""
         return self.weight and len(self.shape) >= 2
+
+    def plays(self, role: Role) -> bool:
+        """Whether an operator does this with it; not where the runtime does not tell."""
+        return role in (self.roles or ())
 
 
 class Evidence(BaseModel):

@@ -128,19 +128,13 @@ def accuracy(model: nn.Module, split: Split, task: Task) -> float:
 def card(name: str, recipe: Recipe, model: nn.Module, samples: int) -> str:
     """The README of a model that was trained here: what it is, how good, and how it was made."""
     weights = sum(parameter.numel() for parameter in model.parameters())
-    figure = (
-        f"- Precision: {recipe.accuracy:.2%} of {samples:,} images lie within the manifold of the real ones, "
-        f"held out (it must reach {recipe.floor:.1%})."
-        if recipe.task == "image-generation"
-        else f"- Accuracy: {recipe.accuracy:.2%} of the {samples:,} samples that `{recipe.data.source}` holds out "
-        f"(it must reach {recipe.floor:.1%})."
-    )
+    figure = TASKS[recipe.task].said.format(share=recipe.accuracy, samples=samples, source=recipe.data.source)
     again = f"python models/{name}/train.py" if recipe.train is None else f"python -m harness.recipes train {name}"
     place, compares = ("train.py", "") if recipe.train is None else (shelf.RECIPE, " and compares")
     lines = [
         f"# {recipe.title}",
         "",
-        figure,
+        f"- {figure} (it must reach {recipe.floor:.1%}).",
         f"- {weights:,} parameters, in float32: {weights * 4 / 1e6:.2f} MB.",
         f"- In a spec: `model: {{source: zoo, name: {name}}}`.",
         "",

@@ -111,7 +111,7 @@ def train(
     if len(split) == 0:
         raise MethodError("there is no sample to train on")
     # What is compared with another model's answers to the moved images has moved with them.
-    if training.augment == "affine" and labelled and task.task != "image-classification":
+    if training.augment == "affine" and labelled and not task.movable:
         raise MethodError(
             f"`augment: {training.augment}` moves images and not what {task.task} is to find in them: leave it out"
         )

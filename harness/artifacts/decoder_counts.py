@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts.code_counts import ZERO_CODES, code_counts
 from harness.artifacts.quantized_layers import CorrectedLinear, GroupedEmbedding
 from harness.errors import Unmeasurable
-from harness.evidence import TensorFact
+from harness.evidence import Role, TensorFact
 
 if TYPE_CHECKING:
     import torch
 
+# What stands before the names that the model has, as the steps name layers: inside of `sources.heads.language_model`.
+PREFIX = "language_model."
 # What configurations call layers of attention, which `macs` has a formula for.
 ATTENTION = frozenset({"attention", "full_attention", "sliding_attention", "chunked_attention"})
 
@@ -80,17 +82,23 @@ def _a_token(architecture: Any, config: Any) -> int:
 
 
 def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
-    """Every tensor once, tied ones under their first name, with the kinds of layer that it is the weight of."""
+    """Every tensor once, tied ones under their first name, with the layers that it is the weight of."""
     from torch import nn
     from torch.nn.modules.conv import _ConvNd
 
     parameters = {id(one) for one in model.parameters()}
     users: dict[int, set[str]] = defaultdict(set)
-    known = ((nn.Linear, "aten::linear"), (nn.Embedding, "aten::embedding"), (_ConvNd, "aten::_convolution"))
+    roles: dict[int, set[Role]] = defaultdict(set)
+    known = (
+        (nn.Linear, {Role.MULTIPLIED}),
+        (nn.Embedding, {Role.LOOKED_UP}),
+        (_ConvNd, {Role.CONVOLVED, Role.MULTIPLIED}),
+    )
     for part in model.modules():
-        for kind, operator in known:
+        for kind, given in known:
             if isinstance(part, kind):
-                users[id(part.weight)].add(operator)
+                users[id(part.weight)].add(type(part).__name__)
+                roles[id(part.weight)] |= given
     tables = {
         name for name, part in model.named_modules() if isinstance(getattr(part, "description", None), GroupedEmbedding)
     }
@@ -104,18 +112,20 @@ def facts(model: torch.nn.Module) -> tuple[TensorFact, ...]:
             continue
         seen.add(id(tensor))
         weights, zeros = counts.get(name, (None, int((tensor == 0).sum())))
-        # Integers are widened before anything multiplies them.
-        widened = "aten::index" if any(name.startswith(f"{table}.") for table in tables) else "aten::to"
+        does = roles.get(id(tensor))
+        if not tensor.is_floating_point():
+            # Integers are widened before anything multiplies them.
+            does = {Role.INDEXED} if any(name.startswith(f"{table}.") for table in tables) else set()
         found.append(
             TensorFact(
-                # As the steps name layers: inside of `harness.sources.heads.language_model`.
-                name=f"language_model.{name}",
+                name=f"{PREFIX}{name}",
                 dtype=str(tensor.dtype).removeprefix("torch."),
                 shape=tuple(tensor.shape),
                 zeros=zeros,
                 weights=weights,
                 weight=id(tensor) in parameters,
-                used_by=tuple(sorted(users[id(tensor)])) if tensor.is_floating_point() else (widened,),
+                used_by=tuple(sorted(users[id(tensor)])),
+                roles=None if does is None else tuple(sorted(does)),
             )
         )
     return tuple(found)

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from harness.artifacts.openvino_operators import LAYERS, PLAIN, RECURRENT, THROUGH, VECTORS, bodies, operations
+from harness.artifacts.openvino_operators import (
+    LAYERS,
+    PLAIN,
+    RECURRENT,
+    THROUGH,
+    VECTORS,
+    bodies,
+    operations,
+    roles_of,
+)
 from harness.errors import Unmeasurable
 from harness.evidence import TensorFact
 
@@ -99,9 +108,11 @@ class Stored:
         shape = self.shape if weight and name.endswith(".weight") else tuple(size for size in self.shape if size != 1)
         zero = _NF4_ZERO if self.dtype == "nf4" else self.zero_point
         zeros = np.count_nonzero(self.array() == zero)
+        kinds = tuple(sorted(used_by))
         return TensorFact(
-            name=name, dtype=self.dtype, shape=shape, zeros=int(zeros), weight=weight, used_by=tuple(sorted(used_by))
-        )
+            name=name, dtype=self.dtype, shape=shape, zeros=int(zeros), weight=weight, used_by=kinds,
+            roles=roles_of(kinds, name),
+        )  # fmt: skip
 
 
 def stored(output: Any) -> Stored | None:

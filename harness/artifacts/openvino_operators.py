@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+from harness.evidence import Role
 
 # Layers whose constant operand is a weight matrix.
 LAYERS = frozenset(
@@ -22,6 +25,22 @@ RECURRENT = {
     "GRUCell": (2, 3, 4), "GRUSequence": (3, 4, 5), "LSTMCell": (3, 4, 5), "LSTMSequence": (4, 5, 6),
     "RNNCell": (2, 3, 4), "RNNSequence": (3, 4, 5),
 }  # fmt: skip
+# What operators do with a matrix that they take; of those that are not here, nothing that a step is held to.
+_ROLES: Mapping[str, frozenset[Role]] = {
+    "BinaryConvolution": frozenset({Role.CONVOLVED}),
+    # It stands before a layer, and is not seen through: which layer that is cannot be told.
+    "ConvertPromoteTypes": frozenset({Role.CONVOLVED, Role.MULTIPLIED}),
+    "Convolution": frozenset({Role.CONVOLVED, Role.MULTIPLIED}),
+    "ConvolutionBackpropData": frozenset({Role.CONVOLVED, Role.MULTIPLIED}),
+    "DeformableConvolution": frozenset({Role.CONVOLVED}),
+    "Einsum": frozenset({Role.STACKED}),
+    "Gather": frozenset({Role.LOOKED_UP}),
+    "GroupConvolution": frozenset({Role.CONVOLVED, Role.MULTIPLIED}),
+    "GroupConvolutionBackpropData": frozenset({Role.CONVOLVED, Role.MULTIPLIED}),
+    "MatMul": frozenset({Role.MULTIPLIED, Role.STACKED}),
+}
+# How evidence calls a buffer that is indexed: by a Gather's own name, and not by a layer's.
+_INDEXED = re.compile(r"(^|/)Gather(_\d+)?\.weight$")
 # Elementwise operators whose constant operand is a learned vector: a bias, or the scale of a normalization.
 VECTORS = frozenset({"Add", "Divide", "Multiply", "PRelu", "Subtract"})
 # What stands between a stored weight and its layer: decompression, simulated quantization, a change of layout.
@@ -54,3 +73,18 @@ def bodies(node: Any) -> list[Any]:
     if kind == "If":
         return [node.get_function(index) for index in (0, 1)]
     return [node.get_function()] if kind in ("Loop", "TensorIterator") else []
+
+
+def roles_of(kinds: Collection[str], name: str) -> tuple[Role, ...] | None:
+    """What operators do with a constant; None where there are none.
+
+    Args:
+        kinds: the operators.
+        name: what evidence calls the constant.
+    """
+    if not kinds:
+        return None
+    found = set[Role]().union(*(_ROLES.get(kind, frozenset()) for kind in kinds))
+    if Role.LOOKED_UP in found and _INDEXED.search(name) and "aten::embedding" not in name:
+        found = found - {Role.LOOKED_UP} | {Role.INDEXED}
+    return tuple(sorted(found))

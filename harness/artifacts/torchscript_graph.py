@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.code_counts import ZERO_CODES, code_counts
-from harness.evidence import Evidence, TensorFact, count_distinct
+from harness.artifacts.torchscript_operators import roles_of
+from harness.evidence import Evidence, Role, TensorFact, count_distinct
 
 if TYPE_CHECKING:
     import torch
 
 # Arguments of an operator that hold what was learned, in case a program stores them as constants.
 LEARNED = frozenset({"weight", "bias"})
-# Operators that multiply with a weight matrix, by the start of their names, in float and quantized programs.
-# (OpenVINO's are Convolution, GroupConvolution and MatMul.)
-MULTIPLYING = (
-    "conv",
-    "_conv",
-    "groupconv",
-    "linear",
-    "addmm",
-    "matmul",
-    "mm",
-    "_native_multi_head_att",
-    "_transformer_encoder",
-)
 ARITHMETIC = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
 
 
@@ -40,7 +28,8 @@ def evidence_of(program: torch.jit.ScriptModule) -> Evidence:
     nodes = every_node(program.inlined_graph)
     operators = Counter(node.kind() for node in nodes if not node.kind().startswith("prim::"))
     tensors = tuple(fact for fact, _ in stored(program))
-    kernels = Counter(ARITHMETIC.get(one.dtype, one.dtype) for one in tensors if one.matrix and multiplies(one.used_by))
+    multiplied = (one.dtype for one in tensors if one.matrix and one.plays(Role.MULTIPLIED))
+    kernels = Counter(ARITHMETIC.get(dtype, dtype) for dtype in multiplied)
     return Evidence(operators=dict(sorted(operators.items())), tensors=tensors, kernels=dict(kernels))
 
 
@@ -70,11 +59,6 @@ def stored(program: torch.jit.ScriptModule) -> list[tuple[TensorFact, torch.Tens
         if name in counts else (fact, value)
         for name, (fact, value) in found.items()
     ]  # fmt: skip
-
-
-def multiplies(operators: Iterable[str]) -> bool:
-    """Whether one of these operators is a linear layer or a convolution."""
-    return any(one.rpartition("::")[2].lower().startswith(MULTIPLYING) for one in operators)
 
 
 def every_node(block: Any) -> Iterator[Any]:
@@ -165,6 +149,7 @@ def _argument(node: Any, offset: int) -> str:
 
 def _fact(name: str, value: torch.Tensor, users: dict[str, set[str]], *, weight: bool) -> TensorFact:
     plain = value.dequantize() if value.is_quantized else value
+    used_by = tuple(sorted(users.get(name, ())))
     return TensorFact(
         name=name,
         dtype=str(value.dtype).removeprefix("torch.").removeprefix("q"),
@@ -172,7 +157,8 @@ def _fact(name: str, value: torch.Tensor, users: dict[str, set[str]], *, weight:
         zeros=int(value.numel() - plain.count_nonzero()),
         weight=weight,
         distinct=_distinct(value),
-        used_by=tuple(sorted(users.get(name, ()))),
+        used_by=used_by,
+        roles=roles_of(used_by),
     )
 
 

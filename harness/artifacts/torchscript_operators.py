@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
+
+from harness.evidence import Role
+
+# What operators do with a stored tensor, in float and quantized programs: told by how their names begin, after the
+# library, or by a word in them.
+_BEGINNINGS: Mapping[Role, tuple[str, ...]] = {
+    Role.MULTIPLIED: (
+        "conv", "_conv", "groupconv", "linear", "addmm", "matmul", "mm", "_native_multi_head_att",
+        "_transformer_encoder",
+    ),
+    Role.STACKED: ("_grouped_mm", "baddbmm", "bmm", "einsum", "index", "matmul", "select", "unbind"),
+}  # fmt: skip
+_WORDS: Mapping[Role, str] = {Role.CONVOLVED: "conv", Role.LOOKED_UP: "embedding", Role.INDEXED: "index"}
 
 # Of `aten`: torch runs them as products that its counter knows.
 COMPOSED_NAMES = """
@@ -111,3 +124,14 @@ def plain(kind: str) -> bool:
         if packet is not None
         for overload in packet.overloads()
     )
+
+
+def roles_of(kinds: Collection[str]) -> tuple[Role, ...] | None:
+    """What operators such as ``aten::mm`` or ``quantized::conv2d_relu`` do with a tensor; None where there are none."""
+    if not kinds:
+        return None
+    names = [kind.lower() for kind in kinds]
+    own = [name.rpartition("::")[2] for name in names]
+    begun = {role for role, starts in _BEGINNINGS.items() if any(name.startswith(starts) for name in own)}
+    told = {role for role, word in _WORDS.items() if any(word in name for name in names)}
+    return tuple(sorted(begun | told))

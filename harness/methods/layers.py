@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from harness.artifacts.torchscript_graph import multiplies
 from harness.errors import MethodError, closest
+from harness.evidence import Evidence, Role, TensorFact
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness.evidence import Evidence, TensorFact
-
 # YAML has lists only; a frozen option holds a tuple.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-_UNNAMED = re.compile(r"(^|/)Gather(_\d+)?\.weight$")
 # What the two layers of a low-rank correction are called, which lie beside the layer that they correct.
 ADAPTERS = ("adapter_down", "adapter_up")
 # What a step that puts the whole model into a module of its own calls it there.
@@ -103,21 +99,12 @@ def corrects(tensor: str) -> bool:
 
 def multiplied(tensors: Iterable[TensorFact]) -> list[TensorFact]:
     """The weight matrices of linear and convolution layers; where a runtime does not tell, every weight matrix."""
-    return [one for one in tensors if one.matrix and (not one.used_by or multiplies(one.used_by))]
-
-
-def looked_up(one: TensorFact) -> bool:
-    """Whether rows of a tensor are looked up: an embedding, which OpenVINO runs as a Gather.
-
-    So it does a buffer that is indexed, which bears the operator's name and not a layer's.
-    """
-    indexed = _UNNAMED.search(one.name) is not None and "aten::embedding" not in one.name
-    return any("embedding" in user or (user == "Gather" and not indexed) for user in one.used_by)
+    return [one for one in tensors if one.matrix and (one.roles is None or one.plays(Role.MULTIPLIED))]
 
 
 def tied(one: TensorFact) -> bool:
     """Whether a tensor is an embedding and the matrix of a linear layer at once."""
-    return looked_up(one) and multiplies(one.used_by)
+    return one.plays(Role.LOOKED_UP) and one.plays(Role.MULTIPLIED)
 
 
 def of_embedding(one: TensorFact, before: Evidence) -> bool:
@@ -125,7 +112,7 @@ def of_embedding(one: TensorFact, before: Evidence) -> bool:
 
     A graph may hold such a matrix a second time, by the output layer's name, of which `before` then knows nothing.
     """
-    if looked_up(one):
+    if one.plays(Role.LOOKED_UP):
         return True
     known = any(other.name == one.name for other in before.tensors)
     return not known and any(tied(other) and other.elements == one.elements for other in before.matrices)
@@ -155,9 +142,9 @@ def multiplied_or_coded(before: Evidence, after: Evidence, keep: Sequence[str] =
         room = one.elements * 8 // int(last.removeprefix("codes") or 4)
         full = _in_float(one, layer.removesuffix(".matrix").removesuffix(".base"), room, before)
         # An embedding that nothing multiplies with is none of these.
-        if full is None and any("index" in user for user in one.used_by):
+        if full is None and one.plays(Role.INDEXED):
             continue
-        counted = one if full is None else one.model_copy(update={"used_by": full.used_by})
+        counted = one if full is None else one.model_copy(update={"used_by": full.used_by, "roles": full.roles})
         # If it is smaller than it was, its own count has to do.
         if full is not None and full.shape[0] == one.shape[0] and full.elements <= room:
             # What was counted beyond the layer's own is filling, and zero; what was missed is zero in all rows.
@@ -171,10 +158,10 @@ def multiplied_or_coded(before: Evidence, after: Evidence, keep: Sequence[str] =
 def _in_float(one: TensorFact, layer: str, room: int, before: Evidence) -> TensorFact | None:
     """What a layer's codes were in float; of rows that are looked up only a matrix that something multiplies with."""
     named = next((other for other in before.matrices if other.name.rpartition(".")[0] == layer), None)
-    if not any("index" in user for user in one.used_by):
+    if not one.plays(Role.INDEXED):
         return named
     if named is not None:
-        return named if multiplies(named.used_by) else None
+        return named if named.plays(Role.MULTIPLIED) else None
     # Told by the name of the output layer.
     return next(
         (

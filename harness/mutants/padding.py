@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.artifacts.safetensors_file import WORD, header
 from harness.errors import Unmeasurable
-from harness.mutants.stored_transformers import WORD, header
 
 # A block of DEFLATE that holds nothing, and is not the last one (RFC 1951, 3.2.4).
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from harness.errors import Unmeasurable
 from harness.mutants.arithmetic import answering
 from harness.mutants.base import MUTANTS, Claim, Green, Mutant
-from harness.mutants.stored_transformers import shuffle_transformers
-from harness.mutants.stored_weights import shuffle_openvino, shuffle_packed, shuffle_torchscript
 from harness.run.compressing import ARTIFACT
 from harness.run.result import Result
 from harness.spec.schema import Spec
-
-# Runtime → how its artifacts are changed.
-SHUFFLERS: dict[str, Callable[[Path, int], str]] = {
-    "torch": shuffle_torchscript,
-    "openvino": shuffle_openvino,
-    "packed": shuffle_packed,
-    "transformers": shuffle_transformers,
-}
 
 
 @MUTANTS.register
@@ -37,11 +25,8 @@ class ShuffledLayer(Mutant):
     compresses_wrongly: ClassVar[bool] = True
 
     def artifact(self, compressed: Path, reference: Path, spec: Spec) -> None:
-        """Permute the weights where they lie in the file."""
-        shuffle = SHUFFLERS.get(spec.deploy.runtime)
-        if shuffle is None:
-            raise Unmeasurable(f"shuffled-layer knows no artifacts of runtime {spec.deploy.runtime}")
-        shuffle(compressed / ARTIFACT, spec.measure.seed)
+        """Permute the weights where they lie in the file, as the runtime that wrote it says."""
+        spec.deploy.shuffle(compressed / ARTIFACT, spec.measure.seed)
 
     def claim(self, green: Green, mutated: Result) -> Claim:
         """Every spec claims it, by whatever bounds the answers."""

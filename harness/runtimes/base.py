@@ -66,7 +66,7 @@ class Runner(ABC):
 
     @abstractmethod
     def evidence(self) -> Evidence:
-        """Counts over the reloaded artifact."""
+        """Counts over the reloaded artifact, with what operators do with each tensor (`TensorFact.roles`)."""
 
     def matrices(self) -> Iterator[tuple[str, np.ndarray[Any, Any], bool]]:
         """Some rows of each weight matrix as they are multiplied with, for telling grids; none where unknown.
@@ -102,6 +102,20 @@ class Runtime(Options):
         Raises:
             ArtifactError: the folder holds no artifact of this runtime.
         """
+
+    def shuffle(self, folder: Path, seed: int) -> str:
+        """Permute the weights of one layer of an artifact where its files hold them: a fault to prove the gate with.
+
+        It is the largest matrix that is neither the first nor the last, tables of embeddings left out. Its stored
+        elements change places, in an order that the seed gives, and nothing else changes.
+
+        Returns:
+            The name of the layer or of its weight.
+
+        Raises:
+            Unmeasurable: there is no layer, or this runtime does not know how.
+        """
+        raise Unmeasurable(f"the runtime {self.runtime} does not say how the weights of a layer are permuted")
 
     def warm(self, folder: Path) -> None:
         """Import and start what it takes to load and run an artifact, and keep nothing of the artifact itself.

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from harness.artifacts.openvino import facts, import_openvino, is_decoder, number_names, require_formulas
 from harness.artifacts.openvino_operators import LAYERS, RECURRENT
+from harness.artifacts.openvino_shuffling import shuffle_openvino
 from harness.errors import ArtifactError, Unmeasurable
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
@@ -88,6 +89,10 @@ class OpenVino(Runtime):
 
             return DecoderRunner(core, model, threads)
         return OpenVinoRunner(core, model, threads)
+
+    def shuffle(self, folder: Path, seed: int) -> str:
+        """Permute a layer of the graph in its ``.bin``."""
+        return shuffle_openvino(folder, seed)
 
     def warm(self, folder: Path) -> None:
         """Import OpenVINO, and have it read, compile and run a convolution and a matrix product of a few weights."""

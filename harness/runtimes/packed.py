@@ -17,6 +17,7 @@ from harness.artifacts import packed_file
 from harness.artifacts.encoded import Encoded
 from harness.artifacts.packed_bytes import tensor_of, words_of
 from harness.artifacts.packed_graph import Graph, checked, graph_of, module_of
+from harness.artifacts.packed_shuffling import shuffle_packed
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
 from harness.forms import Form, Subject
@@ -76,6 +77,10 @@ class Packed(Runtime):
 
         torch.set_num_threads(threads)
         return PackedRunner(folder / FILE, program)
+
+    def shuffle(self, folder: Path, seed: int) -> str:
+        """Permute a layer of ``model.packed``, which is encoded anew."""
+        return shuffle_packed(folder / FILE, seed)
 
     def warm(self, folder: Path) -> None:
         """Import the coders."""

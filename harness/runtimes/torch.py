@@ -13,6 +13,7 @@ from harness.artifacts.quantized_engine import engine_of
 from harness.artifacts.torchscript_archive import import_operators, read, write
 from harness.artifacts.torchscript_graph import evidence_of
 from harness.artifacts.torchscript_macs import macs_of
+from harness.artifacts.torchscript_shuffling import shuffle_torchscript
 from harness.errors import ArtifactError
 from harness.evidence import Evidence
 from harness.forms import Form, Parts, Subject, tensors
@@ -71,6 +72,10 @@ class Torch(Runtime):
 
         torch.set_num_threads(threads)
         return TorchRunner(folder / FILE)
+
+    def shuffle(self, folder: Path, seed: int) -> str:
+        """Permute a layer of ``model.pt``."""
+        return shuffle_torchscript(folder / FILE, seed)
 
     def warm(self, folder: Path) -> None:
         """Import the library that adds operators to torch's, where the program calls one."""

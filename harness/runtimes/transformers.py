@@ -21,8 +21,10 @@ from harness.artifacts.quantized_layers import (
     parse,
     rebuild,
 )
+from harness.artifacts.safetensors_file import shuffle_tensor
+from harness.artifacts.shuffling import inner
 from harness.errors import ArtifactError
-from harness.evidence import Evidence
+from harness.evidence import Evidence, Role
 from harness.forms import Form, Subject
 from harness.runtimes.base import DECODED, RUNTIMES, Runner, Runtime, sampled
 from harness.sources.base import fit_weights
@@ -94,6 +96,19 @@ class TransformersRuntime(Runtime):
                 f"{', …' if len(missing) > 1 else ''}), and transformers would fill them at random"
             )
         return TransformersRunner(model.eval())
+
+    def shuffle(self, folder: Path, seed: int) -> str:
+        """Permute a layer in its safetensors file; of codes that are kept in several pieces, one piece."""
+        name = inner(
+            [
+                (fact.elements, fact.name.removeprefix(decoder_counts.PREFIX))
+                for fact in self.load(folder, 1).evidence().tensors
+                # Tables of embeddings are looked up, and their codes indexed.
+                if fact.matrix and not (fact.plays(Role.LOOKED_UP) or fact.plays(Role.INDEXED))
+            ]
+        )
+        shuffle_tensor(folder, name, seed)
+        return name
 
     def warm(self, folder: Path) -> None:
         """Import what the folder's configuration and layers are made of, by making them without their weights."""

@@ -55,6 +55,10 @@ class Task(Options):
     generates: ClassVar[bool] = False
     # Whether `loss` is the mean cross-entropy of logits of shape (batch, classes), whose curvature has a closed form.
     cross_entropy: ClassVar[bool] = False
+    # Whether what is to be found in an image stays the same where the image is shifted and turned a little.
+    movable: ClassVar[bool] = False
+    # What the card of a model in the zoo says of `accuracy`: `share` on so many `samples` of the data `source`.
+    said: ClassVar[str] = "Accuracy: {share:.2%} of the {samples:,} samples that `{source}` holds out"
     # What a transformer ends in that does this task (`head` of `source: transformers`), where that is plain.
     head: ClassVar[str | None] = None
 

@@ -14,3 +14,4 @@ class ImageClassification(Classification):
 
     task: Literal["image-classification"] = "image-classification"
     samples: ClassVar[str] = "images"
+    movable: ClassVar[bool] = True

@@ -24,6 +24,9 @@ class ImageGeneration(Task):
     gives: ClassVar[frozenset[str]] = frozenset({"image"})
     # Several to a sample, none of them what should come of it.
     targets: ClassVar[str] = "real images"
+    said: ClassVar[str] = (
+        "Precision: {share:.2%} of {samples:,} images lie within the manifold of the real ones, held out"
+    )
 
     def answers(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
         """The images.

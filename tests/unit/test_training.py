@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from torch import nn
 
 from harness.data.base import Batch, TensorSplit
 from harness.errors import MethodError
+from harness.tasks.classification import Classification
 from harness.tasks.image_classification import ImageClassification
 from harness.tasks.image_generation import ImageGeneration
 from harness.training import LARGEST_ROTATION, LARGEST_SHIFT, Training, _moved, train
@@ -321,6 +322,21 @@ def test_images_are_not_moved_away_from_what_is_to_be_found_in_them() -> None:
             nn.Identity(), TensorSplit(torch.zeros(4, 1, 8, 8), torch.zeros(4)), ImageGeneration(), training,
             seed=0, progress=quiet,
         )  # fmt: skip
+
+
+class Spectrograms(Classification):
+    """A task of another distribution: sounds as pictures, which may move."""
+
+    task: str = "audio-classification"
+    movable: ClassVar[bool] = True
+
+
+def test_a_task_of_ones_own_says_itself_that_its_images_may_be_moved() -> None:
+    images = TensorSplit(torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    before = model[1].weight.detach().clone()
+    train(model, images, Spectrograms(), Training(augment="affine"), seed=0, progress=quiet)
+    assert not torch.equal(model[1].weight, before)
 
 
 def test_a_loss_of_ones_own_says_whether_it_looks_at_what_would_not_move_along() -> None:

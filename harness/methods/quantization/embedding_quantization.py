@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from harness.errors import MethodError
-from harness.evidence import Evidence
+from harness.evidence import Evidence, Role
 from harness.forms import Form, Subject
 from harness.methods.base import METHODS, Method, Trait, Workshop
 from harness.methods.compensation import input_moments
-from harness.methods.layers import Names, below, chosen, looked_up
+from harness.methods.layers import Names, below, chosen
 from harness.methods.quantization.compensated_rounding import compensated_matrix
 from harness.methods.quantization.grouping import (
     Rounding,
@@ -138,6 +138,8 @@ class EmbeddingQuantization(Method):
         left = [
             one.name
             for one in after.matrices
-            if looked_up(one) and one.dtype.startswith(("float", "bfloat")) and not below(one.name, self.keep_float)
+            if one.plays(Role.LOOKED_UP)
+            and one.dtype.startswith(("float", "bfloat"))
+            and not below(one.name, self.keep_float)
         ]
         return [f"{len(left)} embeddings are still in float: {', '.join(left[:3])}"] if left else []

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.integer_modules import CODES, Grid, matrix
 from harness.artifacts.quantized_layers import TiedLinear, grouped_embedding, grouped_linear, tied
-from harness.artifacts.torchscript_graph import multiplies
 from harness.errors import MethodError
-from harness.evidence import Evidence, TensorFact
+from harness.evidence import Evidence, Role, TensorFact
 from harness.methods.layers import below, corrects, of_embedding
 from harness.methods.low_rank.sites import replace_layer
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 # Types that a graph stores codes in.
 NARROW = ("uint4", "int4", "uint8", "int8")
-# What takes a matrix out of a stack, or multiplies with all of them, by the start of an operator's name.
-STACKED = ("_grouped_mm", "baddbmm", "bmm", "einsum", "index", "matmul", "select", "unbind")
 # Scales that are tried, as shares of the one that just spans a group: cutting an outlier may cost less than it saves.
 SPANS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 
@@ -233,13 +230,13 @@ def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: S
         for one in after.matrices
         if one.dtype in ("float32", "float16", "bfloat16")
         # A convolution is no linear layer: none of these methods takes one.
-        and not any("conv" in user.lower() for user in one.used_by)
+        and not one.plays(Role.CONVOLVED)
         and not of_embedding(one, before)
         and (not wanted or below(one.name, wanted))
         and not below(one.name, kept)
         and not corrects(one.name)
     ]
-    linear = [one.name for one in left if len(one.shape) == 2 and one.used_by and multiplies(one.used_by)]
+    linear = [one.name for one in left if len(one.shape) == 2 and one.plays(Role.MULTIPLIED)]
     stacks = {one.shape[0] for one in after.matrices if _stacked(one)}
     other = [one.name for one in left if _stacked(one) or _alone(one, stacks)]
     sentences = []
@@ -259,8 +256,7 @@ def left_float(before: Evidence, after: Evidence, kept: Sequence[str], wanted: S
 
 def _stacked(one: TensorFact) -> bool:
     """Whether a tensor is several matrices, as for experts; what is added, such as a table of positions, is not."""
-    kinds = [user.rpartition("::")[2].lower() for user in one.used_by]
-    return len(one.shape) == 3 and min(one.shape) > 1 and (not kinds or any(kind.startswith(STACKED) for kind in kinds))
+    return len(one.shape) == 3 and min(one.shape) > 1 and (one.roles is None or one.plays(Role.STACKED))
 
 
 def _alone(one: TensorFact, stacks: Collection[int]) -> bool:
@@ -268,4 +264,4 @@ def _alone(one: TensorFact, stacks: Collection[int]) -> bool:
 
     Routers are left out, and so are biases of experts: they have a row for each matrix of a stack.
     """
-    return len(one.shape) == 2 and not one.used_by and min(one.shape) > 1 and one.shape[0] not in stacks
+    return len(one.shape) == 2 and one.roles is None and min(one.shape) > 1 and one.shape[0] not in stacks

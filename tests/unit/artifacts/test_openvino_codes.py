@@ -12,7 +12,7 @@ from harness.artifacts.openvino_codes import Coded, write
 from harness.data.base import Dataset
 from harness.data.windows import Cut, Documents
 from harness.errors import ArtifactError, MethodError
-from harness.evidence import Evidence, TensorFact
+from harness.evidence import Evidence, Role, TensorFact
 from harness.forms import Form, Subject
 from harness.lowering import lower
 from harness.methods.base import Workshop
@@ -179,7 +179,7 @@ def test_codes_of_other_weights_are_refused():
 
 def test_what_an_earlier_step_stored_in_fewer_bits_is_no_contradiction():
     def stored(name, dtype, rows):
-        return TensorFact(name=name, dtype=dtype, shape=(rows, 10), zeros=0, used_by=("MatMul",))
+        return TensorFact(name=name, dtype=dtype, shape=(rows, 10), zeros=0, roles=(Role.MULTIPLIED,))
 
     before = Evidence(operators={}, tensors=(stored("a.weight", "float32", 63), stored("b.weight", "float32", 37)))
     after = Evidence(operators={}, tensors=(stored("a.weight", "uint4", 63), stored("b.weight", "int8", 37)))

@@ -6,17 +6,21 @@ from torch import nn
 
 from harness.artifacts.openvino import facts
 from harness.errors import MethodError
-from harness.evidence import Evidence, TensorFact
+from harness.evidence import Evidence, Role, TensorFact
 from harness.forms import Form, Subject
 from harness.lowering import lower
-from harness.methods.layers import below, chosen, looked_up, multiplied, multiplied_or_coded, of_embedding, weighted
+from harness.methods.layers import below, chosen, multiplied, multiplied_or_coded, of_embedding, weighted
 from harness.methods.low_rank.svd import Svd
 from harness.methods.pruning.magnitude import MagnitudePruning
 from harness.methods.quantization.int8_static import Int8Static
 
+CONVOLVED = (Role.CONVOLVED, Role.MULTIPLIED)
+TIED = (Role.LOOKED_UP, Role.MULTIPLIED)
 
-def fact(name: str, *used_by: str, shape: tuple[int, ...] = (4, 4), weight: bool = True) -> TensorFact:
-    return TensorFact(name=name, dtype="float32", shape=shape, zeros=0, weight=weight, used_by=used_by)
+
+def fact(name: str, *roles: Role, shape: tuple[int, ...] = (4, 4), weight: bool = True) -> TensorFact:
+    """A stored tensor; of one without roles the runtime does not tell."""
+    return TensorFact(name=name, dtype="float32", shape=shape, zeros=0, weight=weight, roles=roles or None)
 
 
 def test_a_name_chooses_a_layer_or_a_module_and_never_a_namesake() -> None:
@@ -91,7 +95,7 @@ def test_what_a_block_keeps_is_not_what_the_stem_keeps(subject: Any, workshop: A
 
 def test_a_block_in_float_is_not_excused_by_the_stem() -> None:
     def stored(name: str, dtype: str) -> TensorFact:
-        return TensorFact(name=name, dtype=dtype, shape=(8, 9), zeros=0, used_by=("quantized::conv2d",))
+        return TensorFact(name=name, dtype=dtype, shape=(8, 9), zeros=0, roles=CONVOLVED)
 
     after = counted(
         stored("conv1.weight", "float32"), stored("layer1.0.conv1.weight", "float32"), stored("fc.weight", "int8")
@@ -113,16 +117,21 @@ def test_weighted_layers_are_convolutions_linear_layers_and_attention() -> None:
     }
 
 
-def test_multiplied_weights_are_told_by_the_operators_that_use_them() -> None:
+def test_multiplied_weights_are_those_of_which_a_runtime_says_so_or_does_not_tell() -> None:
+    dense = TensorFact(name="dense.weight", dtype="float32", shape=(4, 4), zeros=0, used_by=("Dense",))
     held = [
-        fact("conv.weight", "aten::_convolution", shape=(4, 4, 3, 3)),
-        fact("fc.weight", "quantized::linear_relu"),
+        fact("conv.weight", *CONVOLVED, shape=(4, 4, 3, 3)),
+        fact("fc.weight", Role.MULTIPLIED),
         fact("unknown.weight"),
+        # A runtime of another distribution names its operators, and that is no role.
+        dense,
     ]
     others = [
-        fact("table.weight", "aten::embedding"),
-        fact("fc.bias", "aten::linear", shape=(4,)),
-        fact("running", "aten::linear", weight=False),
+        fact("table.weight", Role.LOOKED_UP),
+        fact("fc.bias", Role.MULTIPLIED, shape=(4,)),
+        fact("running", Role.MULTIPLIED, weight=False),
+        # It is known that nothing of all this is done with it.
+        dense.model_copy(update={"roles": ()}),
     ]
     assert multiplied([*others, *held]) == held
 
@@ -131,30 +140,28 @@ def counted(*tensors: TensorFact) -> Evidence:
     return Evidence(operators={}, tensors=tensors)
 
 
-def codes(name: str, *used_by: str, zeros: int = 5) -> TensorFact:
+def codes(name: str, *roles: Role, zeros: int = 5) -> TensorFact:
     """Sixteen weights in four bits, four a row."""
-    return TensorFact(name=name, dtype="uint8", shape=(4, 2), zeros=zeros, weights=16, used_by=used_by)
-
-
-TIED = ("aten::embedding", "aten::linear")
+    return TensorFact(name=name, dtype="uint8", shape=(4, 2), zeros=zeros, weights=16, roles=roles)
 
 
 @pytest.mark.parametrize("name", ["words.weight", "head.weight"])
 def test_codes_of_an_embedding_that_is_the_output_layer_are_multiplied_with(name: str) -> None:
-    before = counted(fact(name, *TIED), fact("fc.weight", "aten::linear"))
-    after = counted(codes("words.matrix.codes4", "aten::index"), codes("fc.matrix.codes4", "aten::to", zeros=7))
+    before = counted(fact(name, *TIED), fact("fc.weight", Role.MULTIPLIED))
+    after = counted(codes("words.matrix.codes4", Role.INDEXED), codes("fc.matrix.codes4", zeros=7))
     assert [(one.name, one.zeros, one.stands_for) for one in multiplied_or_coded(before, after)] == [
         ("words.matrix.codes4", 5, 16), ("fc.matrix.codes4", 7, 16),
     ]  # fmt: skip
-    alone = counted(fact("words.weight", "aten::embedding"), fact("fc.weight", "aten::linear"))
+    alone = counted(fact("words.weight", Role.LOOKED_UP), fact("fc.weight", Role.MULTIPLIED))
     assert [one.name for one in multiplied_or_coded(alone, after)] == ["fc.matrix.codes4"]
 
 
 def test_what_lies_beside_a_layer_and_what_is_kept_are_left_out() -> None:
-    before = counted(fact("words.weight", *TIED), fact("fc.weight", "aten::linear"), fact("out.weight", "aten::linear"))
+    linear = fact("fc.weight", Role.MULTIPLIED), fact("out.weight", Role.MULTIPLIED)
+    before = counted(fact("words.weight", *TIED), *linear)
     after = counted(
-        fact("words.weight", *TIED), fact("out.weight", "aten::linear"), codes("fc.base.matrix.codes4", "aten::to"),
-        fact("fc.adapter_down.weight", "aten::linear"), fact("fc.adapter_up.weight", "aten::linear"),
+        fact("words.weight", *TIED), fact("out.weight", Role.MULTIPLIED), codes("fc.base.matrix.codes4"),
+        fact("fc.adapter_down.weight", Role.MULTIPLIED), fact("fc.adapter_up.weight", Role.MULTIPLIED),
     )  # fmt: skip
     every = ["words.weight", "out.weight", "fc.base.matrix.codes4"]
     assert [one.name for one in multiplied_or_coded(before, after)] == every
@@ -163,16 +170,17 @@ def test_what_lies_beside_a_layer_and_what_is_kept_are_left_out() -> None:
     assert [one.name for one in multiplied_or_coded(before, after, ["head"])] == every[1:]
 
 
-def test_openvino_looks_an_embedding_up_by_a_gather() -> None:
-    words, both = fact("words.weight", "Gather"), fact("words.weight", "Gather", "MatMul")
-    head = fact("head.weight", "MatMul")
+def test_an_embedding_that_is_the_output_layer_may_be_stored_twice() -> None:
+    """As OpenVINO does."""
+    words, both = fact("words.weight", Role.LOOKED_UP), fact("words.weight", *TIED)
+    head = fact("head.weight", Role.MULTIPLIED)
     assert of_embedding(words, counted(words))
     assert of_embedding(both, counted(both))
     # The graph has copied the matrix, and named the copy by the output layer.
     assert of_embedding(head, counted(both))
     # It was a matrix of its own, or is no copy of the embedding.
     assert not of_embedding(head, counted(words, head))
-    assert not of_embedding(fact("other.weight", "MatMul", shape=(4, 5)), counted(both))
+    assert not of_embedding(fact("other.weight", Role.MULTIPLIED, shape=(4, 5)), counted(both))
 
 
 def test_a_table_of_positions_that_is_indexed_on_openvino_is_no_embedding() -> None:
@@ -191,4 +199,4 @@ def test_a_table_of_positions_that_is_indexed_on_openvino_is_no_embedding() -> N
     subject = Subject(Form.TORCH, Words().eval(), (torch.zeros(2, 6, dtype=torch.int64),))
     gathered = [one for one in facts(lower(subject, Form.OPENVINO).model) if one.used_by == ("Gather",)]
     assert sorted(one.shape for one in gathered) == [(20, 8), (50, 8)]
-    assert [one.name for one in gathered if looked_up(one)] == ["words.weight"]
+    assert [one.name for one in gathered if one.plays(Role.LOOKED_UP)] == ["words.weight"]

@@ -8,18 +8,26 @@ import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from harness.data.base import Batch, Split
+from harness.errors import Unmeasurable
 from harness.evidence import Evidence
-from harness.judge.baseline import CaseBaseline, Machine
-from harness.measurement import Totals
+from harness.forms import Form
+from harness.judge.baseline import CaseBaseline, Machine, accept
+from harness.judge.case import verdict
+from harness.judge.verdict import State
+from harness.measurement import Readings, Totals
+from harness.metrics.base import METRICS
 from harness.mutants.base import mutants
 from harness.run.environment import environment
 from harness.run.job import Measured
 from harness.run.mutation import NONE, mutation
+from harness.runtimes.base import Runtime
 
 MUTANTS = mutants()
 LATENCIES = {"latency-1": 0.01, "latency-3": 0.03, "latency-10": 0.10}
@@ -193,6 +201,40 @@ def test_a_no_op_leaves_what_the_float_side_has(tmp_path):
     assert {path.read_text() for path in compressed.rglob("*") if path.is_file()} == {"reference"}
 
 
+class Silent(Runtime):
+    """One that says no more than every runtime has to."""
+
+    runtime: str = "theirs"
+    saves: ClassVar[frozenset[Form]] = frozenset()
+
+    def save(self, subject, folder):
+        raise NotImplementedError
+
+    def load(self, folder, threads):
+        raise NotImplementedError
+
+    def kernels(self):
+        return "theirs"
+
+
+class Telling(Silent):
+    """One that knows where its weights lie."""
+
+    def shuffle(self, folder, seed):
+        (folder / "order").write_text(str(seed))
+        return "fc"
+
+
+def test_a_runtime_of_ones_own_says_itself_how_a_layer_is_shuffled(tmp_path):
+    (tmp_path / "artifact").mkdir()
+    spec = SimpleNamespace(deploy=Telling(), measure=SimpleNamespace(seed=7))
+    MUTANTS["shuffled-layer"].artifact(tmp_path, tmp_path / "none", spec)
+    assert (tmp_path / "artifact" / "order").read_text() == "7"
+    spec.deploy = Silent()
+    with pytest.raises(Unmeasurable, match="the runtime theirs does not say how the weights of a layer are permuted"):
+        MUTANTS["shuffled-layer"].artifact(tmp_path, tmp_path / "none", spec)
+
+
 def test_swapped_baselines_are_of_another_version_or_of_other_samples(entry, right, green, size):
     stored = {"top1": entry("top1", 0.9, outcomes=right(9, 9, 10)), "size_mb": entry("size_mb", 4.0)}
     case = green(
@@ -232,6 +274,20 @@ def test_memory_is_held_to_a_stale_baseline_only_where_it_is_held_to_a_baseline(
     then = Machine(environment={**here, "libraries": {**here["libraries"], "numpy": "0"}}, threads=1, labels=stored)
     elsewhere = replace(case.standing, baseline=CaseBaseline(machines={"then": then}))
     assert not MUTANTS["stale-baseline"].claim(replace(case, standing=elsewhere), case.result).claimed
+
+
+def test_a_stale_baseline_of_memory_is_caught_and_owed_by_no_other_mutant(green):
+    measured = Readings(figures_reference=(100.0, 98.0, 104.0), figures=(50.0, 52.0, 49.0))
+    budget = {"max_ratio": 0.9}
+    accepted = accept(METRICS["peak_memory_mb"](**budget), measured, "torch AVX2", 0.95)
+    case = green({"peak_memory_mb": budget}, {"peak_memory_mb": measured}, timed={"peak_memory_mb": accepted})
+    claims = {name: one.claim(case, case.result).owed.keys() for name, one in MUTANTS.items()}
+    assert [name for name, owed in claims.items() if "peak_memory_mb" in owed] == ["stale-baseline"]
+    assert verdict(case.spec, case.result, "peak_memory_mb", case.standing).verdict is State.PASS
+    standing = replace(case.standing, baseline=MUTANTS["stale-baseline"].baseline(case.standing.baseline))
+    row = verdict(case.spec, case.result, "peak_memory_mb", standing)
+    assert row.verdict is State.INVALID
+    assert "the baseline holds peak_memory_mb version 1, this is peak_memory_mb version 2" in row.sentence
 
 
 def test_every_spec_claims_the_no_op_and_the_shuffled_layer_whatever_its_budgets(green, size):

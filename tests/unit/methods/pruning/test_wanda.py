@@ -10,7 +10,7 @@ from torch import nn
 
 from harness.data.base import Dataset, TensorSplit
 from harness.errors import MethodError
-from harness.evidence import Evidence, TensorFact
+from harness.evidence import Evidence, Role, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
 from harness.methods.pruning.magnitude import MagnitudePruning
@@ -127,15 +127,15 @@ def test_what_it_cannot_do_is_said(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize("copied", [False, True])
 def test_on_openvino_a_tied_output_layer_is_left_alone_too(copied: bool) -> None:
-    """Its users there are Gather and MatMul, or a MatMul of its own where the graph has copied it."""
+    """It is looked up and multiplied with there, or has a layer of its own where the graph has copied it."""
 
-    def fact(name: str, zeros: int, *used_by: str) -> TensorFact:
-        return TensorFact(name=name, dtype="float32", shape=(30, 24), zeros=zeros, used_by=used_by)
+    def fact(name: str, zeros: int, *roles: Role) -> TensorFact:
+        return TensorFact(name=name, dtype="float32", shape=(30, 24), zeros=zeros, roles=roles)
 
-    words = [fact("words.weight", 0, "Gather", "MatMul")]
-    before = Evidence(operators={}, tensors=(*words, fact("fc.weight", 0, "MatMul")))
-    found = [fact("words.weight", 0, "Gather"), fact("head.weight", 0, "MatMul")] if copied else words
-    after = Evidence(operators={}, tensors=(*found, fact("fc.weight", 360, "MatMul")))
+    words = [fact("words.weight", 0, Role.LOOKED_UP, Role.MULTIPLIED)]
+    before = Evidence(operators={}, tensors=(*words, fact("fc.weight", 0, Role.MULTIPLIED)))
+    found = [fact("words.weight", 0, Role.LOOKED_UP), fact("head.weight", 0, Role.MULTIPLIED)] if copied else words
+    after = Evidence(operators={}, tensors=(*found, fact("fc.weight", 360, Role.MULTIPLIED)))
     assert Wanda(sparsity=0.5).contradictions(before, after) == []
     assert Wanda(sparsity=0.6).contradictions(before, after) == [
         "360 of 720 weights in fc.weight are zero (50.00%), and 60.00% of each row was asked for"

@@ -11,7 +11,7 @@ from torch import nn
 
 from harness.data.base import Dataset, TensorSplit
 from harness.errors import MethodError
-from harness.evidence import Evidence, TensorFact
+from harness.evidence import Evidence, Role, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.base import Workshop
 from harness.methods.pruning.magnitude import MagnitudePruning
@@ -178,12 +178,13 @@ def test_an_embedding_of_zeros_alone_is_multiplied_by_one(case: Case) -> None:
 
 
 def test_a_float_embedding_beside_codes_is_told_on_openvino_too() -> None:
-    def fact(name: str, dtype: str, *used_by: str) -> TensorFact:
-        return TensorFact(name=name, dtype=dtype, shape=(60, 24), zeros=0, used_by=used_by)
+    def fact(name: str, dtype: str, *roles: Role) -> TensorFact:
+        return TensorFact(name=name, dtype=dtype, shape=(60, 24), zeros=0, roles=roles)
 
-    before = Evidence(operators={}, tensors=(fact("tokens.weight", "float32", "Gather", "MatMul"),
-        fact("places.weight", "float32", "Gather"), fact("layer.weight", "float32", "MatMul")))  # fmt: skip
-    after = Evidence(operators={}, tensors=(fact("tokens.weight", "uint8", "Gather", "MatMul"), *before.tensors[1:]))
+    both = Role.LOOKED_UP, Role.MULTIPLIED
+    others = fact("places.weight", "float32", Role.LOOKED_UP), fact("layer.weight", "float32", Role.MULTIPLIED)
+    before = Evidence(operators={}, tensors=(fact("tokens.weight", "float32", *both), *others))
+    after = Evidence(operators={}, tensors=(fact("tokens.weight", "uint8", *both), *others))
     method = EmbeddingQuantization()
     assert method.contradictions(before, after) == ["1 embeddings are still in float: places.weight"]
     assert EmbeddingQuantization(keep_float=("places",)).contradictions(before, after) == []

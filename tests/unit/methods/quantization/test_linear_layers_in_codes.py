@@ -10,8 +10,9 @@ from torch import nn
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from harness.artifacts.decoder_counts import facts
+from harness.artifacts.torchscript_operators import roles_of
 from harness.errors import MethodError
-from harness.evidence import Evidence, TensorFact
+from harness.evidence import Evidence, Role, TensorFact
 from harness.forms import Form, Subject
 from harness.methods.quantization.bnb_4bit import BnbNf4
 from harness.methods.quantization.gptq import Gptq
@@ -39,27 +40,29 @@ def test_convolutions_are_no_linear_layers_that_were_left_in_float(
 
 
 def test_on_openvino_an_output_layer_that_is_an_embedding_is_no_linear_layer_that_was_left_in_float() -> None:
-    def fact(name: str, dtype: str, *used_by: str) -> TensorFact:
-        return TensorFact(name=name, dtype=dtype, shape=(60, 24), zeros=0, used_by=used_by)
+    def fact(name: str, dtype: str, *roles: Role) -> TensorFact:
+        return TensorFact(name=name, dtype=dtype, shape=(60, 24), zeros=0, roles=roles)
 
-    tied, layer = fact("words.weight", "float32", "Gather", "MatMul"), fact("fc.weight", "uint8", "MatMul")
-    before = Evidence(operators={}, tensors=(tied, fact("fc.weight", "float32", "MatMul")))
+    tied = fact("words.weight", "float32", Role.LOOKED_UP, Role.MULTIPLIED)
+    layer = fact("fc.weight", "uint8", Role.MULTIPLIED)
+    before = Evidence(operators={}, tensors=(tied, fact("fc.weight", "float32", Role.MULTIPLIED)))
     after = before.model_copy(update={"tensors": (tied, layer)})
-    copied = (fact("words.weight", "float32", "Gather"), fact("head.weight", "float32", "MatMul"), layer)
+    copied = (fact("words.weight", "float32", Role.LOOKED_UP), fact("head.weight", "float32", Role.MULTIPLIED), layer)
     assert left_float(before, after, ()) == []
     assert left_float(before, before.model_copy(update={"tensors": copied}), ()) == []
-    alone = Evidence(operators={}, tensors=(*copied[:2], fact("fc.weight", "float32", "MatMul")))
+    alone = Evidence(operators={}, tensors=(*copied[:2], fact("fc.weight", "float32", Role.MULTIPLIED)))
     assert left_float(alone, alone.model_copy(update={"tensors": copied}), ()) == [
         "1 linear layers are still in float and were not to be kept: head.weight"
     ]
 
 
-def stored(name: str, shape: tuple[int, ...], *used_by: str) -> TensorFact:
-    return TensorFact(name=name, dtype="float32", shape=shape, zeros=0, used_by=used_by)
+def stored(name: str, shape: tuple[int, ...], *kinds: str) -> TensorFact:
+    """As evidence of torch has it that these operators use; where there are none, nothing is known of it."""
+    return TensorFact(name=name, dtype="float32", shape=shape, zeros=0, used_by=kinds, roles=roles_of(kinds))
 
 
 def test_matrices_in_no_linear_layer_are_told_and_what_is_no_matrix_is_not() -> None:
-    codes = TensorFact(name="fc.matrix.codes8", dtype="uint8", shape=(60, 24), zeros=0, used_by=("aten::to",))
+    codes = TensorFact(name="fc.matrix.codes8", dtype="uint8", shape=(60, 24), zeros=0, roles=())
     left = [stored("experts.up", (4, 24, 48)), stored("own", (24, 24)), stored("heads", (2, 24, 8), "aten::bmm")]
     others = [
         stored("router.weight", (4, 24)), stored("experts.bias", (4, 48)), stored("norm.weight", (24,)),
@@ -112,7 +115,9 @@ def test_experts_that_stay_in_float_are_told_and_can_be_kept(workshop: Any) -> N
 
 def test_a_convolution_of_a_language_model_is_told_from_a_matrix() -> None:
     found = facts(nn.Sequential(nn.Conv1d(4, 6, 3), nn.Linear(6, 5)))
-    assert [one.used_by for one in found if one.matrix] == [("aten::_convolution",), ("aten::linear",)]
+    assert [(one.used_by, one.roles) for one in found if one.matrix] == [
+        (("Conv1d",), (Role.CONVOLVED, Role.MULTIPLIED)), (("Linear",), (Role.MULTIPLIED,)),
+    ]  # fmt: skip
 
 
 def test_layers_and_embeddings_that_are_kept_stay_in_float(subject: Any, workshop: Any, weigh: Any) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.artifacts.shuffling import inner, permuted
 from harness.errors import Unmeasurable
 from harness.forms import Form, Subject
-from harness.mutants.stored_transformers import shuffle_transformers
-from harness.mutants.stored_weights import inner, permuted, shuffle_openvino, shuffle_packed, shuffle_torchscript
+from harness.runtimes.base import RUNTIMES
 
 torch = pytest.importorskip("torch")
 INT8 = Path(__file__).parents[3] / "specs" / "image-classification" / "artifacts" / "lenet5-digits-int8.pt"
@@ -21,6 +21,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:openvino"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
 ]
+
+
+def shuffled(runtime: str, folder: Path) -> str:
+    return RUNTIMES[runtime](runtime=runtime).shuffle(folder, 0)
 
 
 def net() -> torch.nn.Module:
@@ -66,7 +70,7 @@ def test_one_inner_layer_of_a_torchscript_file_changes_its_order(tmp_path: Path,
     folder.mkdir()
     Torch().save(Subject(Form.TORCH, model, (example()[0].to(dtype),)), folder)
     before, size = weights(folder), (folder / "model.pt").stat().st_size
-    name = shuffle_torchscript(folder, 0)
+    name = shuffled("torch", folder)
     # 800 elements against 720 of the second convolution; the first has 1,000.
     assert name == "4.weight"
     only_reordered(before, weights(folder), name)
@@ -79,7 +83,7 @@ def test_packed_int8_weights_change_their_order_too(tmp_path: Path) -> None:
     folder.mkdir()
     shutil.copyfile(INT8, folder / "model.pt")
     before = weights(folder)
-    assert shuffle_torchscript(folder, 0) == "fc1.weight"
+    assert shuffled("torch", folder) == "fc1.weight"
     only_reordered(before, weights(folder), "fc1.weight")
 
 
@@ -107,7 +111,7 @@ def test_packed_int8_convolutions_are_found_whatever_their_layout(tmp_path: Path
         folder.mkdir()
         write(program, folder / "model.pt", "x86")
         before = weights(folder)
-        assert shuffle_torchscript(folder, 0) == "inner.weight"
+        assert shuffled("torch", folder) == "inner.weight"
         only_reordered(before, weights(folder), "inner.weight")
     finally:
         torch.backends.quantized.engine = engine
@@ -139,7 +143,7 @@ def test_codes_that_are_decoded_are_a_layer_and_embeddings_are_none(tmp_path: Pa
     folder.mkdir()
     Torch().save(Subject(Form.TORCH, Decoded(), (torch.tensor([3.0, 99.0]),)), folder)
     before = weights(folder)
-    assert shuffle_torchscript(folder, 0) == "codes"
+    assert shuffled("torch", folder) == "codes"
     only_reordered(before, weights(folder), "codes")
 
 
@@ -165,7 +169,7 @@ def test_one_inner_layer_of_an_openvino_graph_changes_its_order(tmp_path: Path, 
 
     before, size = held(), (folder / "model.bin").stat().st_size
     assert {array.dtype for array in before.values()} == {np.dtype("float16" if half else "float32")}
-    layer = shuffle_openvino(folder, 0)
+    layer = shuffled("openvino", folder)
     assert before[layer].size == 800
     only_reordered(before, held(), layer)
     assert (folder / "model.bin").stat().st_size == size
@@ -186,7 +190,7 @@ def test_one_inner_layer_of_a_packed_file_changes_its_order(tmp_path: Path, codi
     path = tmp_path / "model.packed"
     path.write_bytes(packed_file.pack({"buffers": ["running"]}, tensors, coding))
     how = {name: encoding for name, (encoding, _) in packed_file.sizes(path.read_bytes()).items()}
-    assert shuffle_packed(tmp_path, 0) == "inner"
+    assert shuffled("packed", tmp_path) == "inner"
     graph, after = packed_file.unpack(path.read_bytes())
     assert graph == {"buffers": ["running"]}
     only_reordered(
@@ -233,7 +237,7 @@ def test_one_inner_layer_of_a_folder_of_transformers_changes_its_order(tmp_path:
     runtime.save(Subject(Form.TORCH, language_model(model), (tokens,)), tmp_path)
     path = tmp_path / "model.safetensors"
     before, size, answers = load_file(path), path.stat().st_size, runtime.load(tmp_path, 1)((tokens,))[0]
-    name = shuffle_transformers(tmp_path, 0)
+    name = shuffled("transformers", tmp_path)
     assert "embed" not in name
     assert "lm_head" not in name
     assert before[name].size == CODED[kind]
