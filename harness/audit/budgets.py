@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from harness.audit import expected
 from harness.audit.finding import Loosened, short
+from harness.data.base import DATA, Data
 from harness.metrics.base import BOUNDS, METRICS
 from harness.spec.reader import Value
 from harness.spec.schema import Measure
@@ -21,8 +22,6 @@ FLOORS = tuple(name for name in BOUNDS if name not in CEILINGS)
 _MEASURED = ("task", "model", "data", "deploy")
 _DEFAULT: Body = {"deploy": {"runtime": "torch"}}
 _SAMPLED = ("seed", "threads", "batch")
-# Options of data that the evaluation does not see.
-_UNSEEN = ("calibration",)
 
 
 def loosened(old: Body, new: Body) -> Iterator[Loosened]:
@@ -118,9 +117,17 @@ def _differing(name: str, old: Value, new: Value) -> Iterator[Loosened]:
         if old != new:
             yield Loosened("", name, short(old), short(new))
         return
-    for key in sorted({*old, *new} - set(_UNSEEN)):
+    unseen = _unseen(new.get("source")) if name == "data" else frozenset[str]()
+    for key in sorted({*old, *new} - unseen):
         if old.get(key) != new.get(key):
             yield Loosened("", f"{name}.{key}", old.get(key), new.get(key))
+
+
+def _unseen(source: Value) -> frozenset[str]:
+    """Options of data that the evaluation does not see; of data that is not installed those of all data."""
+    if isinstance(source, str) and source in DATA:
+        return DATA[source].unseen
+    return Data.unseen
 
 
 def _measure(old: Body, new: Body) -> Iterator[Loosened]:

@@ -220,11 +220,24 @@ class Data(Options):
     tasks: ClassVar[frozenset[str]]
     # Whether the samples are texts, which the model's own tokenizer makes inputs of.
     texts: ClassVar[bool] = False
+    # Options that the evaluation split does not follow from: neither its samples, nor their truth, nor their order.
+    unseen: ClassVar[frozenset[str]] = frozenset({"calibration"})
 
     @property
     def served(self) -> frozenset[str]:
         """The tasks that the data serves with these options."""
         return self.tasks
+
+    def evaluation_options(self) -> dict[str, Any]:
+        """The options that decide what is evaluated, as JSON; each that is `unseen` stands at its default.
+
+        An unseen option without a default is left out.
+        """
+        fields = type(self).model_fields
+        required = {name for name in self.unseen if fields[name].is_required()}
+        # At their defaults and not left out: where nothing is set, the address is that of when all options counted.
+        usual = {name: fields[name].get_default(call_default_factory=True) for name in self.unseen - required}
+        return self.model_copy(update=usual).model_dump(mode="json", exclude=required)
 
     @abstractmethod
     def load(self, root: Path) -> Dataset:

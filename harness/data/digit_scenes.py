@@ -45,6 +45,7 @@ class DigitScenes(Data):
     evaluation: int = Field(default=500, ge=1, le=1_400, description="scenes to evaluate on")
     root: str | None = Field(default=None, description="folder of MNIST's four idx files, where they are kept by hand")
     tasks: ClassVar[frozenset[str]] = frozenset({"object-detection"})
+    unseen: ClassVar[frozenset[str]] = Data.unseen | {"train"}
 
     def load(self, root: Path) -> Dataset:
         """Both splits: inputs float32 of shape (scenes, 3, 128, 128) in 0…1; targets as `harness.boxes` says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -75,6 +75,10 @@ class Noise(Data):
         if self.sampler is not None and self.latents is not None:
             raise ValueError("`latents` train a decoder, and `sampler` says that the model is a denoiser: give one")
         return self
+
+    def evaluation_options(self) -> dict[str, Any]:
+        """Of the real images, too, those that decide which are compared with."""
+        return {**super().evaluation_options(), "images": self.images.evaluation_options()}
 
     def load(self, root: Path) -> Dataset:
         """Noise to start from; targets of the evaluation split are real images, as many to each sample.

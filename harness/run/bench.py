@@ -59,6 +59,8 @@ class LocalBench(Bench):
             self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
             self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
         self.evaluated: Evaluation | None = None
+        # What a report calls the evaluated samples, once a metric asked about them.
+        self.names: tuple[str, ...] = ()
 
     def working(self) -> AbstractContextManager[None]:
         """The machine, shared with compressions and evaluations."""
@@ -102,7 +104,7 @@ class LocalBench(Bench):
             bytes=sum(path.stat().st_size for path in (folder / ARTIFACT).rglob("*") if path.is_file()),
             evidence=runner.evidence(),
             counting=counting,
-            peak_bytes=self._job.peak_bytes.get(side),
+            peak_bytes=self._job.peak_bytes.get(side, ()),
         )
 
     def _noted(self, reference: Side, compressed: Side) -> tuple[Side, Side]:
@@ -183,6 +185,7 @@ class LocalBench(Bench):
                 "the data changed after the model was compressed, so that the splits may overlap now: run it again"
             )
         require_named(split)
+        self.names = tuple(split.names)
         return split, data
 
     def _entries(self) -> set[str]:

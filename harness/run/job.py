@@ -24,11 +24,13 @@ class Job(BaseModel):
     root: str
     reference: str = Field(description="folder of the float artifact")
     compressed: str = Field(description="folder of the compressed artifact")
-    data: str | None = Field(default=None, description="address of the samples; None where there are none")
+    data: str | None = Field(default=None, description="address of the evaluated samples; None where there are none")
     cache: str | None = Field(default=None, description="cache folder; None takes and leaves nothing")
     labels: tuple[str, ...] = Field(default=(), description="budgets to measure")
     side: Literal["reference", "compressed"] = "compressed"
-    peak_bytes: dict[str, int] = Field(default_factory=dict, description="side → growth of peak memory")
+    peak_bytes: dict[str, tuple[int, ...]] = Field(
+        default_factory=dict, description="side → growth of peak memory, as each of its memory jobs read it"
+    )
     least_s: float = Field(
         default=0.0, description="seconds that times are sampled for before they are first looked at"
     )

@@ -46,7 +46,6 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
             if out_of_memory(error):
                 raise
             failures[label] = failure_of(f"the metric {metric.metric}", error)
-    evaluated = bench.evaluated
     measured = Measured(
         measurements=measurements,
         failures=failures,
@@ -54,7 +53,7 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
         compressed=bench.compressed.evidence,
         contradictions=tuple(contradictions),
         kernels=spec.deploy.kernels(),
-        names=tuple(evaluated.names) if evaluated is not None else (),
+        names=bench.names,
     )
     return mutation(job.mutant).document(measured)
 

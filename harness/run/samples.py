@@ -37,11 +37,14 @@ def dataset(spec: Spec, root: Path) -> Dataset:
 
 
 def address(spec: Spec, root: Path) -> str | None:
-    """What decides the samples: the options, the content outside of them, and for texts the tokenizer."""
+    """What decides the evaluated samples: options that reach them, content outside, and for texts the tokenizer.
+
+    Options that no evaluated sample follows from (`Data.unseen`) have no part in it.
+    """
     if spec.data is None:
         return None
     tokenizer = (spec.model.tokenizer(root),) if spec.data.texts else ()
-    return key_of(spec.data.model_dump(mode="json"), spec.data.fingerprint(root), *tokenizer)
+    return key_of(spec.data.evaluation_options(), spec.data.fingerprint(root), *tokenizer)
 
 
 def identities(batch: Batch) -> dict[str, np.ndarray[Any, Any]]:

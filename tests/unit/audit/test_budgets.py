@@ -94,6 +94,16 @@ def test_what_allows_less_or_decides_nothing_is_not(change):
     assert changes(change) == []
 
 
+def test_what_the_evaluation_does_not_see_is_said_by_the_kind_of_data():
+    scenes = {"data": {"source": "digit-scenes", "path": None, "train": 128}}
+    assert changes({"data": {"calibration": 9, "train": 64}}, scenes) == []
+    assert changes({"data": {"evaluation": 9}}, scenes) == [("", "data.evaluation")]
+    # Of data that is not installed here no more is known than of any.
+    foreign = {"data": {"source": "ours", "train": 128}}
+    assert changes({"data": {"calibration": 9}}, foreign) == []
+    assert changes({"data": {"train": 64}}, foreign) == [("", "data.train")]
+
+
 def test_an_expected_failure_is_looser_when_it_lasts_longer_or_becomes_another():
     old = {"expect_fail": FAILS}
     assert changes({"expect_fail": {"until": "2026-07-01"}}, old) == [("top1", "expect_fail.until")]

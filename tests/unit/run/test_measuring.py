@@ -16,7 +16,12 @@ from PIL import Image
 from harness.data.base import Batch
 from harness.data.image_files import ImageFiles
 from harness.errors import ArtifactError, DataError, NotHere, Unforeseen, Unmeasurable
+from harness.judge.baseline import accept
+from harness.judge.regression import compare
+from harness.judge.verdict import State
+from harness.measurement import Exact, Pairs
 from harness.methods.quantization.float16 import Float16
+from harness.metrics.base import METRICS
 from harness.metrics.top1 import Top1
 from harness.run import lock, measuring, probe
 from harness.run.bench import LocalBench
@@ -310,6 +315,41 @@ def test_answers_under_other_options_of_the_runtime_are_not_taken(job: Job, tmp_
     assert evaluated == [True, True, False]
 
 
+def under(job: Job, **options: Any) -> Job:
+    """The same artifacts, asked under other options of the data."""
+    one = spec(data={"source": "folder", "path": "data", "image_size": 16, **options})
+    return job.model_copy(update={"spec": one, "data": address(one, Path(job.root))})
+
+
+def agreeing(job: Job, told: Callable[[str], None]) -> Pairs:
+    """Whether both models name the same class, a sample."""
+    found = LocalBench(job, told).evaluation()
+    same = found.reference["ranked"][:, 0] == found.compressed["ranked"][:, 0]
+    return Pairs(outcomes_reference=np.ones_like(same), outcomes=same, units=found.units, data=found.data)
+
+
+def test_another_calibration_leaves_outcomes_comparable_and_another_evaluation_does_not(
+    job: Job, tmp_path: Path
+) -> None:
+    """Cached answers too: they are to what is evaluated."""
+    job = job.model_copy(update={"cache": str(tmp_path / "cache")})
+    metric = METRICS["agreement"](min=0.5)
+    before = agreeing(job, lambda text: None)
+    accepted = accept(metric, before, "x86", 0.95)
+    grey = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    for options, state, asked in (
+        ({"calibration": 4}, State.PASS, False),
+        # As many images of the same names, and the models see others.
+        ({"calibration": 8, "normalize": grey}, State.INVALID, True),
+    ):
+        told: list[str] = []
+        now = agreeing(under(job, **options), told.append)
+        finding = compare(metric, now, accepted, 0.95, "x86")
+        assert (finding.state, len(now.outcomes)) == (state, EVALUATED)
+        assert ("the baseline was taken on other samples" in finding.text) is (state is State.INVALID)
+        assert any(text.startswith("evaluating") for text in told) is asked
+
+
 @pytest.mark.parametrize(
     ("side", "blank", "what"),
     [
@@ -428,6 +468,22 @@ def test_what_is_compared_comes_with_its_truth(bench: LocalBench, monkeypatch: p
     found = bench.comparison(60)
     assert found.targets.tolist() == bench.evaluation().targets[:60].tolist()
     assert (len(found.units), found.rows) == (60, {})
+
+
+def test_what_is_compared_and_never_evaluated_is_named_too(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spec may bound nothing but the divergence on the first windows: its report names them."""
+    monkeypatch.setattr(TASKS["image-classification"], "compared", lambda self, batch, one, other: {})
+
+    def compared(self: Top1, bench: LocalBench) -> Exact:
+        return Exact(measured=len(bench.comparison(60).units), measured_reference=1)
+
+    monkeypatch.setattr(Top1, "measure", compared)
+    found = measure(job, lambda text: None)
+    assert found.failures == {}
+    assert found.measurements["top1"].value == 60
+    assert (len(found.names), len(set(found.names))) == (EVALUATED, EVALUATED)
+    # Nothing is evaluated for a size.
+    assert measure(job.model_copy(update={"labels": ("size_mb",)}), lambda text: None).names == ()
 
 
 def test_a_stream_that_ends_before_all_were_compared_is_refused(

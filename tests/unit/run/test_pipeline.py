@@ -17,7 +17,7 @@ from harness.run.cache import Cache
 from harness.run.compressing import ARTIFACT
 from harness.run.executor import Watch, _doing
 from harness.run.job import Failure, Job, Measured, Outcome
-from harness.run.pipeline import Pipeline, Run, _modules, artifact_keys
+from harness.run.pipeline import READINGS, Pipeline, Run, _modules, artifact_keys
 from harness.run.worker import _announcer
 from harness.sources.zoo import Zoo
 from harness.spec.load import Case, load
@@ -138,6 +138,43 @@ def test_until_a_worker_speaks_it_is_starting(tmp_path: Path) -> None:
 MEMORY = SPEC.replace("budgets: {size_mb: {max: 1}}", "budgets: {size_mb: {max: 1}, peak_memory_mb: {max_ratio: 1}}")
 
 
+def test_memory_is_read_in_three_processes_a_side_that_take_turns(project: Path) -> None:
+    (project / "specs" / "x.yaml").write_text(MEMORY)
+    sides: list[str] = []
+
+    class Counting(Scripted):
+        def run(self, job: Job, watch: Watch) -> Outcome:
+            if job.stage == "memory":
+                sides.append(job.side)
+                return Outcome(peak_bytes=10 * len(sides))
+            return super().run(job, watch)
+
+    file, executor = load(project / "specs" / "x.yaml"), Counting(counted)
+    pipeline = Pipeline(executor, Cache(project / "cache"))
+    pipeline.run(file, file.cases[0], ["size_mb", "peak_memory_mb"], lambda doing, seconds: None)
+    pipeline.close()
+    assert sides == ["reference", "compressed"] * 3
+    assert executor.jobs[-1].peak_bytes == {"reference": (10, 30, 50), "compressed": (20, 40, 60)}
+    # As plain JSON, which is how a worker gets it.
+    assert Job.model_validate_json(executor.jobs[-1].model_dump_json()).peak_bytes == executor.jobs[-1].peak_bytes
+
+
+def test_a_memory_process_that_dies_after_others_leaves_no_figure_of_those(project: Path) -> None:
+    (project / "specs" / "x.yaml").write_text(MEMORY)
+    outcomes = iter([Outcome(peak_bytes=5)] * 3 + [Outcome(failure=Failure(sentence="died of SIGKILL"))])
+
+    class Dying(Scripted):
+        def run(self, job: Job, watch: Watch) -> Outcome:
+            return next(outcomes) if job.stage == "memory" else super().run(job, watch)
+
+    file, executor = load(project / "specs" / "x.yaml"), Dying(counted)
+    pipeline = Pipeline(executor, Cache(project / "cache"))
+    found = pipeline.run(file, file.cases[0], ["size_mb", "peak_memory_mb"], lambda doing, seconds: None).result
+    pipeline.close()
+    assert (executor.jobs[-1].labels, executor.jobs[-1].peak_bytes) == (("size_mb",), {})
+    assert found.failures == {"peak_memory_mb": Failure(sentence="died of SIGKILL")}
+
+
 def test_a_memory_process_that_dies_takes_its_own_budget_and_no_other(project: Path) -> None:
     (project / "specs" / "x.yaml").write_text(MEMORY)
     asked: list[tuple[str, ...]] = []
@@ -176,7 +213,7 @@ def test_what_every_stage_waited_for_the_machine_is_counted(project: Path) -> No
         pipeline = Pipeline(Waiting(measured), None)
         found = pipeline.run(file, file.cases[0], ["size_mb", "peak_memory_mb"], lambda doing, seconds: None).result
         pipeline.close()
-        assert (found.waited, found.seconds["memory"]) == (1.5 + 2 * 0.25 + 4.0, 2.0)
+        assert (found.waited, found.seconds["memory"]) == (1.5 + 2 * READINGS * 0.25 + 4.0, 2.0 * READINGS)
 
 
 def test_a_worker_tells_what_it_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +273,13 @@ def test_the_code_of_an_architecture_counts_whose_weights_stayed_the_same(
     )
     after = keys(project, SPEC)
     assert (before[0] == after[0], before[1] == after[1]) == (False, False)
+
+
+def test_what_is_calibrated_on_decides_both_artifacts(project: Path) -> None:
+    """The probe and the trace of the float one are of calibration samples too."""
+    data = "data: {source: digits, calibration: %s}"
+    few, many = (keys(project, SPEC.replace("data: {source: digits}", data % count)) for count in (64, 65))
+    assert (few[0] == many[0], few[1] == many[1]) == (False, False)
 
 
 def load_step(project: Path, step: str) -> Method:

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from harness.data.base import Batch, Dataset, TensorSplit
+from harness.data.digits import Digits
 from harness.data.text import TextSplit
 from harness.errors import DataError, Unmeasurable
+from harness.run.cache import key_of
 from harness.run.samples import (
     SAMPLES,
     TARGETS,
+    address,
     dataset,
     distinct,
     identities,
@@ -125,3 +128,13 @@ def test_what_was_done_to_the_splits_is_in_the_log(tmp_path: Path, caplog: pytes
     spec = SimpleNamespace(data=SimpleNamespace(load=lambda root: made, texts=False))
     assert dataset(spec, tmp_path) is made
     assert caplog.messages == ["mine: 2 of 9 rows are left out"]
+
+
+def test_the_address_is_of_what_is_evaluated_and_not_of_what_is_calibrated_on(tmp_path: Path) -> None:
+    usual, fewer, larger = (
+        address(SimpleNamespace(data=Digits(**options)), tmp_path)
+        for options in ({}, {"calibration": 9}, {"image_size": 24})
+    )
+    assert usual == fewer != larger
+    # Baselines of data with the usual calibration hold it since all options counted.
+    assert usual == key_of(Digits().model_dump(mode="json"), Digits().fingerprint(tmp_path))
