@@ -142,10 +142,14 @@ def _added(case: str, labels: Mapping[str, str], then: Body, now: Body, fresh: l
 
 
 def _enforced(old: Body, new: Body) -> tuple[str, Any, Any]:
-    """What a regression is proven against, in words, and both figures: of a ratio the worse end of its interval."""
+    """What a regression is proven against, in words, and both figures: the worse end of an interval, or of readings."""
+    better = _better(old)
+    if old.get("reach") and new.get("reach"):
+        end = 0 if better == "higher" else 1
+        return ("least reading", "greatest reading")[end], old["reach"][end], new["reach"][end]
     if not (old.get("ratio") and new.get("ratio")):
         return "value", old.get("value"), new.get("value")
-    if _better(old) == "higher":
+    if better == "higher":
         return "lower end of the ratio", old["ratio"][0], new["ratio"][0]
     return "upper end of the ratio", old["ratio"][2], new["ratio"][2]
 

@@ -22,6 +22,7 @@ class _Figure(_Part):
     value: float | None = None
     reference: float | None = None
     ratio: Annotated[list[float], Field(min_length=3, max_length=3)] | None = None
+    reach: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     outcomes: dict[str, Any] | None = None
 
 

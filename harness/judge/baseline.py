@@ -40,6 +40,9 @@ class Accepted(_Model):
     ratio: tuple[_Bound, FiniteFloat, _Bound] | None = Field(
         default=None, description="for times: lower bound, estimate, upper bound"
     )
+    reach: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        default=None, description="for memory: least and greatest reading; null in files from before it was read often"
+    )
     outcomes: Measurement | None = Field(default=None, description="for accuracies: per-sample outcomes, packed")
     options: dict[str, Any] | None = Field(
         default=None,
@@ -57,6 +60,7 @@ def accept(
 ) -> Accepted:
     """What a baseline keeps of a measurement."""
     ratio = measurement.ratio(confidence) if measurement.kept == "ratio" else None
+    alone = measurement.alone() if measurement.repeated else None
     return Accepted(
         metric=metric.metric,
         metric_version=metric.version,
@@ -64,6 +68,7 @@ def accept(
         reference=measurement.reference,
         kernels=kernels,
         ratio=(ratio.lower, ratio.estimate, ratio.upper) if ratio is not None else None,
+        reach=(alone.lower, alone.upper) if alone is not None else None,
         outcomes=measurement if measurement.kept == "outcomes" else None,
         options=asked(metric, measurement),
         float_model=float_model or None if metric.machine else None,

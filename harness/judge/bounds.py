@@ -172,12 +172,18 @@ def _reference(claim: Claim) -> Finding:
         return elsewhere
     if reference is None:
         return Finding(State.INVALID, f"no float figure to hold to {name} {number(limit)}")
-    if claim.decide(reference, reference) is State.PASS:
+    held = claim.measured.alone(reference=True)
+    state = claim.decide(held.lower, held.upper)
+    if state is State.PASS:
         return Finding(State.PASS, "")
+    itself = f"the float model itself has {claim.metric.metric}"
+    if state is State.INCONCLUSIVE:
+        text = f"{itself} {number(held.lower)} to {number(held.upper)}, {name} {number(limit)}"
+        return Finding(state, text + settling(claim.measured, held, limit))
     return Finding(
         State.INVALID,
-        f"the float model itself has {claim.metric.metric} {number(reference)}, {'below' if claim.floor else 'above'} "
-        f"{name} {number(limit)}{apart(reference, limit)}: two bad models show no drop",
+        f"{itself} {number(reference)}, {'below' if claim.floor else 'above'} {name} {number(limit)}"
+        f"{apart(reference, limit)}: two bad models show no drop",
     )
 
 
@@ -196,12 +202,18 @@ def _absolute(claim: Claim) -> Finding:
         return elsewhere
     if metric.relative or measured.timed:
         return _proven(claim)
-    state, text, value = claim.decide(measured.value, measured.value), f"{name} {number(limit)}", measured.value
+    held = measured.alone()
+    state, text = claim.decide(held.lower, held.upper), f"{name} {number(limit)}"
     if claim.place.match is not None:
         text += f" ({claim.place.match} match)"
     if state is State.FAIL:
-        text = f"{'below' if claim.floor else 'above'} {text}{apart(value, limit)}"
-    return Finding(state, text)
+        nearest = held.upper if claim.floor else held.lower
+        text = f"{'below' if claim.floor else 'above'} {text}{apart(nearest, limit)}"
+    if not measured.repeated:
+        return Finding(state, text)
+    note = settling(measured, held, limit) if state is State.INCONCLUSIVE else ""
+    text = f"readings {number(held.lower)} to {number(held.upper)}, {text}{note}"
+    return Finding(state, text, Range.over("value", held))
 
 
 def _kept_back(doubts: list[Doubt], state: State, text: str, interval: Range | None = None) -> Finding:
@@ -274,11 +286,12 @@ def _difference(claim: Claim) -> Finding:
         ratio, turned = measured.ratio(claim.confidence), limit / measured.reference
         at = 1 - turned if what == "drop" else 1 + turned
         held = claim.withheld(ratio.lower, ratio.estimate, ratio.upper, at, state)
-    text, edge = f"{what} {number(change.estimate)}", change.upper
-    if not measured.exact:
-        side, counts = "upper", measured.tally(higher_is_better=claim.metric.better == "higher")
-        if state is State.FAIL:
-            side, edge = "lower", change.lower
+    text, edge = f"{what} {number(change.estimate)}", change.lower if state is State.FAIL else change.upper
+    if measured.repeated:
+        text += f" [{number(change.lower)}, {number(change.upper)}]"
+    elif not measured.exact:
+        side = "lower" if state is State.FAIL else "upper"
+        counts = measured.tally(higher_is_better=claim.metric.better == "higher")
         text += f" ({counts}; {percent(claim.confidence)} {side} bound {number(edge)})"
     text += f", limit {number(limit)}{apart(edge, limit)}"
     over = Range.over("drop", change if what == "drop" else -change)

@@ -79,19 +79,28 @@ def _compared(
     if measurement.kept == "ratio" and accepted.ratio is not None:
         return _by_ratio(metric, measurement, accepted.ratio, tolerance, confidence, slower)
     if measurement.kept == "value" and accepted.outcomes is None and accepted.ratio is None:
-        return _by_value(metric, measurement, accepted.value, tolerance)
+        return _by_value(metric, measurement, accepted, tolerance)
     if accepted.outcomes is None or accepted.outcomes.kind != measurement.kind:
         return Finding(State.INVALID, f"the baseline holds another kind of measurement: {ANEW}")
     return _paired(metric, measurement, accepted.outcomes, tolerance, confidence)
 
 
-def _by_value(metric: Metric, now: Base, before: float, tolerance: float) -> Finding:
-    allowed = tolerance * abs(before)
-    rise = metric.better == "lower"
-    if now.value > before + allowed if rise else now.value < before - allowed:
-        return Finding(State.FAIL, f"worse than the baseline {number(before)} by {_more_than(tolerance)}")
-    gain = now.value < before - allowed if rise else now.value > before + allowed
-    return _kept(number(before), gain)
+def _by_value(metric: Metric, now: Base, accepted: Accepted, tolerance: float) -> Finding:
+    # Of what is read several times every reading counts, then and now; of a count there is one.
+    ours, (least, most) = now.alone(), accepted.reach or (accepted.value, accepted.value)
+    allowed, before = tolerance * abs(accepted.value), number(accepted.value)
+    if metric.better == "lower":
+        limit, gain = most + allowed, ours.upper < least - allowed
+        worse, kept = ours.lower > limit, ours.upper <= limit
+    else:
+        limit, gain = least - allowed, ours.lower > most + allowed
+        worse, kept = ours.upper < limit, ours.lower >= limit
+    if worse:
+        return Finding(State.FAIL, f"worse than the baseline {before} by {_more_than(tolerance)}")
+    if not kept:
+        text = f"not proven to be within {100 * tolerance:g} % of the baseline {before}"
+        return Finding(State.PASS, text, straddles=True)
+    return _kept(before, gain)
 
 
 def _by_ratio(

@@ -19,6 +19,8 @@ def settling(measured: Measurement, interval: Interval, limit: float, *, drop: b
         limit: what it is held to.
         drop: whether the contrast is a difference of both models' figures, of whose proportions more is known.
     """
+    if measured.repeated:
+        return "; the readings lie on both sides of the limit"
     n = measured.n
     if n is None:
         return ""

@@ -17,6 +17,7 @@ from harness.measurement.finds import Finds
 from harness.measurement.generated import Generated
 from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
+from harness.measurement.readings import Readings
 from harness.measurement.timings import Timings
 from harness.measurement.totals import Totals
 from harness.registry import OneOf
@@ -25,5 +26,5 @@ Measurement = Annotated[Base, OneOf(MEASUREMENTS)]
 
 __all__ = [
     "MEASUREMENTS", "Array", "AveragePrecision", "Base", "Blocks", "Correlation", "Exact", "Finds", "Generated",
-    "Labels", "Measurement", "Pairs", "Sampled", "Timings", "Totals",
+    "Labels", "Measurement", "Pairs", "Readings", "Sampled", "Timings", "Totals",
 ]  # fmt: skip

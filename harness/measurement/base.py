@@ -6,6 +6,7 @@ import base64
 import math
 import zlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -64,6 +65,8 @@ class Base(Part):
     exact: ClassVar[bool] = False
     # A time or a rate: of one machine, and what others do there may move it.
     timed: ClassVar[bool] = False
+    # Read several times: its bounds are the least and the greatest reading, whatever confidence is asked for.
+    repeated: ClassVar[bool] = False
     kept: ClassVar[Kept] = "outcomes"
     kind: str
     details: dict[str, Figure] = Field(default_factory=dict, description="further figures, reported and never gated")
@@ -151,8 +154,23 @@ class Base(Part):
 
     @property
     def columns(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Both models' outcomes, a line a sample, as `measurement.table` reads them; empty where that is not all."""
+        """What a table beside the report holds, by title; empty where nothing was measured by sample.
+
+        `float` and `compressed` are outcomes that `weighin verdict` judges as the gate does. Whatever it would judge in
+        another way has other titles, and more than two of them, so that it takes none for outcomes by itself.
+        """
         return {}
+
+    def ids(self, names: Sequence[str]) -> list[str]:
+        """What each line of `columns` is called; empty where there is none, or one without a name.
+
+        Here a line is a sample, from the first on.
+
+        Args:
+            names: of all evaluated samples.
+        """
+        lines = max(map(len, self.columns.values()), default=0)
+        return list(names[:lines]) if lines <= len(names) else []
 
     def against(self, earlier: Base) -> Base | None:
         """This measurement paired with an earlier one of the same samples, the earlier in the float model's place.
@@ -160,6 +178,12 @@ class Base(Part):
         None where the two cannot be paired: another kind, or other samples.
         """
         return None
+
+    def alone(self, *, reference: bool = False) -> Interval:
+        """The figure of one side, the compressed model's or the float one's: without width, unless it is `repeated`."""
+        figure = self.reference if reference else self.value
+        point = math.nan if figure is None else figure
+        return Interval(point, point, point, 1.0, "exact")
 
     def ratio(self, confidence: float) -> Interval:
         """Compressed ÷ float: the drop's interval over the float figure, where a kind has none of its own.

@@ -47,14 +47,14 @@ class Side:
         bytes: size of every file of the artifact.
         evidence: counts over the reloaded artifact.
         counting: counts the multiply-accumulate operations on one sample.
-        peak_bytes: growth of the process's peak resident memory while a fresh process loads and runs the artifact,
-            over its state after imports; None where no budget asks for it.
+        peak_bytes: growth of a process's peak resident memory while it loads and runs the artifact, over its state
+            after imports, as each of several fresh processes read it; empty where no budget asks for it.
     """
 
     bytes: int
     evidence: Evidence
     counting: Callable[[], int]
-    peak_bytes: int | None = None
+    peak_bytes: tuple[int, ...] = ()
 
     @cached_property
     def macs(self) -> int:
@@ -174,7 +174,7 @@ class Metric(Options):
     averaged: ClassVar[bool] = False
     # Belongs to one machine: kept in a baseline's machine section, and absolute bounds hold only there.
     machine: ClassVar[bool] = False
-    # Needs one fresh process a side.
+    # Needs fresh processes for each side alone.
     isolated: ClassVar[bool] = False
     needs_data: ClassVar[bool] = False
     # Taken on the first samples only, so that it cannot tell that the others are gone.

@@ -25,6 +25,7 @@ from harness.measurement import (
     Generated,
     Labels,
     Pairs,
+    Readings,
     Timings,
     Totals,
 )
@@ -59,6 +60,7 @@ def outcomes(draw: st.DrawFn) -> Pairs | Labels:
 entries = st.builds(
     Accepted, metric=words, metric_version=st.integers(1, 9), value=finite, reference=st.none() | finite, kernels=words,
     ratio=st.none() | st.tuples(finite, finite, st.floats(allow_nan=False)), outcomes=st.none() | outcomes(),
+    reach=st.none() | st.tuples(finite, finite),
 )  # fmt: skip
 candidates = st.builds(
     Candidate,
@@ -244,6 +246,12 @@ def correlations(draw: st.DrawFn) -> Correlation:
     )  # fmt: skip
 
 
+@st.composite
+def readings(draw: st.DrawFn) -> Readings:
+    figures = st.lists(st.floats(allow_nan=False), min_size=1, max_size=4).map(tuple)
+    return Readings(figures_reference=draw(figures), figures=draw(figures))
+
+
 # Of every kind of measurement; a new kind has no baseline that anybody has tried until it stands here.
 EXAMPLES: dict[str, st.SearchStrategy[Base]] = {
     "average-precision": average_precisions(),
@@ -253,6 +261,7 @@ EXAMPLES: dict[str, st.SearchStrategy[Base]] = {
     "generated": generated(),
     "labels": outcomes().filter(lambda one: isinstance(one, Labels)),
     "pairs": outcomes().filter(lambda one: isinstance(one, Pairs)),
+    "readings": readings(),
     "timings": timings(),
     "totals": totals(),
 }

@@ -293,6 +293,25 @@ def test_times_are_compared_as_ratios_machine_by_machine(repository, spec, now, 
     assert repository.told() == told
 
 
+def test_of_memory_the_greatest_reading_is_compared_where_both_were_read_often(repository, spec):
+    def read(value, reach):
+        figure = accepted(value, "peak_memory_mb", reach=reach)
+        return held(machines={"m1": {**machine(0.5), "labels": {"peak_memory_mb": figure}}})
+
+    repository.write(spec + "  peak_memory_mb: {max_ratio: 0.9}\n")
+    repository.baseline(read(10.0, [9.5, 10.5]))
+    repository.commit()
+    greatest, value = (f"x::peak_memory_mb: baseline {what} on machine m1" for what in ("greatest reading", "value"))
+    for now, told in (
+        (read(10.4, [9.0, 10.5]), []),
+        (read(10.0, [9.5, 11.5]), [f"{greatest} 10.5 → 11.5"]),
+        (read(10.0, None), []),
+        (read(10.4, None), [f"{value} 10.0 → 10.4"]),
+    ):
+        repository.baseline(now)
+        assert repository.told() == told
+
+
 def test_a_new_section_is_held_to_the_closest_of_the_old_ones_that_stay(repository, spec):
     two, three, four = ({"torch": one, "numpy": "1"} for one in "234")
     old = {"m2": machine(0.5, libraries={"torch": "2"}), "m3": machine(0.6, libraries=three)}

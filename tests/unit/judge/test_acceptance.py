@@ -157,6 +157,18 @@ def test_memory_within_its_tolerance_is_the_same():
     assert taken(first, on("here", held.model_copy(update={"value": 150.0})), ["speed"]) != first
 
 
+def test_other_readings_of_the_same_memory_are_no_change_and_one_of_before_is_accepted_anew():
+    held = Accepted(
+        metric="peak_memory_mb", metric_version=2, value=100.0, reference=200.0, reach=(98.0, 103.0), kernels="x86"
+    )
+    first = taken(None, on("here", held), ["speed"])
+    noisy = held.model_copy(update={"value": 101.0, "reach": (97.0, 110.0)})
+    assert taken(first, on("here", noisy), ["speed"]) == first
+    once = held.model_copy(update={"metric_version": 1, "reach": None})
+    anew = taken(taken(None, on("here", once), ["speed"]), on("here", held), ["speed"])
+    assert anew.cases[""].machines["here"].labels["speed"] == held
+
+
 def test_of_one_machine_only_the_newest_sections_stay():
     baseline = taken(None, on("elsewhere", timed(0.4, 0.5, 0.6), cpu="another"), ["speed"])
     for version in range(SECTIONS + 3):

@@ -56,7 +56,7 @@ def test_what_a_bench_cannot_do_is_told() -> None:
     with pytest.raises(Unmeasurable, match="compares the kept answers of both models, and no outputs"):
         TASKS["image-classification"](task="image-classification").compared(None, (), ())
     bench = Bare()
-    bench.reference = bench.compressed = SimpleNamespace(peak_bytes=None)  # type: ignore[assignment]
+    bench.reference = bench.compressed = SimpleNamespace(peak_bytes=())  # type: ignore[assignment]
     with pytest.raises(Unmeasurable, match="the memory worker gave no figure"):
         METRICS["peak_memory_mb"](max=1.0).measure(bench)
     with pytest.raises(Unmeasurable, match="the Fréchet distance is reported in the details of `kid`"):

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.errors import Unmeasurable
 from harness.evidence import Evidence, TensorFact
+from harness.measurement import Readings
 from harness.metrics.base import METRICS, Bench, Side
 
 SOUND = Side(
-    bytes=4_000, counting=lambda: 1_000, peak_bytes=5_000,
+    bytes=4_000, counting=lambda: 1_000, peak_bytes=(5_000, 4_000, 6_000),
     evidence=Evidence(
         operators={"mm": 1}, tensors=(TensorFact(name="w", dtype="float32", shape=(10, 100), zeros=250),)
     ),
 )  # fmt: skip
-NOTHING = Side(bytes=0, counting=lambda: 0, peak_bytes=0, evidence=Evidence(operators={}, tensors=()))
+NOTHING = Side(bytes=0, counting=lambda: 0, peak_bytes=(5_000, 0, 6_000), evidence=Evidence(operators={}, tensors=()))
 
 
 class Counts(Bench):
@@ -43,6 +46,15 @@ def test_a_share_of_no_weights_is_no_sparsity() -> None:
     assert metric.measure(Counts(SOUND, SOUND)).value == 0.25
     with pytest.raises(Unmeasurable, match="a share of nothing is no sparsity"):
         metric.measure(Counts(SOUND, NOTHING))
+
+
+def test_memory_is_every_reading_in_megabytes() -> None:
+    budget = METRICS["peak_memory_mb"](metric="peak_memory_mb", max_ratio=0.5)
+    measured = budget.measure(Counts(replace(SOUND, peak_bytes=(20_000, 10_000, 30_000)), SOUND))
+    assert isinstance(measured, Readings)
+    assert measured.figures_reference == (0.02, 0.01, 0.03)
+    assert measured.figures == (0.005, 0.004, 0.006)
+    assert (measured.value, measured.reference, budget.version) == (0.005, 0.02, 2)
 
 
 def test_memory_that_did_not_grow_was_not_seen() -> None:
