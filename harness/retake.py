@@ -1,4 +1,4 @@
-"""Times that others spoiled are taken again before a verdict is kept back, and a breach before it counts."""
+"""Times are taken again: what others spoiled, a breach before it counts, and what straddles a tolerated regression."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def retaken(
 
     A take replaces the one before, but for a breach that it does not bear out: the two then leave the verdict open, and
     a third decides. So no bad time passes for being taken again: it has to pass twice. Once there was a breach, takes
-    are long.
+    are long. So is the one more that a time gets which passes its baseline only because nothing is proven: a regression
+    that it then shows is a breach like any other.
 
     Args:
         run: as it was measured first.
@@ -52,16 +53,19 @@ def retaken(
         failed = {(row.label, bound) for row in rows if _breach(run, row) for bound in _broken(row)}
         breaches = {label for label, _ in failed - broke}
         open_rows = [row for row in rows if row.label not in lost]
-        again = [row for row in open_rows if row.label in breaches or (row.disturbed and pause is not None)]
+        rough = {row.label for row in open_rows if row.straddles and row.label not in takes and _timed(run, row)}
+        at_once = breaches | rough
+        again = [row for row in open_rows if row.label in at_once or (row.disturbed and pause is not None)]
         if not again:
             break
         for row in again:
             takes.setdefault(row.label, 1)
             reasons.setdefault(row.label, row.sentence)
         names = [row.label for row in again]
-        least_s = min(BREACH_S, measure.latency_s) if breaches else least_s
-        if pause is None or len(breaches) == len(names):
-            watch(f"taking {', '.join(names)} again, for {least_s:g} s: a breach has to show twice", 0.0)
+        least_s = min(BREACH_S, measure.latency_s) if at_once else least_s
+        if pause is None or at_once.issuperset(names):
+            why = "a breach has to show twice" if breaches else "a regression is neither proven nor ruled out"
+            watch(f"taking {', '.join(names)} again, for {least_s:g} s: {why}", 0.0)
         else:
             watch(f"waiting {pause:g} s for a quieter machine, to take {', '.join(names)} again", 0.0)
             time.sleep(pause)
@@ -90,8 +94,12 @@ def _useless(fresh: Result, first: Result) -> str:
     return "" if fresh.artifact == first.artifact else "the artifact was made anew meanwhile, and is another one"
 
 
+def _timed(run: Run, row: Verdict) -> bool:
+    return isinstance(run.result.measurements.get(row.label), Timings)
+
+
 def _breach(run: Run, row: Verdict) -> bool:
-    return row.verdict is State.FAIL and isinstance(run.result.measurements.get(row.label), Timings)
+    return row.verdict is State.FAIL and _timed(run, row)
 
 
 def _broken(row: Verdict) -> tuple[str, ...]:

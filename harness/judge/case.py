@@ -53,10 +53,9 @@ def verdict(spec: Spec, result: Result, label: str, standing: Standing) -> Verdi
     if broken(metric, findings):
         findings = judge(metric, measurement, confidence, place, proof(spec.budgets, result.measurements, confidence))
     breach = breach_of(measurement)
-    findings = contradicted(findings, breach)
-    # The bound that decided leads; what the baseline has to say comes last.
+    findings = leading(metric, contradicted(findings, breach))
     budget = decided(metric, findings)
-    findings.sort(key=lambda finding: finding.state is not budget)
+    # What the baseline has to say comes last.
     findings += contradicted(history(spec, result, label, standing, budget, near, place.slower), breach)
     tolerated = bool(expectations(spec, label))
     if tolerated or budget in (State.PASS, State.NOT_RUN):
@@ -72,6 +71,12 @@ def decided(metric: Metric, findings: list[Finding]) -> State:
         return state
     held = {finding.bound for finding in findings if finding.state is State.PASS}
     return state if held & set(harmful(metric.better)) else State.NOT_RUN
+
+
+def leading(metric: Metric, findings: list[Finding]) -> list[Finding]:
+    """The findings in the order of a sentence: what decided leads, so that the row's interval is its own."""
+    state = decided(metric, findings)
+    return sorted(findings, key=lambda finding: finding.state is not state)
 
 
 def row_of(
@@ -109,6 +114,7 @@ def row_of(
             # What its own noise leaves open is not tried again for the sake of another bound.
             "disturbed": undecided and all(finding.disturbed for finding in kept_back),
             "doubted": state is State.INCONCLUSIVE and any(finding.doubted for finding in findings),
+            "straddles": state is State.PASS and any(finding.straddles for finding in findings),
             "sentence": f"{blank.label}: {', '.join(filter(None, (opening, clauses)))} → {state}",
         }
     )

@@ -102,6 +102,9 @@ class Verdict(BaseModel):
     doubted: bool = Field(
         default=False, description="what others did while it was measured is among what keeps it back"
     )
+    straddles: bool = Field(
+        default=False, description="passes, and no regression is proven, nor that there is none: a longer take may tell"
+    )
     improved: bool = Field(default=False, description="better than the baseline beyond noise: it can be tightened")
     expected: tuple[ExpectFail, ...] = Field(
         default=(), description="the entries of `expect_fail` that make it an EXPECTED FAIL"

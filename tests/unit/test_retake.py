@@ -1,4 +1,4 @@
-"""A slow spell costs a take, not the verdict; a breach has to show twice; the model's own noise is not taken again."""
+"""A slow spell costs a take, not the verdict; a breach has to show twice; a limit within the noise is left alone."""
 
 import sys
 from datetime import date
@@ -169,6 +169,28 @@ def test_a_regression_has_to_show_twice_and_so_has_that_there_is_none(takes: tup
     last, _ = bench.retaken(run(timed(**takes[0])))
     assert bench.judged(last, "latency_ms").verdict is expected
     assert bench.takes == []
+
+
+@pytest.mark.parametrize(
+    ("takes", "expected", "end"),
+    [
+        ((NEAR, GOOD), State.PASS, "limit 0.750 → PASS"),
+        ((NEAR, NEAR), State.PASS, "; not proven to be within 10 % of the baseline ratio 0.600 → PASS"),
+        ((NEAR, WORSE, WORSE), State.FAIL, "proven worse than the baseline ratio 0.600 by more than 10 % → FAIL"),
+        ((NEAR, SLOW, GOOD), State.PASS, "limit 0.750 → PASS"),
+    ],
+)
+def test_what_straddles_a_tolerated_regression_is_timed_once_more_and_longer(
+    takes: tuple[dict, ...], expected: State, end: str
+) -> None:
+    bench = Bench(*(run(timed(**take)) for take in takes[1:]))
+    last, notes = bench.retaken(run(timed(**takes[0])))
+    row = bench.judged(last, "latency_ms")
+    assert (row.verdict, bench.takes) == (expected, [])
+    assert row.sentence.endswith(end)
+    assert bench.seconds == [BREACH_S] * (len(takes) - 1)
+    assert bench.said[0] == "taking latency_ms again, for 6 s: a regression is neither proven nor ruled out"
+    assert notes[0].startswith(f"latency_ms was taken {len(takes)} times; at first: ")
 
 
 @pytest.mark.parametrize(
