@@ -89,8 +89,9 @@ class Datasets(Records):
                 # A split without labels has -1 in their place.
                 number = fields[self.label]
                 fields[self.label] = names[number] if number is not None and number >= 0 else None
-            found.append(Record(place, {key: "" if value is None else str(value) for key, value in fields.items()}))
-            self.demand(found[-1], self.name)
+            said = {key: "" if value is None else str(value) for key, value in fields.items()}
+            found.append(Record(self.name, place, said))
+            self.demand(found[-1])
             characters -= len(fields[self.text])
             if documents and characters <= 0:
                 break

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 
 _WHOLE = re.compile(r"^([+-]?\d+)\.0+$")
+# So many are written out in a sentence.
+MOST_LISTED = 20
 
 
 def meanings(labels: Iterable[str]) -> dict[str, str]:
@@ -24,6 +26,12 @@ def in_order(labels: Iterable[str]) -> tuple[str, ...]:
     if None in values.values():
         return tuple(sorted(values))
     return tuple(sorted(values, key=lambda label: (values[label] or Decimal(0), label)))
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Labels as a sentence says them: the first of a great many, and how many more there are."""
+    more = len(labels) - MOST_LISTED
+    return ", ".join(labels[:MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _number(label: str) -> Decimal | None:

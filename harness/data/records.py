@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from harness.data.base import Data, Dataset
-from harness.data.labels import in_order, meanings
+from harness.data.labels import in_order, listed, meanings
 from harness.data.text import TextSplit
 from harness.data.windows import Cut, Window, split
 from harness.errors import DataError, closest
@@ -25,12 +25,19 @@ class Record:
     """One record.
 
     Attributes:
-        place: where it lies, as a sentence says it: `line 7`.
+        origin: the file or dataset that it is of, as the spec names it.
+        place: where it lies in that, as a sentence says it: `line 7`.
         fields: texts by key or column; numbers as texts.
     """
 
+    origin: str
     place: str
     fields: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        """Both together, for a sentence on something that is wrong with it."""
+        return f"{self.origin}, {self.place}"
 
 
 class Records(Data):
@@ -84,7 +91,7 @@ class Records(Data):
         """The texts of a record, the first and of a pair the second too, without the white space around them."""
         return [record.fields[key].strip() for key in (self.text, self.other) if key is not None]
 
-    def demand(self, record: Record, origin: str) -> None:
+    def demand(self, record: Record) -> None:
         """Hold a record to what is read of it.
 
         Raises:
@@ -94,7 +101,7 @@ class Records(Data):
             if not record.fields.get(key, "").strip():
                 near = closest(key, record.fields)
                 hint = f"; did you mean {near!r}?" if near and near != key else ""
-                raise DataError(f"{origin}, {record.place}: nothing under {key!r}{hint}")
+                raise DataError(f"{record.where}: nothing under {key!r}{hint}")
 
     def dataset(self, evaluated: Sequence[Record], trained: Sequence[Record], known: Sequence[str] = ()) -> Dataset:
         """The splits that these records make.
@@ -130,7 +137,8 @@ class Records(Data):
         labels = [meant.get(record.fields[self.label], record.fields[self.label]) for record in records]
         for record, label in zip(records, labels, strict=True):
             if label not in classes:
-                raise DataError(f"{record.place}: the label {label!r} is none of {', '.join(classes)}")
+                hint = f"; did you mean {near!r}?" if (near := closest(label, classes)) else ""
+                raise DataError(f"{record.where}: the label {label!r} is none of {listed(classes)}{hint}")
         targets = torch.tensor([classes.index(label) for label in labels], dtype=torch.int64)
         return TextSplit(
             [record.fields[self.text] for record in records], targets, [record.place for record in records]
@@ -157,7 +165,7 @@ class Records(Data):
             try:
                 score = float(record.fields[self.score])
             except ValueError as error:
-                raise DataError(f"{record.place}: the score {record.fields[self.score]!r} is no number") from error
+                raise DataError(f"{record.where}: the score {record.fields[self.score]!r} is no number") from error
             one, other = row[record.fields[self.text]], row[record.fields[self.other]]
             human[one, other] = human[other, one] = score
         # Pairs that share no text are independent; where all hang together, the texts are what was sampled.

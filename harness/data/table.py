@@ -14,9 +14,11 @@ from typing import Literal
 from pydantic import Field
 
 from harness.data.base import DATA, Dataset
+from harness.data.header import require_columns, separated_by
+from harness.data.labels import in_order, listed, meanings
 from harness.data.records import Record, Records
 from harness.data.sides import position, positions
-from harness.errors import DataError
+from harness.errors import DataError, closest
 
 # Of what `held_out` asks of a side; where pairs that hang together leave less, they decide the split and not it.
 LEAST = 0.1
@@ -40,15 +42,49 @@ class Table(Records):
     )
 
     @abstractmethod
-    def records(self, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-        """Line number and fields of each record."""
+    def records(self, path: Path, called: str) -> Iterator[tuple[int, dict[str, str]]]:
+        """Line number and fields of each record.
+
+        Args:
+            path: the file.
+            called: what sentences call it: the path that the spec gives, for two folders may hold files of one name.
+        """
 
     def load(self, root: Path) -> Dataset:
         """The splits."""
-        evaluated = self._read(root / self.path)
-        if self.training is not None:
-            return self.dataset(evaluated, self._read(root / self.training))
-        return self.dataset(*self._parted(evaluated))
+        evaluated = self._read(root, self.path)
+        if self.training is None:
+            return self.dataset(*self._parted(evaluated))
+        trained = self._read(root, self.training)
+        self._require_known(evaluated, trained)
+        return self.dataset(evaluated, trained)
+
+    def _require_known(self, evaluated: list[Record], trained: list[Record]) -> None:
+        """Hold the labels of the evaluation file to those of the training file, unless `classes` says what there is.
+
+        Raises:
+            DataError: one occurs in the evaluation file alone. It may be a typing error, which would be a class that
+                no model has and would give other outputs to the classes behind it.
+        """
+        key = self.label
+        if key is None or self.classes is not None:
+            return
+        meant = meanings(record.fields[key] for record in (*evaluated, *trained))
+        known = in_order(meant[record.fields[key]] for record in trained)
+        strange: dict[str, Record] = {}
+        for record in evaluated:
+            if meant[record.fields[key]] not in known:
+                strange.setdefault(record.fields[key], record)
+        if not strange:
+            return
+        label, first = next(iter(strange.items()))
+        more = f" (and {len(strange) - 1:,} more)" if len(strange) > 1 else ""
+        hint = f"; did you mean {near!r}?" if (near := closest(label, known)) else "."
+        raise DataError(
+            f"{first.where}: the label {label!r}{more} occurs nowhere in {self.training}, whose labels are "
+            f"{listed(known)}{hint} Where it is a class of its own, list all classes under `classes:`, in the order of "
+            "the model's outputs"
+        )
 
     def _parted(self, records: list[Record]) -> tuple[list[Record], list[Record]]:
         """What is evaluated on, and what is trained on; no text is on both sides.
@@ -77,18 +113,19 @@ class Table(Records):
         said = [self.said(record) for record in records]
         return [position(texts[0]) for texts in said], positions(said)
 
-    def _read(self, path: Path) -> list[Record]:
+    def _read(self, root: Path, name: str) -> list[Record]:
+        path = root / name
         if not path.is_file():
             raise DataError(f"no file at {path} (relative paths start at the directory that holds specs/)")
         found: list[Record] = []
         try:
-            for line, fields in self.records(path):
-                found.append(Record(f"line {line}", fields))
-                self.demand(found[-1], path.name)
+            for line, fields in self.records(path, name):
+                found.append(Record(name, f"line {line}", fields))
+                self.demand(found[-1])
         except UnicodeDecodeError as error:
-            raise DataError(f"{path.name} cannot be read: {error}") from error
+            raise DataError(f"{name} cannot be read: {error}") from error
         if not found:
-            raise DataError(f"{path.name} holds no record")
+            raise DataError(f"{name} holds no record")
         return found
 
     def fingerprint(self, root: Path) -> str:
@@ -103,7 +140,7 @@ class Table(Records):
                     raise DataError(f"{name} cannot be read: {error.strerror}") from error
         if self.other is not None and self.training is None:
             # The bytes are those of before records that hang together were kept on one side.
-            sides = [[place >= self.held_out for place in one] for one in self._positions(self._read(root / self.path))]
+            sides = [[place >= self.held_out for place in one] for one in self._positions(self._read(root, self.path))]
             digest.update(b"together" if sides[0] != sides[1] else b"")
         return digest.hexdigest()
 
@@ -114,7 +151,7 @@ class Jsonl(Table):
 
     source: Literal["jsonl"] = "jsonl"
 
-    def records(self, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    def records(self, path: Path, called: str) -> Iterator[tuple[int, dict[str, str]]]:
         """The objects; numbers become text."""
         with path.open(encoding="utf-8") as stream:
             for line, text in enumerate(stream, 1):
@@ -123,9 +160,9 @@ class Jsonl(Table):
                 try:
                     record = json.loads(text)
                 except ValueError as error:
-                    raise DataError(f"{path.name}, line {line}: no JSON ({error})") from error
+                    raise DataError(f"{called}, line {line}: no JSON ({error})") from error
                 if not isinstance(record, dict):
-                    raise DataError(f"{path.name}, line {line}: a JSON object was expected")
+                    raise DataError(f"{called}, line {line}: a JSON object was expected")
                 yield line, {str(key): "" if value is None else str(value) for key, value in record.items()}
 
 
@@ -135,26 +172,33 @@ class Csv(Table):
 
     source: Literal["csv"] = "csv"
 
-    def records(self, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    def records(self, path: Path, called: str) -> Iterator[tuple[int, dict[str, str]]]:
         """The rows, by column name.
 
         Raises:
-            DataError: a row with more or fewer cells than the header, or a quote that is left open.
+            DataError: a header without a column that is asked for, a row with more or fewer cells than the header, or a
+                quote that is left open.
         """
         header: list[str] = []
         with path.open(encoding="utf-8-sig", newline="") as stream:
+            first = next((line for line in stream if line.strip("\r\n")), "")
+            stream.seek(0)
             reader = csv.reader(stream, strict=True)
             while True:
-                begun = f"{path.name}, line {reader.line_num + 1}"
+                begun = f"{called}, line {reader.line_num + 1}"
                 try:
                     row = next(reader, None)
                 except csv.Error as error:
+                    # Behind a quote that closes, any separator but a comma is an error.
+                    if not header and separated_by(first, self.wanted):
+                        require_columns([first.strip()], first, self.wanted, begun)
                     raise DataError(f"{begun}: no row of a CSV ({error}): is a quote left open?") from error
                 if row is None:
                     return
                 if not row:
                     continue
                 if not header:
+                    require_columns(row, first, self.wanted, begun)
                     header = row
                     continue
                 if any(cell.strip() for cell in row[len(header) :]):

@@ -38,12 +38,12 @@ def export(folder: Path, root: Path, case: Case, run: Run, rows: Sequence[Verdic
     folder.mkdir(parents=True, exist_ok=True)
     # Another run may export the same case at this moment: its bytes are not to stand below this one's manifest.
     with hold_folder(folder):
-        return _export(folder, project_in(folder, root), case, run, rows)
+        return _export(folder, root, case, run, rows)
 
 
-def _export(folder: Path, project: str, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
+def _export(folder: Path, root: Path, case: Case, run: Run, rows: Sequence[Verdict]) -> Path:
     assert run.artifact is not None
-    spec = run.result.spec
+    project, spec = project_in(folder, root), run.result.spec
     target = place(folder, spec, case.name)
     staging = _staging(target)
     try:
@@ -53,7 +53,7 @@ def _export(folder: Path, project: str, case: Case, run: Run, rows: Sequence[Ver
         if digests != run.result.artifact:
             raise ArtifactError("the artifact changed after it was measured; nothing was exported")
         if (held := _manifest(target)) is not None and not _of(held, project, spec, case.name):
-            raise ArtifactError(_taken(target, held, project))
+            raise ArtifactError(_taken(folder, root, target, held))
         manifest = {
             "version": 1,
             "weighin": __version__,
@@ -152,14 +152,29 @@ def _foreign(manifest: dict[str, object], project: str) -> bool:
     return manifest.get("project", project) != project
 
 
-def _taken(target: Path, held: dict[str, object], project: str) -> str:
+def _taken(folder: Path, root: Path, target: Path, held: dict[str, object]) -> str:
     """Why nothing is exported where the export of something else lies."""
+    project = project_in(folder, root)
     if not _foreign(held, project):
         return f"{target} holds the export of {held.get('spec')}; nothing was exported"
+    other, ours = str(held["project"]), f"{root.resolve()} ({project!r})"
+    if there := _found(folder, other):
+        theirs = f"{there} ({other!r} in its manifest)"
+    else:
+        theirs = f"{other!r} in its manifest (from {folder.resolve()}, or from where its repository lies)"
     return (
-        f"{target} holds the export of another project, {held['project']}, and this one is {project}; nothing was "
-        "exported: give each a folder of its own with --export, gate both in one run, or remove what is out of date"
+        f"{target} holds the export of another project, {theirs}, and this one is {ours}; nothing was exported: give "
+        "each a folder of its own with --export, gate both in one run, or remove what is out of date"
     )
+
+
+def _found(folder: Path, project: str) -> Path | None:
+    """The root of a project that a manifest below a folder names; None where it lies there no more.
+
+    Of one whose repository does not hold the folder the manifest names that repository, which may be anywhere.
+    """
+    root = folder.resolve() / project
+    return root.resolve() if root.is_dir() and project_in(folder, root.resolve()) == project else None
 
 
 def _clear(target: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from harness.judge.expected import expectations
 from harness.judge.family import compared
 from harness.judge.match import Held
-from harness.judge.place import HOW_TO_ACCEPT, then_and_now
+from harness.judge.place import HOW_TO_ACCEPT, NOWHERE_ACCEPTED, then_and_now
 from harness.judge.regression import compare
 from harness.judge.standing import Standing
 from harness.judge.verdict import BASELINE, Finding, Match, State
@@ -79,6 +79,8 @@ def _beside(
     metric: Metric, measurement: Measurement, near: Held, slower: float, measure: Measure, kernels: str
 ) -> Finding:
     """What the baseline of this machine has to say, or of one that is compatible."""
+    if not near.anywhere:
+        return Finding(State.PASS, NOWHERE_ACCEPTED)
     if near.accepted is None or (near.match is Match.COMPATIBLE and near.accepted.ratio is None):
         return Finding(State.PASS, f"no baseline here ({near.match} machine)")
     found = compare(metric, measurement, near.accepted, measure.confidence, kernels, slower)

@@ -47,11 +47,13 @@ class Held:
         match: how far the machine of `accepted` is this one.
         accepted: what was accepted there; None where the match is foreign.
         versions: what differs, in words, where the match is compatible.
+        anywhere: whether any of the baseline's machines has the label, foreign ones too.
     """
 
     match: Match
     accepted: Accepted | None = None
     versions: str = ""
+    anywhere: bool = True
 
 
 def held(baseline: CaseBaseline | None, label: str, fingerprint: str, here: Setting) -> Held:
@@ -73,7 +75,7 @@ def held(baseline: CaseBaseline | None, label: str, fingerprint: str, here: Sett
         if label in machine.labels and _compatible(machine, machine.labels[label], here)
     ]
     if not near:
-        return Held(Match.FOREIGN)
+        return Held(Match.FOREIGN, anywhere=any(label in machine.labels for machine in machines.values()))
     differences, accepted = min(near, key=lambda one: len(one[0]))
     return Held(Match.COMPATIBLE, accepted, _named(differences))
 

@@ -9,12 +9,15 @@ from pydantic import ValidationError
 
 from harness.errors import Unmeasurable
 from harness.judge.bounds import judge
-from harness.judge.case import row_of
+from harness.judge.case import leading, row_of
 from harness.judge.family import proof
-from harness.judge.verdict import State, Verdict
+from harness.judge.verdict import Finding, State, Verdict
 from harness.measurement import Measurement
-from harness.metrics.base import Bench, Better, Metric
-from harness.spec.bounds import bound_faults, harmful
+from harness.metrics.base import SHARE, Bench, Better, Metric
+from harness.spec.bounds import bound_faults, harmful, span_faults
+
+# Where a spec would have the budget.
+_AT = ("budgets", "outcome")
 
 
 class Outcome(Metric):
@@ -59,7 +62,7 @@ def budget(bounds: Mapping[str, float], better: Better | None = None) -> Metric:
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
         raise ValueError("; ".join(wrong)) from error
-    faults = [fault.message for fault in bound_faults(("budgets", "outcome"), metric)]
+    faults = [fault.message for fault in bound_faults(_AT, metric)]
     if faults:
         raise ValueError("; ".join(faults))
     return metric
@@ -79,5 +82,18 @@ def verdict(metric: Metric, measured: Measurement | str, confidence: float, labe
     )
     if isinstance(measured, str):
         return blank.model_copy(update={"sentence": f"{label}: {measured} → {State.INVALID}"})
-    level = proof({label: metric}, {label: measured}, confidence)
-    return row_of(blank, metric, measured, judge(metric, measured, confidence, proof=level))
+    findings = _out_of_reach(metric, measured)
+    if not findings:
+        level = proof({label: metric}, {label: measured}, confidence)
+        findings = leading(metric, judge(metric, measured, confidence, proof=level))
+    return row_of(blank, metric, measured, findings)
+
+
+def _out_of_reach(metric: Metric, measured: Measurement) -> list[Finding]:
+    """Limits on a share that no share can reach, or every one keeps: a spec with them is refused when it is loaded.
+
+    That the figure is a share only the outcomes say.
+    """
+    faults = span_faults(_AT, metric, SHARE if measured.share else None)
+    named = ((str(fault.location[-1]), fault.message) for fault in faults)
+    return [Finding(State.INVALID, f"{name}: {message}", bound=name) for name, message in named]

@@ -12,6 +12,9 @@ from harness.metrics.base import Metric
 # Absolute figures of one machine hold as long as its float model is this near to where it was.
 FLOAT_DRIFT = 0.15
 HOW_TO_ACCEPT = '--update-baselines --reason "…"'
+NOWHERE_ACCEPTED = (
+    f"no figure of this budget has been accepted yet, on this machine or another: accept one with {HOW_TO_ACCEPT}"
+)
 
 
 def place_of(metric: Metric, measurement: Measurement, near: Held | None, float_model: str) -> Place:
@@ -34,6 +37,8 @@ def place_of(metric: Metric, measurement: Measurement, near: Held | None, float_
             # Other versions may well be slower: that tells of no load. Quicker ones tell that this is another pace.
             min(0.0, _slowed(metric, measurement, near.accepted)),
         )
+    if not near.anywhere:
+        return Place(False, NOWHERE_ACCEPTED, near.match)
     if near.accepted is None:
         return Place(
             False, f"foreign machine: no baseline was accepted on it; accept one with {HOW_TO_ACCEPT}", near.match

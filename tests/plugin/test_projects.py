@@ -86,7 +86,11 @@ def test_projects_that_are_gated_one_by_one_keep_their_exports_apart(projects: P
     exported = manifest.read_bytes()
     second = projects.run("svc_b", "--export", "apart")
     assert set(second.verdicts().values()) == {"PASS"}
-    refused = "apart/vision/model holds the export of another project, ../svc_a, and this one is ../svc_b; nothing was"
+    svc_a, svc_b = (projects.root.resolve() / name for name in ("svc_a", "svc_b"))
+    refused = (
+        f"apart/vision/model holds the export of another project, {svc_a} ('../svc_a' in its manifest), and this one "
+        f"is {svc_b} ('../svc_b'); nothing was exported"
+    )
     assert f"not exported: vision/model: {refused}" in second.out
     assert second.code == 1
     assert manifest.read_bytes() == exported

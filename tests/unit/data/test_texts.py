@@ -241,9 +241,127 @@ def test_a_row_that_would_lose_cells_or_others_is_refused_with_its_line(
         Csv(path="mine.csv", label="label").load(tmp_path)
 
 
+ASKED = "of the columns asked for ('text', 'label') the header lacks "
+COMMAS = ", and a `csv` is by commas: save it with commas"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "text;label\nshort, but good;x\n",
+            f"line 1: {ASKED}'text', 'label', and has 'text;label': it seems to be separated by semicolons{COMMAS}",
+        ),
+        (
+            "\r\ntext\tlabel\r\ngood\tx\r\n",
+            f"line 2: {ASKED}'text', 'label', and has 'text\\tlabel': it seems to be separated by tabs{COMMAS}",
+        ),
+        # Other names, and cells enough for two columns by another sign alone.
+        (
+            "review|kind\ngood|x\n",
+            f"line 1: {ASKED}'text', 'label', and has 'review|kind': it seems to be separated by vertical bars{COMMAS}",
+        ),
+        # By the rules of a CSV this is a quote in the wrong place.
+        (
+            '"text";"label"\n"good";"x"\n',
+            f"line 1: {ASKED}'text', 'label', and has '\"text\";\"label\"': it seems to be separated by "
+            f"semicolons{COMMAS}",
+        ),
+        (
+            f"a great film{' and' * 40},positive\nbad,negative\n",
+            f"line 1: {ASKED}'text', 'label', and has 'a great film and and and and and and and…', 'positive': the "
+            "file seems to have no header line: write one above it, or say under `data:` which of these columns are "
+            "meant",
+        ),
+        ("text,lable\ngood,x\n", f"line 1: {ASKED}'label', and has 'text', 'lable'; did you mean 'lable'?"),
+        (
+            "Text, Label\ngood,x\n",
+            f"line 1: {ASKED}'text', 'label', and has 'Text', ' Label'; did you mean 'Text', ' Label'?",
+        ),
+        # One column that is asked for is there, so the line is a header.
+        ("text,x;y\ngood,x\n", f"line 1: {ASKED}'label', and has 'text', 'x;y'"),
+    ],
+    ids=["semicolons", "tabs", "bars", "quoted", "no header", "typing error", "capitals", "other column"],
+)
+def test_a_first_line_without_the_columns_is_told_with_what_it_seems_to_be(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.csv").write_bytes(text.encode())
+    with pytest.raises(DataError) as refused:
+        Csv(path="data/mine.csv", label="label").load(tmp_path)
+    assert str(refused.value) == f"data/mine.csv, {said}"
+
+
+@pytest.mark.parametrize("first", ["\ufefftext,label", '"text","label"', "id;old,text,label"])
+def test_a_header_that_has_the_columns_is_taken_however_it_is_written(tmp_path: Path, first: str) -> None:
+    row = ",".join(["x"] * (first.count(",") + 1))
+    (tmp_path / "mine.csv").write_text(f"{first}\n{row}\n", encoding="utf-8")
+    rows = list(Csv(path="mine.csv", label="label").records(tmp_path / "mine.csv", "mine.csv"))
+    assert [(line, fields["text"], fields["label"]) for line, fields in rows] == [(2, "x", "x")]
+
+
+def test_one_column_of_prose_is_not_said_to_be_separated_by_its_semicolons(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("I came; I saw\nI left\n")
+    with pytest.raises(DataError, match="and has 'I came; I saw': the file seems to have no header line"):
+        Csv(path="mine.csv").load(tmp_path)
+
+
+def labelled(path: Path, labels: Sequence[str]) -> None:
+    """A table with a text of its own for each label."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("text,label\n" + "".join(f"{path} {index},{label}\n" for index, label in enumerate(labels)))
+
+
+def test_a_label_of_the_evaluation_file_alone_is_told_with_its_line_and_the_closest(tmp_path: Path) -> None:
+    labelled(tmp_path / "val" / "mine.csv", ["positive", "postive", "negative", "neutral", "postive"])
+    labelled(tmp_path / "train" / "mine.csv", ["positive", "negative", "positive"])
+    data = Csv(path="val/mine.csv", training="train/mine.csv", label="label")
+    with pytest.raises(DataError) as refused:
+        data.load(tmp_path)
+    assert str(refused.value) == (
+        "val/mine.csv, line 3: the label 'postive' (and 1 more) occurs nowhere in train/mine.csv, whose labels are "
+        "negative, positive; did you mean 'positive'? Where it is a class of its own, list all classes under "
+        "`classes:`, in the order of the model's outputs"
+    )
+    three = ("negative", "neutral", "positive")
+    with pytest.raises(DataError) as refused:
+        data.model_copy(update={"classes": three}).load(tmp_path)
+    assert str(refused.value) == (
+        "val/mine.csv, line 3: the label 'postive' is none of negative, neutral, positive; did you mean 'positive'?"
+    )
+    # A class that is named needs no sample to train on; neither does one of the training file a sample to measure.
+    labelled(tmp_path / "val" / "mine.csv", ["positive", "neutral"])
+    assert data.model_copy(update={"classes": three}).load(tmp_path).classes == three
+    labelled(tmp_path / "val" / "mine.csv", ["positive"])
+    assert data.load(tmp_path).classes == ("negative", "positive")
+
+
+def test_a_label_that_is_like_no_other_is_told_without_a_guess(tmp_path: Path) -> None:
+    labelled(tmp_path / "val.csv", ["0", "x"])
+    labelled(tmp_path / "train.csv", [*map(str, range(100, 125)), "0"])
+    with pytest.raises(DataError) as refused:
+        Csv(path="val.csv", training="train.csv", label="label").load(tmp_path)
+    known = ", ".join(["0", *map(str, range(100, 119))])
+    assert str(refused.value).startswith(
+        f"val.csv, line 3: the label 'x' occurs nowhere in train.csv, whose labels are {known} and 6 more. Where it is"
+    )
+
+
+def test_of_one_file_a_class_may_fall_to_the_evaluated_side_alone(tmp_path: Path) -> None:
+    """On which side a text lies is a matter of its hash, and no fault of its label."""
+    texts = [f"text {index}" for index in range(40)]
+    rare = next(text for text in texts if share(text) < 0.5)
+    rows = [json.dumps({"text": text, "label": "rare" if text == rare else "usual"}) for text in texts]
+    (tmp_path / "mine.jsonl").write_text("\n".join(rows))
+    data = Jsonl(path="mine.jsonl", label="label").load(tmp_path)
+    assert data.classes == ("rare", "usual")
+    assert data.evaluation.targets.tolist().count(0) == 1
+
+
 def test_line_breaks_in_quotes_empty_lines_and_commas_at_the_end_are_no_fault(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text('text,label\n"a\nb",x,\n\n6" of c,y, ,\n')
-    rows = list(Csv(path="mine.csv", label="label").records(tmp_path / "mine.csv"))
+    rows = list(Csv(path="mine.csv", label="label").records(tmp_path / "mine.csv", "mine.csv"))
     assert rows == [(3, {"text": "a\nb", "label": "x"}), (5, {"text": '6" of c', "label": "y"})]
 
 

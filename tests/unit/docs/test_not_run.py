@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.judge.baseline import CaseBaseline, Machine, accept
 from harness.judge.case import verdict
+from harness.judge.place import NOWHERE_ACCEPTED
 from harness.judge.standing import Standing
 from harness.judge.verdict import State, Verdict
 from harness.measurement import Timings
@@ -21,8 +23,8 @@ PAGE = (ROOT / "docs" / "verdicts.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
-def judged(**bounds: float) -> Verdict:
-    """A latency budget on a machine for which no baseline was accepted."""
+def judged(*, elsewhere: bool = False, **bounds: float) -> Verdict:
+    """A latency budget for which no baseline was accepted on this machine, but maybe elsewhere."""
     spec = Spec.model_validate(
         {
             "version": 1,
@@ -35,14 +37,25 @@ def judged(**bounds: float) -> Verdict:
     blocks = np.ones((20, 11))
     times = Timings.model_validate({"blocks_reference": 3.9e6 * blocks, "blocks": 2.6e6 * blocks})
     result = Result(spec="mine", environment=environment(), measurements={"latency_ms": times})
-    return verdict(spec, result, "latency_ms", Standing(None, "here"))
+    accepted = accept(spec.budgets["latency_ms"], times, result.kernels, 0.95)
+    machine = Machine(environment={}, threads=1, labels={"latency_ms": accepted})
+    baseline = CaseBaseline(machines={"there": machine} if elsewhere else {})
+    return verdict(spec, result, "latency_ms", Standing(baseline, "here"))
 
 
 def test_a_limit_in_milliseconds_alone_is_not_run_elsewhere_in_the_words_of_the_page() -> None:
-    row = judged(max=5.0)
+    row = judged(elsewhere=True, max=5.0)
     assert row.verdict is State.NOT_RUN
     told = " ".join(re.findall(r"    (latency_ms: .*?→ NOT RUN)", PAGE, re.DOTALL)[0].split())
     assert told == row.sentence
+
+
+def test_where_nobody_has_accepted_a_time_that_is_said_in_the_words_of_the_page() -> None:
+    row = judged(max=5.0)
+    assert row.verdict is State.NOT_RUN
+    assert row.sentence.endswith(f"max 5.000 ms is not enforced here ({NOWHERE_ACCEPTED}) → NOT RUN")
+    words, _, command = NOWHERE_ACCEPTED.partition(": accept one with ")
+    assert (f"`{words}`" in " ".join(PAGE.split()), command) == (True, '--update-baselines --reason "…"')
 
 
 def test_the_way_out_that_the_page_shows_is_one() -> None:

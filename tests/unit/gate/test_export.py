@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -158,8 +159,11 @@ def test_an_export_of_another_project_is_neither_replaced_nor_withdrawn(tmp_path
     assert json.loads((target / "manifest.json").read_text())["project"] == "../svc_a"
     assert withdraw(out, other, "mine", "") is None
     assert withdraw_others(out, other, "mine") == []
-    refused = r"mine holds the export of another project, \.\./svc_a, and this one is \.\./svc_b; nothing was exported"
-    with pytest.raises(ArtifactError, match=refused):
+    refused = (
+        f"{target} holds the export of another project, {one} ('../svc_a' in its manifest), and this one is {other} "
+        "('../svc_b'); nothing was exported: "
+    )
+    with pytest.raises(ArtifactError, match=f"^{re.escape(refused)}"):
         export(out, other, spec(other, "mine"), run(other, "mine", b"b"), [])
     assert (target / "model.pt").read_bytes() == b"a"
     # Its own is known again where both were moved.
@@ -168,6 +172,22 @@ def test_an_export_of_another_project_is_neither_replaced_nor_withdrawn(tmp_path
     for folder in (out, one):
         folder.rename(elsewhere / folder.name)
     assert withdraw(elsewhere / "out", elsewhere / "svc_a", "mine", "") == elsewhere / "out" / "mine"
+
+
+def test_another_project_that_is_not_found_is_called_as_its_manifest_does(tmp_path: Path) -> None:
+    """As one that was moved, and one whose repository may lie anywhere."""
+    other, gone, beside = tmp_path / "svc_b", tmp_path / "svc_a", tmp_path / "far" / "repo"
+    (beside / ".git").mkdir(parents=True)
+    for name, root, called in (("out", gone, "../svc_a"), ("out2", beside, "repo")):
+        out = tmp_path / name
+        export(out, root, spec(root, "mine"), run(root, "mine", b"a"), [])
+        root.rename(root.with_name("elsewhere"))
+        refused = (
+            f"another project, {called!r} in its manifest (from {out}, or from where its repository lies), and this "
+            f"one is {other} ('../svc_b'); "
+        )
+        with pytest.raises(ArtifactError, match=re.escape(refused)):
+            export(out, other, spec(other, "mine"), run(other / name, "mine", b"b"), [])
 
 
 def test_an_export_from_before_projects_were_kept_is_of_this_one(tmp_path: Path) -> None:

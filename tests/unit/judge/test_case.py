@@ -152,6 +152,24 @@ def test_a_machine_that_nobody_accepted_enforces_ratios_and_says_so(case):
     assert row.match is Match.FOREIGN
 
 
+def test_a_time_that_was_accepted_on_no_machine_says_so_and_what_accepts_it(case):
+    """There is no other machine that this one could be foreign to."""
+    portable = case.baseline().model_copy(update={"machines": {}})
+    machine = case.baseline().machines[HERE]
+    of_another_budget = machine.model_copy(update={"labels": {"another": machine.labels["speed"]}})
+    beside_another = portable.model_copy(update={"machines": {"other": of_another_budget}})
+    told = (
+        "no figure of this budget has been accepted yet, on this machine or another: accept one with "
+        '--update-baselines --reason "…"'
+    )
+    for baseline in (None, CaseBaseline(), portable, beside_another):
+        row = case.judge("speed", Standing(baseline, HERE))
+        assert (row.verdict, row.match) == (PASS, Match.FOREIGN)
+        assert f"; max 15.00 ms is not enforced here ({told});" in row.sentence
+        assert row.sentence.endswith(f"; {told} → PASS")
+        assert "foreign" not in row.sentence
+
+
 def test_milliseconds_alone_are_not_run_on_a_machine_that_nobody_accepted(case):
     case.spec = case.spec.model_copy(
         update={

@@ -53,12 +53,13 @@ def test_an_exact_machine_without_the_label_gives_way_to_a_compatible_one_that_h
 @pytest.mark.parametrize("baseline", [None, CaseBaseline(), CaseBaseline(machines={"a": machine(1.0)})])
 def test_a_label_that_nobody_accepted_is_foreign(baseline: CaseBaseline | None) -> None:
     found = held(baseline, "other", SETTING.fingerprint, SETTING)
-    assert (found.match, found.accepted) == (Match.FOREIGN, None)
+    assert (found.match, found.accepted, found.anywhere) == (Match.FOREIGN, None, False)
 
 
 def test_a_section_that_says_nothing_of_its_machine_is_foreign() -> None:
     bare = machine(1.0).model_copy(update={"environment": {}})
-    assert held(CaseBaseline(machines={"a": bare}), "speed", SETTING.fingerprint, SETTING).match is Match.FOREIGN
+    found = held(CaseBaseline(machines={"a": bare}), "speed", SETTING.fingerprint, SETTING)
+    assert (found.match, found.accepted, found.anywhere) == (Match.FOREIGN, None, True)
 
 
 def test_what_differs_is_named_in_words() -> None:
