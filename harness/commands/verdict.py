@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 USAGE = 2
 # Of the samples that changed, so many are named where a person reads; --json names all.
 SHOWN = 20
+# What `--pairs -` reads, as a file like any other.
+STDIN = Path("/dev/stdin")
 BOUNDS = {
     "max-drop": "float − compressed is proven below this (higher is better)",
     "max-rise": "compressed − float is proven below this (lower is better)",
@@ -29,13 +31,6 @@ BOUNDS = {
 }
 
 
-# As a rise of what is right, a loss would pass.
-BACKWARDS = (
-    "outcomes of 0 and 1 are wrong and right, of which more is better, and these bounds are for what is better when it "
-    "is lower: bound --max-drop or --min-ratio, or say --better lower where 1 is the worse one"
-)
-
-
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser(
@@ -45,14 +40,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "as the gate judges its own. Outcomes are right or wrong where both columns hold nothing but 0 and 1, and "
         "scores otherwise.",
         epilog="Exits 0 for PASS, 1 for FAIL, 10 for INVALID, 11 for INCONCLUSIVE, and 2 where the file cannot be "
-        "read or is no table of outcomes, or the bounds mean nothing.",
+        "read or is no table of outcomes, or bounds contradict each other or the outcomes.",
     )
     parser.add_argument(
         "--pairs",
         metavar="FILE",
-        type=Path,
+        type=_file,
         required=True,
-        help="a CSV file: the columns `float` and `compressed`, or else the two that it has",
+        help="a CSV file, or - for standard input: the columns `float` and `compressed`, or else the two that it has",
     )
     bounds = parser.add_argument_group("bounds, one or more")
     for name, text in BOUNDS.items():
@@ -104,13 +99,30 @@ def run(arguments: argparse.Namespace) -> int:
         found = str(error)
     measured = found if isinstance(found, str) else found.measured
     if not isinstance(measured, str) and measured.share and metric.better == "lower" and arguments.better is None:
-        print(BACKWARDS, file=sys.stderr)
+        print(_backwards(arguments.statistic), file=sys.stderr)
         return USAGE
     row = verdict(metric, measured, arguments.confidence, arguments.label)
-    changed = {} if isinstance(found, str) else found.changed(higher_is_better=metric.better == "higher")
+    changed: dict[str, list[str]] = {"lost": [], "won": []}
+    if not isinstance(found, str):
+        changed = found.changed(higher_is_better=metric.better == "higher")
     columns_taken = {} if isinstance(found, str) else found.columns
     _print(row, changed, columns_taken, as_json=arguments.json)
     return exit_status({row.verdict}, strict=False) or 0
+
+
+def _file(text: str) -> Path:
+    # A file of that name is still to be had, as `./-`.
+    return STDIN if text == "-" else Path(text)
+
+
+def _backwards(statistic: str | None) -> str:
+    """Why bounds for costs are refused: as a rise of what is right, a loss would pass."""
+    figure, way_out = f"{statistic} of labels is better when it is higher", ""
+    if statistic is None:
+        figure = "outcomes of 0 and 1 are wrong and right, of which more is better"
+        way_out = ", or say --better lower where 1 is the worse one"
+    why = f"{figure}, and these bounds are for what is better when it is lower"
+    return f"{why}: bound --max-drop or --min-ratio{way_out}"
 
 
 def _confidence(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +40,7 @@ class Table:
 
 
 def read(path: Path, columns: Columns | None = None, statistic: Statistic | None = None) -> Table:
-    """Read a table. Its first line names the columns where none of its cells is a number and not all are missing.
+    """Read a table. Its first line names the columns where none of its cells is a number and one outcome has a title.
 
     Every line is a sample but for empty ones at the end. Outcomes are right or wrong (bool) where both columns hold
     nothing but 0, 1, true and false, and scores (float64) otherwise. With a statistic they are labels, which are
@@ -51,7 +52,9 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
         DataError: it is one and means nothing: without a sample, with an outcome that is missing, NaN or infinite, or
             with two samples of one id.
     """
-    with _told(path), path.open(newline="", encoding="utf-8-sig") as stream:
+    with _told(path):
+        # All of it at once: what comes through a pipe cannot be read again.
+        stream = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
         separator = _separator(stream.readline())
         stream.seek(0)
         reader = csv.reader(stream, delimiter=separator, strict=True)
@@ -64,6 +67,9 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
     width = len(rows[0][1])
     header = titles(rows[0][1])
     places = placed(path, header, width, columns or Columns(), labels=statistic is not None)
+    if all(missing(rows[0][1][place]) for place in places[:2]):
+        # No title says that there is nothing: it is a sample without outcomes, and must not be lost.
+        header = None
     samples = rows[1:] if header is not None else rows
     if not samples:
         raise DataError(f"{path} names its columns and holds no sample: nothing was measured")
@@ -109,8 +115,16 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
 
 
 def write(path: Path, measured: Base, names: Sequence[str]) -> None:
-    """Write a table that `read` takes back: ``id, unit, float, compressed``; of labels, ``target`` before the two."""
-    columns: dict[str, Sequence[object]] = {ID: names}
+    """Write what was measured of each sample, ``id`` first.
+
+    What the kind calls ``unit, float, compressed``, of labels with ``target`` before the two, `read` takes back.
+
+    Args:
+        path: the file.
+        measured: both sides.
+        names: of all evaluated samples.
+    """
+    columns: dict[str, Sequence[object]] = {ID: measured.ids(names)}
     columns |= {name: side.tolist() for name, side in measured.columns.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

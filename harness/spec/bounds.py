@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from harness.metrics.base import Better, Metric
+from harness.metrics.base import Better, Metric, Span
 from harness.spec.faults import Fault
 from harness.spec.reader import Location, shorten
 
@@ -60,7 +60,7 @@ def bound_faults(at: Location, budget: Metric) -> Iterator[Fault]:
         if name in bounds and name not in refused and not any(one in bounds for one in harmful(better)):
             message = f"{name} alone refuses a model for being too good: {why}; use {meant}, or both"
             yield Fault((*at, name), f"found {bounds[name]:g}; {message}", True)
-    yield from _spans(at, budget, bounds)
+    yield from span_faults(at, budget, budget.span)
     for low, high in _BANDS:
         if low in bounds and high in bounds and bounds[low] > bounds[high]:
             yield Fault((*at, low), f"{low} {bounds[low]:g} is above {high} {bounds[high]:g}: nothing can pass", True)
@@ -78,13 +78,19 @@ def suspicious_ratios(at: Location, budget: Metric) -> Iterator[Fault]:
             yield Fault((*at, name), message)
 
 
-def _spans(at: Location, budget: Metric, bounds: Mapping[str, float]) -> Iterator[Fault]:
-    """Limits outside the values that the figure can have, or at their very edge, such as a percentage for a share."""
-    if budget.span is None:
+def span_faults(at: Location, budget: Metric, values: Span | None) -> Iterator[Fault]:
+    """Limits outside the values that the figure can have, or at their very edge, such as a percentage for a share.
+
+    Args:
+        at: where the budget stands.
+        budget: whose bounds are looked at.
+        values: the least and the greatest that its figure can be; None where nothing is known of them.
+    """
+    if values is None:
         return
-    low, high = budget.span
+    low, high = values
     span = f"{budget.metric} " + (f"lies in {low:g}…{high:g}" if math.isfinite(high) else f"is never below {low:g}")
-    for name, limit in bounds.items():
+    for name, limit in budget.bounds().items():
         percent = (
             f", a share and no percentage: {limit:g} % is {limit / 100:g}" if high == 1 and 1 < limit <= 100 else ""
         )

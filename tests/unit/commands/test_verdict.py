@@ -64,6 +64,37 @@ def test_every_verdict_has_its_exit_code(file, capsys, bounds, code, verdict):
     assert f"→ {verdict}\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("bounds", "clause"),
+    [
+        (["--min", 97], "min: 97 is out of reach: outcome lies in 0…1, a share and no percentage: 97 % is 0.97"),
+        (["--min", 0], "min: min 0 can never fail: outcome lies in 0…1"),
+        (["--min", 0.9, "--reference-min", -1], "reference_min: -1 is out of reach: outcome lies in 0…1"),
+        (
+            ["--max-drop", 2],
+            "max_drop: a change of 2 can never happen: outcome lies in 0…1, a share and no percentage: 2 % is 0.02",
+        ),
+        (["--max", 1, "--better", "lower"], "max: max 1 can never fail: outcome lies in 0…1"),
+    ],
+)
+def test_a_bound_that_right_and_wrong_cannot_reach_is_invalid_as_in_a_spec(file, capsys, bounds, clause):
+    """`--min 97` failed every model, and `--min 0` passed every one."""
+    assert run(file, *bounds) == 10
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0] == f"outcome: 0.9622 vs float 0.9698, {clause} → INVALID"
+    assert run(file, *bounds, "--json") == 10
+    found = json.loads(capsys.readouterr().out)
+    assert found["found"] == {clause.partition(":")[0]: "INVALID"}
+    assert (len(found["lost"]) + len(found["won"]), found["interval"]) == (3, None)
+
+
+def test_scores_reach_as_far_as_they_do(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("float,compressed\n" + "35.5,35.4\n" * 50)
+    assert run(path, "--min", 20) == 0
+    assert run(path, "--min", 36) == 1
+
+
 def test_the_columns_that_were_taken_are_told(tmp_path, capsys):
     """Titles in capitals were read in their order, which made a drop of 0.096 a gain and a PASS."""
     path = tmp_path / "capitals.csv"
@@ -89,6 +120,15 @@ def test_json_has_the_interval_the_sample_and_everything_that_changed(file, caps
         "confidence": 0.95, "method": expected.method,
     }  # fmt: skip
     assert (found["lost"], found["won"]) == (["line 384", "line 385", "line 386"], [])
+
+
+def test_of_several_bounds_the_one_that_decided_leads_with_its_interval(file, capsys):
+    assert run(file, "--min-ratio", 0.97, "--max-drop", 0.01, "--json") == 11
+    found = json.loads(capsys.readouterr().out)
+    assert found["found"] == {"max_drop": "INCONCLUSIVE", "min_ratio": "PASS"}
+    assert (found["interval"]["of"], found["interval"]["estimate"]) == ("drop", 3 / 397)
+    assert found["sentence"].startswith("outcome: 0.9622 vs float 0.9698, drop 0.0076 (3 lost, 0 won of 397; ")
+    assert "; ratio 0.992 [" in found["sentence"]
 
 
 def test_scores_and_units_are_judged_as_means_over_units(tmp_path, capsys):
@@ -191,6 +231,18 @@ def test_a_loss_of_right_answers_does_not_pass_as_no_rise(tmp_path, capsys, boun
     assert run(path, "--max-drop", 0.02) == 1
 
 
+def test_labels_are_told_what_they_are_where_a_rise_of_their_average_is_bounded(tmp_path, capsys):
+    path = tmp_path / "labels.csv"
+    path.write_text("target,float,compressed\n" + "cat,cat,cat\ndog,dog,dog\n" * 100)
+    assert run(path, "--statistic", "f1", "--max-rise", 0.02) == 2
+    assert capsys.readouterr().err == (
+        "f1 of labels is better when it is higher, and these bounds are for what is better when it is lower: bound "
+        "--max-drop or --min-ratio\n"
+    )
+    assert run(path, "--statistic", "f1", "--min", 97) == 10
+    assert "min: 97 is out of reach: outcome lies in 0…1" in capsys.readouterr().out
+
+
 def test_lost_is_what_became_worse_whichever_way_is_better(tmp_path, capsys):
     path = tmp_path / "errors.csv"
     path.write_text("id,float,compressed\n" + "".join(f"s{i},0,{int(i == 3)}\n" for i in range(300)))
@@ -218,7 +270,8 @@ def test_outcomes_that_mean_nothing_are_invalid_and_never_green(tmp_path, capsys
     assert run(path, "--max-drop", 0.5) == 10
     assert capsys.readouterr().out == sentence.format(path) + "\n"
     assert run(path, "--max-drop", 0.5, "--json") == 10
-    assert json.loads(capsys.readouterr().out)["verdict"] == "INVALID"
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["lost"], found["won"], found["columns"]) == ("INVALID", [], [], {})
 
 
 @pytest.mark.parametrize(
@@ -246,6 +299,25 @@ def test_an_impossible_confidence_is_refused(file, capsys, confidence):
         run(file, "--max-drop", 0.1, "--confidence", confidence)
     assert caught.value.code == 2
     assert "--confidence" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pairs", ["-", "/dev/stdin"])
+def test_outcomes_come_through_a_pipe_as_from_a_file(file, pairs):
+    command = [sys.executable, "-m", "harness", "verdict", "--pairs", pairs, "--max-drop", "0.02", "--label", "top1"]
+    ran = subprocess.run(command, input=file.read_bytes(), capture_output=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.startswith(b"top1: 0.9622 vs float 0.9698, drop 0.0076 (3 lost, 0 won of 397; ")
+    ran = subprocess.run(command, input=b"float,compressed\n1,x\n", capture_output=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    assert b"/dev/stdin:2: column 'compressed' holds 'x', where a number is needed" in ran.stderr
+
+
+def test_a_first_sample_without_outcomes_is_no_title(tmp_path, capsys):
+    """It was lost, and the others passed."""
+    path = tmp_path / "named.csv"
+    path.write_text("img1,NA,NA\n" + "".join(f"img{i},1,1\n" for i in range(2, 302)))
+    assert run(path, "--max-drop", 0.02, "--id-column", 1) == 10
+    assert capsys.readouterr().out == f"outcome: {path}:1: column 2 holds NA: it is missing → INVALID\n"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path, capsys):

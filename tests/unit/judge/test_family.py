@@ -138,6 +138,14 @@ def test_several_bounds_on_outcomes_from_outside_are_one_decision_too(pairs):
     assert judged_alone(budget({"max_drop": 0.024, "min_ratio": 0.1}), outcomes, 0.95, "x").verdict is INCONCLUSIVE
 
 
+def test_outcomes_from_outside_have_the_sentence_and_the_interval_of_the_gate(pairs):
+    bounds, outcomes = {"min_ratio": 0.97, "max_drop": 0.01}, pairs(3, 0, 382, 397)
+    outside = judged_alone(budget(bounds), outcomes, 0.95, "top1")
+    gate = row(spec({"top1": bounds}), {"top1": outcomes}, "top1")
+    assert (outside.verdict, outside.interval.of) == (INCONCLUSIVE, "drop")
+    assert (outside.sentence, outside.interval) == (gate.sentence, gate.interval)
+
+
 def test_what_cannot_be_measured_is_not_refuted(measured):
     budgets = {label: METRICS[label](**bounds) for label, bounds in FOUR.items()}
     nothing = Pairs(outcomes_reference=np.zeros(0), outcomes=np.zeros(0), units=np.zeros(0, int), data="d")

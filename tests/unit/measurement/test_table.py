@@ -1,5 +1,7 @@
 """Tables of outcomes: what is read from them, and what is refused with its line."""
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,18 @@ def test_every_blank_line_but_the_last_ones_is_a_sample(table):
     assert table("a,b\n" + "1,1\n" * 160 + "\n \n").measured.n == 160
 
 
+def test_a_first_line_without_outcomes_is_a_sample_and_no_title(table, tmp_path):
+    """With what else it holds it was taken for names of columns, and one sample less was judged."""
+    for nothing in ("NA", "None", "nan", ""):
+        with pytest.raises(DataError, match=r"t\.csv:1: column 2 holds"):
+            table(f"img1,{nothing},{nothing}\nimg2,1,1\nimg3,1,0\n", id="1")
+    (tmp_path / "labels.csv").write_text("img1,cat,NA,NA\nimg2,dog,dog,dog\n")
+    with pytest.raises(DataError, match=r"labels\.csv:1: column 3 holds NA: it is missing"):
+        read(tmp_path / "labels.csv", Columns(id="1", target="2"), "f1")
+    # A title for one of them is enough.
+    assert table("fp32,\n1,0\n").columns == {"float": "'fp32'", "compressed": "2"}
+
+
 def test_a_sample_is_called_by_its_id_or_by_its_line(table):
     assert table("id,float,compressed\nx,1,0\ny,1,1\n").names == ("x", "y")
     assert table("name,float,compressed\nx,1,0\ny,1,1\n", id="name").names == ("x", "y")
@@ -143,6 +157,18 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00,1\n")
     with pytest.raises(TableError, match="cannot be read as a table"):
         read(tmp_path / "b.csv")
+
+
+def test_a_table_that_comes_through_a_pipe_is_read_once(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    text = '\ufefffloat;compressed;note\r\n1;0;"two\nlines"\r\n1;1;\r\n'
+    writer = threading.Thread(target=path.write_bytes, args=(text.encode(),), daemon=True)
+    writer.start()
+    found = read(path)
+    writer.join(timeout=10)
+    assert sides(found) == ([True, True], [False, True])
+    assert found.names == ("line 3", "line 4")
 
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
