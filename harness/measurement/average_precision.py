@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.base import COMPRESSED, FLOAT, MEASUREMENTS, UNIT, Array, Base
+from harness.measurement.object_lines import ObjectLines
 from harness.measurement.swing import of_ranking
 from harness.statistics import FloatArray, Interval, statistic_difference
 
@@ -37,7 +39,7 @@ class Ranking(BaseModel):
 
 
 @MEASUREMENTS.register
-class AveragePrecision(Sampled):
+class AveragePrecision(ObjectLines):
     """Mean over classes and overlaps of the area under the precision-recall curve, as COCO defines it.
 
     T.-Y. Lin et al., "Microsoft COCO: Common Objects in Context", 2014, with the evaluation code that is part of it:
@@ -92,6 +94,45 @@ class AveragePrecision(Sampled):
     def _found(self, ranking: Ranking) -> np.ndarray[Any, Any]:
         return np.bincount(ranking.images[ranking.hits & 1 == 1], minlength=len(self.positives))
 
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Objects, those that were found at the least overlap, and ranked detections: a line an image and class.
+
+        A detection is told by its place among all of its model and class, the surest first, and by a sign for each
+        overlap, the least first: it found an object (+), it found none (-), or it counts neither way (o). So `12:++-`
+        is the twelfth of its class, and found an object at the first two of three overlaps. Of a class, what comes
+        after the last hit moves no figure and is not kept.
+        """
+        images, classes = self._lines
+        lines = list(zip(images.tolist(), classes.tolist(), strict=True))
+        sides = {FLOAT: self.ranking_reference, COMPRESSED: self.ranking}
+        found = {name: _hits(side) for name, side in sides.items()}
+        ranked = {name: _ranked(side, self.overlaps) for name, side in sides.items()}
+        return {
+            UNIT: self.units[images],
+            "class": classes,
+            "objects": self._objects[images, classes],
+            **{f"{name}_found": np.array([each[line] for line in lines], dtype=int) for name, each in found.items()},
+            **{
+                f"{name}_ranked": np.array([" ".join(each[line]) for line in lines], dtype=object)
+                for name, each in ranked.items()
+            },
+        }
+
+    @property
+    def _counted(self) -> np.ndarray[Any, Any]:
+        counted: np.ndarray[Any, Any] = self._objects > 0
+        for side in (self.ranking_reference, self.ranking):
+            counted[side.images, side.labels] = True
+        return counted
+
+    @property
+    def _objects(self) -> np.ndarray[Any, Any]:
+        """The objects to be found, with a column for every class that is ranked."""
+        sides = (self.ranking_reference, self.ranking)
+        more = max(int(side.labels.max(initial=-1)) + 1 for side in sides) - self.positives.shape[1]
+        return np.pad(self.positives, ((0, 0), (0, max(0, more))))
+
     def against(self, earlier: Base) -> AveragePrecision | None:
         """Both runs' detections on the same images."""
         if not isinstance(earlier, AveragePrecision) or earlier.data != self.data:
@@ -144,6 +185,24 @@ class AveragePrecision(Sampled):
             )  # fmt: skip
         mean: FloatArray = total / (max(len(present), 1) * self.overlaps)
         return mean
+
+
+def _hits(ranking: Ranking) -> Counter[tuple[int, int]]:
+    """How many objects were found on each image of each class, at the least overlap."""
+    hit = ranking.hits & 1 == 1
+    return Counter(zip(ranking.images[hit].tolist(), ranking.labels[hit].tolist(), strict=True))
+
+
+def _ranked(ranking: Ranking, overlaps: int) -> defaultdict[tuple[int, int], list[str]]:
+    """The detections of each image and class, as a cell of a table tells them."""
+    told: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+    places: Counter[int] = Counter()
+    columns = (ranking.images, ranking.labels, ranking.hits, ranking.ignored)
+    for image, label, hits, ignored in zip(*(column.tolist() for column in columns), strict=True):
+        places[label] += 1
+        signs = ("+" if hits >> bit & 1 else "o" if ignored >> bit & 1 else "-" for bit in range(overlaps))
+        told[image, label].append(f"{places[label]}:{''.join(signs)}")
+    return told
 
 
 def _areas(

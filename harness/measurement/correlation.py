@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -57,6 +58,29 @@ class Correlation(Base):
     def plausible(self) -> float:
         """A coefficient reaches no farther than a share does."""
         return SHARE_GAIN
+
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Similarities, a line a pair, with the true one and the number of each sample's unit."""
+        return {
+            "first_unit": self.first,
+            "second_unit": self.second,
+            "truth": self.truth,
+            "float_similarity": self.similarities_reference,
+            "compressed_similarity": self.similarities,
+        }
+
+    def ids(self, names: Sequence[str]) -> list[str]:
+        """The two samples of each pair; its number where samples share units, for those are all that is kept of it."""
+        if not len(self.first) or not names:
+            return []
+        first, second = self.first.astype(np.int64), self.second.astype(np.int64)
+        single = int(max(first.max(), second.max())) + 1 == len(names)
+        # Pairs are kept in the order of samples, so that units in another order than these show.
+        rising = bool((first < second).all() and (np.diff(first * len(names) + second) > 0).all())
+        if not (single and rising):
+            return [f"pair {number}" for number in range(1, len(first) + 1)]
+        return [f"{names[one]} | {names[other]}" for one, other in zip(first.tolist(), second.tolist(), strict=True)]
 
     def against(self, earlier: Base) -> Correlation | None:
         """Both runs' similarities of the same pairs."""

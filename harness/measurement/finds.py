@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.base import MEASUREMENTS, UNIT, Array, Base
+from harness.measurement.object_lines import ObjectLines
 from harness.measurement.swing import Statistic, divided, of_counts
 from harness.statistics import FloatArray, Interval, statistic_difference
 
 
 @MEASUREMENTS.register
-class Finds(Sampled):
+class Finds(ObjectLines):
     """Counts an image and class, averaged over the classes that have an object (macro).
 
     Attributes:
@@ -59,6 +60,26 @@ class Finds(Sampled):
     def alike(self) -> bool:
         """Whether both models found, and made up, as much on every image."""
         return bool(np.array_equal(self.hits_reference, self.hits) and np.array_equal(self.made_reference, self.made))
+
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Counts, a line an image and class; their sums make precision, recall and F1 of each class with an object."""
+        images, classes = self._lines
+        counts = {
+            "objects": self.positives,
+            "float_found": self.hits_reference,
+            "float_made": self.made_reference,
+            "compressed_found": self.hits,
+            "compressed_made": self.made,
+        }
+        told = {name: count[images, classes] for name, count in counts.items()}
+        return {UNIT: self.units[images], "class": classes, **told}
+
+    @property
+    def _counted(self) -> np.ndarray[Any, Any]:
+        # What was found was made.
+        counted: np.ndarray[Any, Any] = (self.positives > 0) | (self.made_reference > 0) | (self.made > 0)
+        return counted
 
     def against(self, earlier: Base) -> Finds | None:
         """Both runs' counts on the same images."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import COST_GAIN, MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.base import COST_GAIN, MEASUREMENTS, UNIT, Array, Base, Sampled
 from harness.statistics import ImageSet, Interval, distance_rise, kernel
 from harness.statistics.kernel_distance import distance
 
@@ -64,6 +65,27 @@ class Generated(Sampled):
         order = np.argsort(moved, kind="stable")
         return np.asarray(order[moved[order] < 0])
 
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Mean kernels of each image, a line a noise: with its model's other images, and with the real ones.
+
+        The distance is the mean of the first, less twice that of the second, plus the mean kernel of the real images
+        among themselves, which every line repeats. No image has a distance of its own.
+        """
+        return {
+            UNIT: self.units,
+            "float_with_others": self._with_others(self.features_reference),
+            "float_with_real": self.real_reference,
+            "compressed_with_others": self._with_others(self.features),
+            "compressed_with_real": self.real,
+            "real_with_others": np.full(len(self.units), self.constant),
+        }
+
+    def ids(self, names: Sequence[str]) -> list[str]:
+        """The noise of each image."""
+        # Kernels take a while: they are not computed to count lines.
+        return list(names[: len(self.units)]) if len(self.units) <= len(names) else []
+
     def against(self, earlier: Base) -> Generated | None:
         """Both runs' images of the same noise."""
         if not isinstance(earlier, Generated) or earlier.data != self.data:
@@ -76,12 +98,16 @@ class Generated(Sampled):
         """Float − compressed."""
         return -distance_rise(*self._sets, confidence=confidence)
 
-    @staticmethod
-    def _shares(features: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    @classmethod
+    def _shares(cls, features: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Each image's share in the distance: its mean kernel with the other images, less that with real ones."""
+        return np.asarray(cls._with_others(features) - 2 * real)
+
+    @staticmethod
+    def _with_others(features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Each image's mean kernel with the other images, shape (images,)."""
         between = kernel(features.astype(np.float64), features.astype(np.float64))
-        others = (between.sum(axis=1) - between.diagonal()) / max(1, len(between) - 1)
-        return np.asarray(others - 2 * real)
+        return np.asarray((between.sum(axis=1) - between.diagonal()) / max(1, len(between) - 1))
 
     @property
     def _sets(self) -> tuple[ImageSet, ImageSet, ImageSet]:

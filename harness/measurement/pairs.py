@@ -87,9 +87,14 @@ class Pairs(Sampled):
 
     @property
     def columns(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Outcomes, right and wrong as 1 and 0; nothing where a table would not tell how far scores reach."""
+        """Outcomes, right and wrong as 1 and 0; scores with their known reach, for which `verdict` has no place."""
         if not self.share and self.reach is not None:
-            return {}
+            return {
+                UNIT: self.units,
+                "float_score": self.outcomes_reference,
+                "compressed_score": self.outcomes,
+                "reach": np.full(len(self.outcomes), self.reach),
+            }
         sides = {FLOAT: self.outcomes_reference, COMPRESSED: self.outcomes}
         plain = {name: side.astype(int) if side.dtype == np.bool_ else side for name, side in sides.items()}
         return {UNIT: self.units, **plain}

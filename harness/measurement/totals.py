@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.measurement.base import COST_GAIN, MEASUREMENTS, Array, Base, Sampled
+from harness.measurement.base import COST_GAIN, MEASUREMENTS, UNIT, Array, Base, Sampled
 from harness.statistics import Interval, total_difference
 
 
@@ -79,6 +79,16 @@ class Totals(Sampled):
         worse = sign * (self.totals_reference - self.totals) / self.tokens * (1 if self.counted else -1)
         found = np.flatnonzero(worse > 0)
         return found[np.argsort(-worse[found], kind="stable")]
+
+    @property
+    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Both models' totals, a line a window, beside its tokens: the sums of these make the figures."""
+        return {
+            UNIT: self.units,
+            "tokens": self.tokens,
+            "float_total": self.totals_reference,
+            "compressed_total": self.totals,
+        }
 
     def against(self, earlier: Base) -> Totals | None:
         """Both runs' totals of the same windows."""

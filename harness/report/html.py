@@ -77,6 +77,7 @@ def render(report: Report) -> str:
         dtypes=dtypes,
         operators=operators,
         flipped=flipped,
+        unlisted=unlisted,
         State=State,
     )
     groups = grouped(report)
@@ -182,6 +183,12 @@ def flipped(group: Group, label: str, flips: Flips) -> list[tuple[tuple[str, ...
         )
         if names
     ]
+
+
+def unlisted(record: CaseRecord) -> list[tuple[str, str]]:
+    """Label and table of what has no list of samples that changed, which would link to its table."""
+    listed = {label for label, flips in record.flips.items() if flips.lost or flips.won}
+    return [(label, path) for label, path in record.tables.items() if label not in listed]
 
 
 def dtypes(record: CaseRecord) -> list[Count]:

@@ -1,4 +1,4 @@
-"""Every sample's outcomes as tables beside the report, which `weighin verdict` judges again."""
+"""Every sample's outcomes as tables beside the report; `weighin verdict` judges those again that tell all it needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from harness.measurement import Measurement, table
-from harness.measurement.base import UNIT
 from harness.run.result import Result
 from harness.spec.files import with_case
 
@@ -33,11 +32,7 @@ class Outcomes(BaseModel):
 
 def outcomes(result: Result) -> Outcomes | None:
     """What the tables of a case are written from; None where no sample was measured."""
-    measured = {
-        label: one
-        for label, one in result.measurements.items()
-        if result.names and len(one.columns.get(UNIT, ())) == len(result.names)
-    }
+    measured = {label: one for label, one in result.measurements.items() if one.ids(result.names)}
     return Outcomes(spec=result.spec, case=result.case, names=result.names, measured=measured) if measured else None
 
 

@@ -22,9 +22,12 @@ def pairs(lost: int, won: int, *, a_unit: int = 1) -> Pairs:
 
 def test_what_a_baseline_keeps_is_said_by_the_kind():
     kept = {name: part.kept for name, part in MEASUREMENTS.items()}
-    assert {name: what for name, what in kept.items() if what != "outcomes"} == {"exact": "value", "timings": "ratio"}
+    assert {name: what for name, what in kept.items() if what != "outcomes"} == {
+        "exact": "value", "readings": "value", "timings": "ratio",
+    }  # fmt: skip
     assert [name for name, part in MEASUREMENTS.items() if part.timed] == ["timings"]
     assert [name for name, part in MEASUREMENTS.items() if part.exact] == ["exact"]
+    assert [name for name, part in MEASUREMENTS.items() if part.repeated] == ["readings"]
 
 
 def test_a_tally_counts_what_changed_where_each_sample_is_right_or_wrong():
@@ -70,10 +73,11 @@ def test_columns_are_what_a_table_holds():
     )
     assert list(named.columns) == ["unit", "target", "float", "compressed"]
     assert Exact(measured=1, measured_reference=2).columns == {}
-    # A table has no place for how far scores reach, and read back they would have another interval.
+    # `verdict` has no place for how far scores reach, and would find another interval: these titles it takes for none.
     scores = Pairs(outcomes_reference=UNITS / 200, outcomes=UNITS / 200, units=UNITS, data="d")
     assert list(scores.columns) == ["unit", "float", "compressed"]
-    assert scores.model_copy(update={"reach": 1.0}).columns == {}
+    bounded = scores.model_copy(update={"reach": 1.0})
+    assert list(bounded.columns) == ["unit", "float_score", "compressed_score", "reach"]
 
 
 def test_a_kind_is_read_back_as_itself_and_an_unknown_one_is_refused():

@@ -175,6 +175,22 @@ def test_right_and_wrong_are_not_spoken_of_where_no_answer_is_either(metric, tol
     assert "float right" not in text
 
 
+def test_every_table_is_linked_whether_samples_are_listed_or_not():
+    """Nothing changed for recall, and of pairs that are correlated none is called lost."""
+    flips = {
+        "top1": Flips(lost=("a",), won=(), lost_total=1, won_total=0),
+        "recall": Flips(lost=(), won=(), lost_total=0, won_total=0),
+    }
+    labels = ("top1", "recall", "pearson", "a b/c")
+    behind = case("s", flips=flips, tables={label: f"outcomes/s/{label}.csv" for label in labels})
+    page = Page(render(report([row("s", "top1", State.PASS)], [behind])))
+    assert [link for link in page.links if link.startswith("outcomes/")] == [
+        "outcomes/s/top1.csv", "outcomes/s/recall.csv", "outcomes/s/pearson.csv", "outcomes/s/a%20b/c.csv",
+    ]  # fmt: skip
+    assert "all samples: recall , pearson , a b/c" in page.text
+    assert "all samples:" not in Page(render(FULL)).text
+
+
 @pytest.mark.parametrize("field", ["title", "task", "kernels", "log"])
 def test_text_from_outside_stays_text(field):
     page = Page(render(report([row("s", "x", State.PASS)], [case("s", **{field: HOSTILE})])))

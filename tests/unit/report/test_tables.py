@@ -9,7 +9,7 @@ from harness.__main__ import main
 from harness.evidence import Evidence
 from harness.judge.case import verdict
 from harness.judge.standing import Standing
-from harness.measurement import Exact, Labels, Pairs
+from harness.measurement import Correlation, Exact, Labels, Pairs, Totals
 from harness.report import tables
 from harness.report.document import record
 from harness.run.environment import environment
@@ -92,3 +92,27 @@ def test_outcomes_travel_to_the_process_that_writes(result):
     assert back.names == kept.names
     for label, one in kept.measured.items():
         assert back.measured[label].drop(0.95) == one.drop(0.95)
+
+
+def test_kinds_that_verdict_cannot_judge_have_their_tables_too(result, tmp_path):
+    tokens = np.full(8, 10)
+    sides = np.random.default_rng(1).random((3, N - 1)).astype(np.float32)
+    windows = Totals(
+        totals_reference=np.zeros(8), totals=tokens / 100, tokens=tokens, units=np.arange(8), data="first windows"
+    )
+    pairs = Correlation(
+        coefficient="pearson", first=np.arange(N - 1), second=np.arange(1, N), truth=sides[0],
+        similarities_reference=sides[1], similarities=sides[2], data="d",
+    )  # fmt: skip
+    more = result.model_copy(update={"measurements": {"kl_divergence": windows, "pearson": pairs}})
+    kept = tables.outcomes(more)
+    tables.write([kept], tmp_path)
+    lines = {label: (tmp_path / path).read_text().splitlines() for label, path in record(more, kept).tables.items()}
+    assert lines["kl_divergence"][0] == "id,unit,tokens,float_total,compressed_total"
+    assert lines["kl_divergence"][1:] == [f"photo {index},{index},10,0.0,0.1" for index in range(8)]
+    assert lines["pearson"][0] == "id,first_unit,second_unit,truth,float_similarity,compressed_similarity"
+    assert lines["pearson"][1].startswith("photo 0 | photo 1,0,1,")
+    assert len(lines["pearson"]) == N
+    # Without names of the samples, as of measurements that more were taken on than a report can call.
+    assert tables.outcomes(more.model_copy(update={"names": ()})) is None
+    assert set(tables.outcomes(more.model_copy(update={"names": result.names[:7]})).measured) == {"pearson"}
