@@ -1,55 +1,44 @@
 """How often the accuracy verdicts are wrong, and how often they are of use.
 
     python benchmarks/accuracy_gate.py [--quick] [--json FILE [--resume]] [--sets N] [--kinds proportion ratio mean …]
-        [--figures WORD …]
+        [--sizes N …] [--figures WORD …] [--limits LIMIT …] [--discordances SHARE …]
 
 A verdict passes when the upper bound of the drop is below the limit. Each cell puts the true drop at the limit and
 gives the share of samples that pass all the same (`false_pass_rate`), then puts it at zero and gives the share that
 pass (`power`). Proportions and ratios are summed over the trinomial sample space: no simulation, no simulation error.
 The others are simulated, some with fewer sets than are asked for (`accuracy/units.py`). Beside them stands what most
-gates do: the paired percentile bootstrap (`peer`). Ratios are worked out for n up to 100 alone: every number of pairs
-that are right at all has outcomes of its own to decide. Cells that the gate refuses before it measures are listed as
-refused. Exits 1 where a rate of false passes, of false FAILs, or of any among several budgets is above what its method
-claims by more than three standard errors, or where power is more than three points below the best exact test's; cells
-that are known to be beyond the method count for none of these.
+gates do: the paired percentile bootstrap (`peer`). Cells that the gate refuses before it measures are listed as
+refused, and those that this command leaves out as not run, with the reason (`not_run`); neither has rates.
+
+`--resume` goes on from the cells of FILE that this code has worked out with as many sets. All others stay in FILE as
+they are, and are not shown; `code` tells of which code a cell is.
+
+Exits 1 where a rate of false passes, of false FAILs, or of any among several budgets is above what its method claims by
+more than three standard errors, or where power is more than three points below the best exact test's; 2 where nothing
+was measured. Every row that runs by default is held to that. Those of `--kinds beyond` are known to lie beyond the
+method, which claims nothing there: they show how far, and run only when they are asked for.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from accuracy.cell import ALPHA, POWER_GAP, SIZES, Cell, Plan
-from accuracy.families import families
-from accuracy.kid import kids
-from accuracy.means import means
-from accuracy.proportions import proportions
-from accuracy.ratios import ratios
-from accuracy.sets import set_statistics
-from accuracy.units import units
+from accuracy.cell import ALPHA, FULL, POWER_GAP, QUICK, SIZES, Asked, Cell, Plan
+from accuracy.kept import Kept, read
+from accuracy.kinds import DEFAULT, KINDS
+from accuracy.proportions import DISCORDANCES, LIMITS
 
-KINDS = ("proportion", "ratio", "mean", "cluster", "token", "rise", "set", "detection", "correlation", "kid", "family")
-FULL, QUICK = 10_000, 300
-
-
-def plans(kind: str, sizes: tuple[int, ...], sets: int) -> Iterable[Plan]:
-    """The cells of a kind."""
-    if kind == "proportion":
-        return proportions(sizes)
-    if kind == "ratio":
-        return ratios(tuple(n for n in sizes if n <= (100 if sets > QUICK else 20)))
-    simulated = {"mean": means, "set": set_statistics, "kid": kids, "family": families}
-    return simulated[kind](sizes, sets) if kind in simulated else units(kind, sizes, sets)
+from harness.commands.destination import writable
 
 
 def missed(cell: Cell) -> Iterable[str]:
     """Every claim that a cell does not keep, by more than three standard errors where it was simulated."""
-    if cell.beyond:
+    if not KINDS[cell.kind].claims:
         return
     error = 3 * (ALPHA * (1 - ALPHA) / cell.sets) ** 0.5 if cell.sets else 0.0
     for name in ("false_pass_rate", "worst", "false_fail_rate"):
@@ -69,6 +58,8 @@ def row(cell: Cell) -> str:
     head = f"{cell.figure:58s} {cell.n:5d} {cell.discordance:6.2f} {cell.limit:7.4f}"
     if cell.refused:
         return f"{head}   refused: {cell.n} samples cannot prove it"
+    if cell.not_run is not None:
+        return f"{head}   not run: {cell.not_run}"
     figures = (
         cell.false_pass_rate, cell.worst, cell.false_fail_rate, cell.power, cell.best_power, cell.peer, cell.peer_power,
     )  # fmt: skip
@@ -81,8 +72,8 @@ def row(cell: Cell) -> str:
 
 def summary(cells: list[Cell]) -> Iterable[str]:
     """What the table comes to."""
-    for kind in KINDS:
-        own = [cell for cell in cells if cell.kind == kind and cell.false_pass_rate is not None and not cell.beyond]
+    for kind in DEFAULT:
+        own = [cell for cell in cells if cell.kind == kind and cell.false_pass_rate is not None]
         rates, peers = [cell.false_pass_rate or 0.0 for cell in own], [cell.peer for cell in own if cell.peer]
         if rates:
             beside = f"; percentile bootstrap: {max(peers):.4f}" if peers else ""
@@ -95,59 +86,67 @@ def summary(cells: list[Cell]) -> Iterable[str]:
         worst = max(cell.false_fail_rate or 0.0 for cell in several)
         plain = max(cell.peer or 0.0 for cell in several)
         yield f"largest chance of any wrong FAIL: {worst:.4f}; without Holm: {plain:.4f}"
+    for cell in cells:
+        if not KINDS[cell.kind].claims and cell.false_pass_rate is not None:
+            yield f"beyond the method: {cell.figure}, n = {cell.n}: {cell.false_pass_rate:.4f}"
 
 
-def known(path: Path | None, sets: int) -> dict[tuple[object, ...], Cell]:
-    """The cells of an earlier run, but for those that were simulated with another number of sets."""
-    if path is None or not path.is_file():
-        return {}
-    cells = [Cell(**each) for each in json.loads(path.read_text())]
-    return {cell.key: cell for cell in cells if cell.asked in (None, sets)}
+def worked_out(plan: Plan, sets: int) -> Cell:
+    """A cell, as far as there is anything to work out, and by what it was."""
+    cell = plan.blank if plan.blank.left_out else plan.measure()
+    simulated = not (cell.exact or cell.left_out)
+    return replace(cell, code=KINDS[cell.kind].digest, asked=sets if simulated else None)
 
 
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a reduced grid, about a minute")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the cells as a list of objects, as they come")
-    parser.add_argument("--resume", action="store_true", help="keep the cells that FILE holds, and work out the others")
+    parser.add_argument(
+        "--json", type=writable, metavar="FILE", help="write the cells as a list of objects, as they come"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the cells of this code in FILE")
     parser.add_argument("--sets", type=int, help=f"simulated sets a cell (default {FULL}; quick: {QUICK})")
-    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--kinds", nargs="+", default=DEFAULT, choices=list(KINDS), help="all but beyond by default")
     parser.add_argument("--figures", nargs="+", metavar="WORD", help="figures with such a word in (default all)")
     parser.add_argument("--sizes", nargs="+", type=int, help=f"sampling units (default {SIZES}; quick: {SIZES[:2]})")
-    asked = parser.parse_args()
-    sets = asked.sets or (QUICK if asked.quick else FULL)
-    sizes = tuple(asked.sizes or (SIZES[:2] if asked.quick else SIZES))
-    earlier = known(asked.json, sets) if asked.resume else {}
+    parser.add_argument("--limits", nargs="+", type=float, help=f"of proportions (default {LIMITS})")
+    parser.add_argument("--discordances", nargs="+", type=float, help=f"of proportions (default {DISCORDANCES})")
+    options = parser.parse_args()
+    asked = Asked(
+        tuple(options.sizes or (SIZES[:2] if options.quick else SIZES)),
+        options.sets or (QUICK if options.quick else FULL),
+        tuple(options.limits or LIMITS),
+        tuple(options.discordances or DISCORDANCES),
+    )
+    path: Path | None = options.json
+    kept = read(path, asked.sets) if options.resume else Kept(path)
     print(
         f"{'figure':58s} {'n':>5s} {'discor':>6s} {'limit':>7s}   false   worst falfail   power    best    peer pe.powr"
         "   others: false/power",
         flush=True,
     )
-    start, cells = time.perf_counter(), dict(earlier)
-    shown = []
-    for kind in asked.kinds:
-        for plan in plans(kind, sizes, sets):
-            blank = plan.blank
-            if asked.figures and not any(word in blank.figure for word in asked.figures):
+    start = time.perf_counter()
+    shown: list[Cell] = []
+    for kind in options.kinds:
+        for plan in KINDS[kind].plans(asked):
+            if options.figures and not any(word in plan.blank.figure for word in options.figures):
                 continue
-            cell = earlier.get(blank.key) or (blank if blank.refused else plan.measure())
-            if not (cell.exact or cell.refused):
-                cell = replace(cell, asked=sets)
-            cells[cell.key] = cell
+            cell = kept.found(plan.blank) or worked_out(plan, asked.sets)
+            kept.add(cell)
             shown.append(cell)
             print(row(cell), flush=True)
-            if asked.json:
-                asked.json.write_text(json.dumps([asdict(each) for each in cells.values()], indent=1) + "\n")
     for line in summary(shown):
         print(line)
-    print(f"{len(shown)} cells in {time.perf_counter() - start:.0f} s")
+    refused, not_run = sum(cell.refused for cell in shown), sum(cell.not_run is not None for cell in shown)
+    seconds = time.perf_counter() - start
+    print(f"{len(shown)} cells in {seconds:.0f} s, {refused} of them refused and {not_run} not run")
     broken = [f"{cell.figure}, n = {cell.n}, limit {cell.limit:g}: {claim}" for cell in shown for claim in missed(cell)]
     for claim in broken:
         print(f"not kept: {claim}")
-    for cell in shown:
-        if cell.beyond:
-            print(f"beyond the method: {cell.figure}, n = {cell.n}: {cell.false_pass_rate}")
+    if len(shown) == not_run:
+        print("nothing was measured")
+        return 2
     return 1 if broken else 0
 
 

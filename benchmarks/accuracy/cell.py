@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SIZES = (20, 100, 400, 5000)
+# Simulated sets a cell; with as few as the second, what is slow is left out.
+FULL, QUICK = 10_000, 300
 # The error rate that every method claims.
 ALPHA = 0.05
 # By how much power may fall short of the best exact test's.
 POWER_GAP = 0.03
+
+Key = tuple[str, str, int, float, float]
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,9 @@ class Cell:
         figure: which figure, and how the models differ.
         n, discordance, limit: sampling units, share of units on which the models differ, and the bound.
         refused: the gate refuses such a spec; nothing is measured.
+        not_run: why nothing was measured though the gate would; None where something was, or is refused.
         exact: summed over the sample space, so without simulation error.
-        beyond: known to be more than the method can do, and shown for that; it claims nothing there.
+        code: of the code that it was worked out by.
         asked: for how many sets the run was asked; None where nothing is simulated.
         sets, power_sets, peer_sets: simulated sets behind the rates at the limit, at no drop, and of the peers.
         false_pass_rate: share of sets that pass while the true drop is at the limit.
@@ -43,8 +48,9 @@ class Cell:
     discordance: float
     limit: float
     refused: bool = False
+    not_run: str | None = None
     exact: bool = False
-    beyond: bool = False
+    code: str | None = None
     asked: int | None = None
     sets: int | None = None
     power_sets: int | None = None
@@ -60,9 +66,30 @@ class Cell:
     others_power: dict[str, float] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[str, str, int, float, float]:
+    def key(self) -> Key:
         """What tells a cell from all others."""
         return self.kind, self.figure, self.n, round(self.discordance, 6), round(self.limit, 6)
+
+    @property
+    def left_out(self) -> bool:
+        """Whether there is nothing to work out."""
+        return self.refused or self.not_run is not None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which cells a run is to have.
+
+    Attributes:
+        sizes: sampling units.
+        sets: simulated sets a cell.
+        limits, discordances: of proportions.
+    """
+
+    sizes: tuple[int, ...]
+    sets: int
+    limits: tuple[float, ...]
+    discordances: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -36,18 +36,39 @@ def mean_below(
         limit: what the drop is held to.
         reach: how far from zero a score's drop can lie; None judges it by what was seen.
     """
-    units, drop = len(size), before - after
-    middle = float(drop.sum() / size.sum())
-    error = drop - middle * size
-    spread = math.sqrt(units / (units - 1) * float(error @ error)) / float(size.sum())
+    return _below(before - after, size, np.concatenate([before / size, after / size]), size, limit, reach)
+
+
+def mean_ratio_above(before: np.ndarray, after: np.ndarray, size: np.ndarray, limit: float) -> bool:
+    """Whether the bound of the ratio of two means lies above a limit, the reach of scores being judged.
+
+    Args:
+        before: as of `mean_below`.
+        after: likewise.
+        size: likewise.
+        limit: what compressed ÷ float is held to.
+    """
+    # Turned over, it is an upper bound.
+    return _below(-after, before, np.concatenate([before / size, after / size]), size, -limit, None)
+
+
+def _below(
+    numerator: np.ndarray, denominator: np.ndarray, scores: np.ndarray, size: np.ndarray, limit: float,
+    reach: float | None,
+) -> bool:  # fmt: skip
+    units, middle = len(size), float(numerator.sum() / denominator.sum())
+    error = numerator - middle * denominator
+    spread = math.sqrt(units / (units - 1) * float(error @ error)) / float(denominator.sum())
     quantile = float(stdtrit(units - 1, 1 - ALPHA)) if reach is not None else skewed_quantile(error, 1 - ALPHA)
     if middle + quantile * spread >= limit:
         return False
     if reach is not None:
         above = (reach - middle) * float(size.max())
     else:
-        above = judged_reach(drop, size, np.concatenate([before / size, after / size]), size)
-    weights = np.append(drop - limit * size, above - (limit - middle) * float(size.mean())) / above
+        above = judged_reach(numerator, denominator, scores, size)
+    weights = np.append(
+        numerator - limit * denominator, above - (limit - middle) * float(denominator.mean())
+    ) / above  # fmt: skip
     return positive_chance(weights) < ALPHA
 
 

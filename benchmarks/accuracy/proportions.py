@@ -91,11 +91,13 @@ def at_limit(discordance: float, limit: float) -> tuple[float, float]:
     return (discordance - limit) / 2, (discordance + limit) / 2
 
 
-def proportions(sizes: tuple[int, ...]) -> Plans:
+def proportions(
+    sizes: tuple[int, ...], limits: tuple[float, ...] = LIMITS, discordances: tuple[float, ...] = DISCORDANCES
+) -> Plans:
     """Cells for the drop of a proportion."""
     for n in sizes:
-        for limit in LIMITS:
-            for discordance in DISCORDANCES:
+        for limit in limits:
+            for discordance in discordances:
                 blank = Cell(
                     "proportion", "share", n, discordance, limit, refused=limit < smallest_limit(n), exact=True
                 )

@@ -167,12 +167,17 @@ def judged_reach(numerator: FloatArray, denominator: FloatArray, scores: FloatAr
     from them too, and from the largest of all: where none differs, it may be that one.
     """
     deviation = numerator - numerator.sum() / denominator.sum() * denominator
-    each = deviation / size
     largest = float(np.abs(scores).max())
-    differs = np.abs(each - np.median(each)) > 1e-12 * largest
+    rounding = 1e-12 * largest
+    # What is typical is a share of the denominator: where it is a score, units that both models answer alike lie apart
+    # from the mean ratio by shares of scores of their own, and none of them differs.
+    counted = denominator > 0
+    typical = float(np.median(numerator[counted] / denominator[counted]))
+    differs = np.abs(numerator - typical * denominator) > rounding * size
     differ = int(differs.sum())
     next_size = float(size[differs].sum() + size.max()) / (differ + 1)
-    span = (float(np.ptp(scores)) or largest or math.inf) * next_size
+    width = float(np.ptp(scores))
+    span = (width if width > rounding else largest or math.inf) * next_size
     farthest = float(np.abs(deviation).max()) if differ else 0.0
     return farthest + max(span - farthest, 0.0) / (differ + 1)
 

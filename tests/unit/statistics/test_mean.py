@@ -99,6 +99,12 @@ def test_scores_that_say_nothing_bound_nothing(scores: np.ndarray) -> None:
     assert (interval.lower, interval.upper) == (-math.inf, math.inf)
 
 
+def test_scores_that_differ_by_rounding_alone_have_no_range() -> None:
+    """What lies within rounding of 1 says no more of others than what is 1."""
+    nearly = 1 + 1e-16 * np.arange(5)
+    assert mean_difference(nearly, np.ones(5)).upper == pytest.approx(mean_difference(np.ones(5), np.ones(5)).upper)
+
+
 def test_ratio_follows_the_scale_and_inverts() -> None:
     generator = np.random.default_rng(3)
     reference = generator.uniform(1, 2, 300)
@@ -107,6 +113,20 @@ def test_ratio_follows_the_scale_and_inverts() -> None:
     assert (scaled.lower, scaled.upper) == pytest.approx((one.lower, one.upper))
     assert one.lower < value.sum() / reference.sum() < one.upper
     assert 1 / mean_ratio(value, reference).upper == pytest.approx(one.lower, abs=2e-3)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2, 5])
+def test_a_ratio_counts_the_units_that_differ_as_a_drop_does(lost: int) -> None:
+    """Of 100 varied scores a few lose a little: an unseen one may lose as much of the ratio as of the mean.
+
+    The ratio is 1 - drop ÷ mean there, to the first order. Units that both models answer alike lie apart from the mean
+    ratio by shares of their scores: were they counted as differing, the bound would be at a tenth of it.
+    """
+    reference = np.linspace(0.5, 1.0, 100)
+    value = reference.copy()
+    value[20 : 20 + lost] -= 0.005
+    upper = mean_difference(reference, value).upper
+    assert (1 - mean_ratio(reference, value).lower) * reference.mean() == pytest.approx(upper, rel=0.03)
 
 
 @pytest.mark.parametrize("lines", [(5, 4), (1, 1), (8, 2)])
