@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.judge.verdict import State
 from harness.retake import PAUSES_S
 from latency import MARGIN
 from latency.gate import Answer, gate
-from latency.log import SIDES, Log, Pair
+from latency.log import SIDES, Log, Pair, place
 from latency.stored import peer_errors, stored_run
 from latency.truth import truth
 from latency.work import Work, neighbours
@@ -21,6 +22,9 @@ PIECES = 5
 # How far apart these may lie on a machine that is idle, as a share: half of what the limit is away. And how many pieces
 # in a row may lie farther apart before the machine is given up.
 STEADY, PATIENCE = MARGIN / 2, 300
+# The verdicts that are right and wrong where the truth lies on this side of the limit; any other leaves it open.
+RIGHT_VERDICT = {"below": State.PASS, "above": State.FAIL}
+WRONG_VERDICT = {"below": State.FAIL, "above": State.PASS}
 
 
 @dataclass
@@ -34,10 +38,13 @@ class Cell:
         limit: at that truth; each gate's is as far from the median of the pieces just before it.
         truth_least, truth_most: of these medians; None in cells of before.
         left_out: pairs of idle gates during which the truth moved, so that nobody knows on which side of it they were.
+        left_out_right, left_out_open, left_out_wrong: what gates of this side said in them; None in cells of before.
         wrong_verdicts: share of gates that answered PASS above the limit, or FAIL below it.
         others: median share of processor time that others took, as the gate saw it.
         taken_again: share of gates whose times were taken more than once, as a breach, or others, asked for.
         peer, peer_mean: share of wrong answers of a stored run, by the least and by the mean.
+        place: the machine and the code, as `latency.log.place` tells them; None in cells of before.
+        asked: how its gates were run, as `Asked.way` tells it; None in cells of before.
     """
 
     workload: str
@@ -62,6 +69,11 @@ class Cell:
     truth_least: float | None = None
     truth_most: float | None = None
     left_out: int = 0
+    left_out_right: int | None = None
+    left_out_open: int | None = None
+    left_out_wrong: int | None = None
+    place: str | None = None
+    asked: dict[str, Any] | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -89,6 +101,12 @@ class Asked:
     pauses: tuple[float, ...] | None = PAUSES_S
     steady: bool = True
 
+    @property
+    def way(self) -> dict[str, Any]:
+        """How pairs of gates are run, however many, as JSON gives it back: only those that were run alike add up."""
+        pauses = None if self.pauses is None else list(self.pauses)
+        return {"segment_s": self.segment_s, "pauses": pauses, "steady": self.steady}
+
 
 @dataclass(frozen=True)
 class Idle:
@@ -107,7 +125,7 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle, log: L
     with neighbours(load):
         # Neighbours that stay are not waited for.
         pauses = asked.pauses if load == "idle" or asked.pauses is None else ()
-        ran, idling = log.read(workload, load), load == "idle" and asked.steady
+        ran, idling = log.read(workload, load, asked.way), load == "idle" and asked.steady
         pairs = [pair for pair in ran if pair.steady or not idling]
         # The latest, for on a host with other guests the truth itself moves by more than the margin in an hour; and
         # several, for in a spell of theirs a single one tells of seconds that are gone when the gates begin.
@@ -119,12 +137,13 @@ def cells(workload: str, load: str, work: Work, asked: Asked, idle: Idle, log: L
             answers = [gate(work, true / factor, pauses) for factor in SIDES.values()]
             pieces.append(truth(work[0], work[1], asked.segment_s))
             pair = Pair(true, pieces[-1], *answers)
-            log.add(workload, load, pair)
+            log.add(workload, load, asked.way, pair)
             ran.append(pair)
             if pair.steady or not idling:
                 pairs.append(pair)
         runs = [stored_run(work[1]) for _ in range(asked.peer_runs)]
-    return [summary(workload, load, side, pairs, idle, runs, len(ran) - len(pairs)) for side in SIDES]
+    left_out = [pair for pair in ran if idling and not pair.steady]
+    return [summary(workload, load, side, pairs, left_out, asked, idle, runs) for side in SIDES]
 
 
 def _wait_until_steady(pieces: deque[float], another: Callable[[], float]) -> None:
@@ -142,8 +161,8 @@ def _wait_until_steady(pieces: deque[float], another: Callable[[], float]) -> No
 
 
 def summary(
-    workload: str, load: str, side: str, pairs: Sequence[Pair], idle: Idle, runs: Sequence[tuple[float, float]],
-    left_out: int,
+    workload: str, load: str, side: str, pairs: Sequence[Pair], left_out: Sequence[Pair], asked: Asked, idle: Idle,
+    runs: Sequence[tuple[float, float]],
 ) -> Cell:  # fmt: skip
     """One side's shares.
 
@@ -152,9 +171,10 @@ def summary(
         load: beside what.
         side: ``below`` or ``above``.
         pairs: all that count.
+        left_out: those that do not.
+        asked: how they were run.
         idle: the workload on the idle machine.
         runs: least and mean of each of pytest-benchmark's under this load.
-        left_out: pairs that do not count.
     """
     answers: list[Answer] = [getattr(pair, side) for pair in pairs]
     states = [answer.state for answer in answers]
@@ -162,6 +182,7 @@ def summary(
     seconds = [answer.seconds for answer in answers]
     truths = [pair.truth for pair in pairs]
     true = statistics.median(truths)
+    outside = Counter(getattr(pair, side).state for pair in left_out)
     peer, peer_mean = peer_errors(idle.stored, runs, side)
     return Cell(
         workload=workload,
@@ -175,15 +196,20 @@ def summary(
         fail_rate=share[State.FAIL],
         inconclusive_rate=share[State.INCONCLUSIVE],
         invalid_rate=share[State.INVALID],
-        wrong_verdicts=share[State.FAIL if side == "below" else State.PASS],
+        wrong_verdicts=share[WRONG_VERDICT[side]],
         median_seconds=statistics.median(seconds),
         longest_seconds=max(seconds),
         others=statistics.median(answer.load for answer in answers),
         truth_least=min(truths),
         truth_most=max(truths),
-        left_out=left_out,
+        left_out=len(left_out),
+        left_out_right=outside[RIGHT_VERDICT[side]],
+        left_out_open=len(left_out) - outside[RIGHT_VERDICT[side]] - outside[WRONG_VERDICT[side]],
+        left_out_wrong=outside[WRONG_VERDICT[side]],
         taken_again=sum(answer.takes > 1 for answer in answers) / len(states),
         peer=peer,
         peer_mean=peer_mean,
         peer_runs=len(runs),
+        place=place(),
+        asked=asked.way,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Log:
-    """Pairs that were run by this code on such a machine; those of other code and machines are left where they are.
+    """Pairs that this code has run on such a machine; those of other code, machines and ways are left where they are.
 
     Attributes:
         path: JSON, a line a pair; None keeps nothing.
@@ -46,27 +46,36 @@ class Log:
 
     path: Path | None = None
 
-    def read(self, workload: str, load: str) -> list[Pair]:
-        """Of one workload under one load, in the order in which they were run."""
+    @classmethod
+    def beside(cls, path: Path | None) -> Log:
+        """That of a file of cells."""
+        return cls(path and path.with_name(f"{path.name}.gates"))
+
+    def read(self, workload: str, load: str, way: Mapping[str, Any]) -> list[Pair]:
+        """Of one workload under one load that were run this way, in the order in which they were run."""
         if self.path is None or not self.path.exists():
             return []
         lines = list(_whole(self.path.read_text()))
-        wanted = {"workload": workload, "load": load, "place": place()}
-        found = [line for line in lines if wanted.items() <= line.items()]
+        wanted = _key(workload, load, way)
+        found = [line for line in lines if all(line.get(name) == value for name, value in wanted.items())]
         return [Pair(line["truth"], line["after"], *(_answer(line[side]) for side in SIDES)) for line in found]
 
-    def add(self, workload: str, load: str, pair: Pair) -> None:
+    def add(self, workload: str, load: str, way: Mapping[str, Any], pair: Pair) -> None:
         """Append one."""
         if self.path is not None:
             with self.path.open("a") as file:
-                line = {"workload": workload, "load": load, "place": place(), **asdict(pair)}
                 # On a line of its own even after one that was cut short.
-                file.write(f"\n{json.dumps(line)}")
+                file.write(f"\n{json.dumps({**_key(workload, load, way), **asdict(pair)})}")
 
 
 def place() -> str:
     """The machine and its libraries, and all the code that a gate's verdict comes from."""
     return f"{environment().fingerprint(1, 'any')}-{code_digest(*CODE)[:12]}"
+
+
+def _key(workload: str, load: str, way: Mapping[str, Any]) -> dict[str, Any]:
+    """What pairs have to share to count together: those of a quick run are none of a full one's."""
+    return {"workload": workload, "load": load, "place": place(), "asked": dict(way)}
 
 
 def _whole(text: str) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.measurement.doubts import load_bias
 from latency.cell import Cell
+from latency.claims import PASSED, SECONDS, WRONG
 
 HEADERS = (
     "work",
@@ -29,7 +30,7 @@ def row(cell: Cell) -> tuple[str, ...]:
     moved = "" if cell.truth_least is None else f" [{cell.truth_least:.3f}, {cell.truth_most:.3f}]"
     return (
         cell.workload, cell.load, f"{cell.truth:.3f}{moved}, 7 % {cell.side} limit", str(cell.gates),
-        str(cell.left_out) if cell.load == "idle" else "–",
+        _left_out(cell),
         f"{cell.pass_rate:.1%}", f"{cell.fail_rate:.1%}", f"{cell.inconclusive_rate + cell.invalid_rate:.1%}",
         f"{cell.wrong_verdicts:.1%}",
         f"{cell.taken_again:.1%}" if cell.load == "idle" else "–", f"{cell.median_seconds:.1f}",
@@ -37,9 +38,19 @@ def row(cell: Cell) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _left_out(cell: Cell) -> str:
+    """How many idle gates, and what they said: whoever reads the rates can add them."""
+    if cell.load != "idle":
+        return "–"
+    if not cell.left_out or cell.left_out_right is None:
+        return str(cell.left_out)
+    told = f"{cell.left_out_right} right, {cell.left_out_open} open, {cell.left_out_wrong} wrong"
+    return f"{cell.left_out} ({told})"
+
+
 def plain(cell: Sequence[str]) -> str:
     """One line of the table on a terminal."""
-    widths = (24, 6, 41, 6, 9, 7, 7, 13, 7, 7, 8, 12, 12)
+    widths = (24, 6, 41, 6, 31, 7, 7, 13, 7, 7, 8, 12, 12)
     return " ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip()
 
 
@@ -47,24 +58,6 @@ def markdown(found: Sequence[Cell]) -> str:
     """The table as Markdown."""
     lines = [HEADERS, ("---",) * len(HEADERS), *map(row, found)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-PASSED, WRONG, SECONDS = 0.99, 0.01, 10.0
-
-
-def missed(found: Sequence[Cell]) -> list[str]:
-    """Every cell that does not reach what is claimed, and in what."""
-    said = []
-    for cell in found:
-        right = cell.pass_rate if cell.side == "below" else cell.fail_rate
-        for what, bad in (
-            (f"{right:.1%} right, and at least {PASSED:.0%} is claimed", cell.load == "idle" and right < PASSED),
-            (f"{cell.wrong_verdicts:.1%} wrong, and at most {WRONG:.0%} is claimed", cell.wrong_verdicts > WRONG),
-            (f"{cell.median_seconds:.1f} s to a verdict, and {SECONDS:.0f} are claimed", cell.median_seconds > SECONDS),
-        ):
-            if bad:
-                said.append(f"not kept: {cell.workload}, {cell.load}, 7 % {cell.side} the limit: {what}")
-    return said
 
 
 def targets(found: Sequence[Cell]) -> list[str]:
