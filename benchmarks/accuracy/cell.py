@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SIZES = (20, 100, 400, 5000)
+GRID = "no others are in the grid"
 # Simulated sets a cell; with as few as the second, what is slow is left out.
 FULL, QUICK = 10_000, 300
 # The error rate that every method claims.

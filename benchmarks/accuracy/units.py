@@ -6,23 +6,25 @@ The gate's own measurement is made of every set; beside it stands the percentile
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
 
 from accuracy import detections
-from accuracy.cell import ALPHA, SIZES, Cell, Plan, Plans, generator
+from accuracy.cell import ALPHA, Cell, Plan, Plans, generator
+from accuracy.clusters import Clusters, Uneven
 from accuracy.decided import CHECKED, Drops, mean_below, require_same, statistic_below
-from harness.measurement import AveragePrecision, Base, Correlation, Finds, Pairs, Totals
-from harness.statistics import smallest_limit
+from accuracy.documents import Rises, Windows
+from accuracy.embeddings import Embeddings
+from harness.measurement import AveragePrecision, Base, Finds, Pairs, Totals
 from harness.statistics.mean import unit_sums
 
 RESAMPLES = 400
 NOTHING = 1e-9  # a weight for a unit that was not drawn, so that no class is ever empty
 PEERS = 500  # sets on which the bootstrap is tried
-GRID, SHOWN = "no others are in the grid", "they show what is beyond the method"
+SHOWN = "they show what is beyond the method"
 # Those of perplexities, among which these rows once stood: so their figures stay what they were.
 NUMBERS_OF = {"beyond": "token"}
 
@@ -50,184 +52,6 @@ class Drawn(Protocol):
 
     def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
         """One set, and the drop for each row of weights of its units; `level` for no true drop."""
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """Units of five samples, right or wrong; of a share of units about half of the samples are lost."""
-
-    figure: str
-    discordance: float
-    sizes: tuple[int, ...] = SIZES
-    why: str = GRID
-
-    @property
-    def limit(self) -> float:
-        """Half of the samples of those units."""
-        return self.discordance / 2
-
-    def finest(self, n: int) -> float:
-        """That of a share of as many samples."""
-        return smallest_limit(n)
-
-    def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
-        """One set."""
-        fate = random.random(n)[:, None] < self.discordance
-        changed = fate & (random.random((n, 5)) < 0.5)
-        # Of a unit that differs all samples are lost, or all won.
-        won = changed & level & (random.random(n)[:, None] < 0.5)
-        lost, right = changed & ~won, random.random((n, 5)) < 0.8
-        reference, value = (right | lost) & ~won, (right | won) & ~lost
-        drop = (reference.astype(float) - value).mean(axis=1)
-        measured = Pairs(
-            outcomes_reference=reference.ravel(), outcomes=value.ravel(), units=np.repeat(np.arange(n), 5), data="drawn"
-        )
-        return measured, lambda weights: weights @ drop / weights.sum(axis=1)
-
-
-@dataclass(frozen=True)
-class Uneven:
-    """Units of one sample, and one in twenty of a hundred; of the large ones a share is lost as a whole."""
-
-    figure: str
-    lost: float
-    sizes: tuple[int, ...] = SIZES
-    why: str = GRID
-
-    @property
-    def discordance(self) -> float:
-        """Share of units."""
-        return self.lost / 20
-
-    @property
-    def limit(self) -> float:
-        """Share of samples."""
-        return self.lost * 100 / (19 + 100)
-
-    def finest(self, n: int) -> float:
-        """None is refused: the gate knows how many units there are, and not how large they are, before it measures."""
-        return 0.0
-
-    def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
-        """One set."""
-        size = np.where(np.arange(n) % 20 == 0, 100, 1)
-        changed = (size > 1) & (random.random(n) < self.lost)
-        won = changed & level & (random.random(n) < 0.5)
-        unit = np.repeat(np.arange(n), size)
-        drop = (changed & ~won).astype(float) - won
-        measured = Pairs(outcomes_reference=~won[unit], outcomes=(~changed | won)[unit], units=unit, data="drawn")
-        return measured, lambda weights: weights @ (drop * size) / (weights @ size)
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Documents of 50 to 400 tokens: the loss of a token rises by `rise` in a share of them, and wavers in all."""
-
-    figure: str
-    discordance: float
-    rise: float
-    noise: float
-    sizes: tuple[int, ...] = SIZES
-    why: str = GRID
-
-    def finest(self, n: int) -> float:
-        """None is refused: how far a token can go is not known."""
-        return 0.0
-
-    @property
-    def limit(self) -> float:
-        """Rise of the mean over tokens: e to it is the ratio of the perplexities."""
-        return self.discordance * self.rise
-
-    def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
-        """One set."""
-        tokens = random.integers(50, 401, n)
-        moved = (random.random(n) < self.discordance) * self.rise
-        if level:
-            moved = moved * np.where(random.random(n) < 0.5, 1.0, -1.0)
-        rise = moved + self.noise * random.standard_normal(n)
-        before = tokens * (3 + 0.5 * random.standard_normal(n))
-        measured = Totals(
-            totals_reference=before, totals=before + tokens * rise, tokens=tokens, units=np.arange(n), data="drawn",
-            exponential=True,
-        )  # fmt: skip
-        return measured, lambda weights: weights @ (tokens * rise) / (weights @ tokens)
-
-
-@dataclass(frozen=True)
-class Rises(Windows):
-    """The same documents; what is bounded is by how much the perplexity rises, of which float's is an estimate too."""
-
-    @property
-    def limit(self) -> float:
-        """Rise of the perplexity, from e³."""
-        return math.exp(3) * math.expm1(super().limit)
-
-    def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
-        """One set."""
-        measured, _ = super().draw(n, level=level, random=random)
-        assert isinstance(measured, Totals)
-        sides, tokens = (measured.totals_reference, measured.totals), measured.tokens
-
-        def rises(weights: np.ndarray) -> np.ndarray:
-            before, after = (np.exp(weights @ side / (weights @ tokens)) for side in sides)
-            return np.asarray(after - before)
-
-        return measured, rises
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """Samples with a true place in 8 dimensions, that each model sees with noise; all pairs are correlated.
-
-    With noise of variance s² a coordinate, independent of the place, Pearson's coefficient of the inner products with
-    the true ones is 1 / (1 + s²).
-    """
-
-    figure: str
-    discordance: float = 1.0
-    before: float = 0.2
-    after: float = 0.3
-    sizes: tuple[int, ...] = (20, 100)
-    why: str = "the pairs of more embeddings take too long for thousands of sets"
-
-    def finest(self, n: int) -> float:
-        """None is refused: a coefficient has no known swing."""
-        return 0.0
-
-    @property
-    def limit(self) -> float:
-        """Fall of the coefficient."""
-        return 1 / (1 + self.before) - 1 / (1 + self.after)
-
-    def draw(self, n: int, *, level: bool, random: np.random.Generator) -> tuple[Base, Drops]:
-        """One set."""
-        places, one, other = random.standard_normal((3, n, 8))
-        after = self.before if level else self.after
-        # What the float model sees wrongly the compressed one sees wrongly too, and more.
-        shared = math.sqrt(self.before) * one
-        mine = shared if not level else math.sqrt(self.before) * (0.9 * one + math.sqrt(0.19) * other)
-        seen = [places + shared, places + mine + (0 if level else math.sqrt(after - self.before) * other)]
-        rows, columns = np.triu_indices(n, 1)
-        truth, before, now = ((each @ each.T)[rows, columns] for each in (places, *seen))
-        measured = Correlation(
-            coefficient="pearson", first=rows, second=columns, truth=truth, similarities_reference=before,
-            similarities=now, data="drawn",
-        )  # fmt: skip
-
-        def drops(weights: np.ndarray) -> np.ndarray:
-            pair = weights[:, rows] * weights[:, columns]
-
-            def coefficient(side: np.ndarray) -> np.ndarray:
-                total = pair.sum(axis=1)
-                means = [pair @ each / total for each in (side, truth)]
-                moments = [pair @ each / total for each in (side * truth, side * side, truth * truth)]
-                spread = np.sqrt((moments[1] - means[0] ** 2) * (moments[2] - means[1] ** 2))
-                return np.asarray((moments[0] - means[0] * means[1]) / spread)
-
-            return coefficient(before) - coefficient(now)
-
-        return measured, drops
 
 
 DRAWN: dict[str, tuple[Drawn, ...]] = {

@@ -17,7 +17,8 @@ from dataclasses import replace
 from functools import partial
 
 from harness.judge.baseline import Accepted
-from harness.judge.bounds import breached, claims
+from harness.judge.bounds import breached
+from harness.judge.claim import claims
 from harness.judge.figures import percent
 from harness.judge.regression import compare
 from harness.judge.verdict import Finding, State

@@ -5,8 +5,9 @@ import pytest
 
 from harness.evidence import Evidence
 from harness.judge.baseline import CaseBaseline, accept
-from harness.judge.bounds import breached, claims
+from harness.judge.bounds import breached
 from harness.judge.case import verdict
+from harness.judge.claim import claims
 from harness.judge.family import broken, proof
 from harness.judge.outside import budget
 from harness.judge.outside import verdict as judged_alone
