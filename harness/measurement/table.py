@@ -19,6 +19,7 @@ from harness.measurement.base import Base
 from harness.measurement.columns import ID, ROLES, Columns, missing, number, placed, title, titles
 from harness.measurement.labels import Labels
 from harness.measurement.pairs import Pairs
+from harness.measurement.scores import Scores
 from harness.measurement.swing import Statistic
 
 SEPARATORS = ",;\t"
@@ -114,7 +115,7 @@ def read(path: Path, columns: Columns | None = None, statistic: Statistic | None
     return Table(Pairs(outcomes_reference=outcomes[0], outcomes=outcomes[1], units=units, data=str(path)), names, taken)
 
 
-def write(path: Path, measured: Base, names: Sequence[str]) -> None:
+def write(path: Path, measured: Base, names: Sequence[str], scores: Scores | None = None) -> None:
     """Write what was measured of each sample, ``id`` first.
 
     What the kind calls ``unit, float, compressed``, of labels with ``target`` before the two, `read` takes back.
@@ -123,9 +124,11 @@ def write(path: Path, measured: Base, names: Sequence[str]) -> None:
         path: the file.
         measured: both sides.
         names: of all evaluated samples.
+        scores: what both models scored these, told where a line is a sample.
     """
     columns: dict[str, Sequence[object]] = {ID: measured.ids(names)}
-    columns |= {name: side.tolist() for name, side in measured.columns.items()}
+    beside = scores.columns(measured, names) if scores is not None else {}
+    columns |= {name: side.tolist() for name, side in (measured.columns | beside).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as stream:

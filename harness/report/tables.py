@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from harness.measurement import Measurement, table
+from harness.measurement.scores import Scores
 from harness.run.result import Result
 from harness.spec.files import with_case
 
@@ -22,6 +23,7 @@ class Outcomes(BaseModel):
     case: str
     names: tuple[str, ...]
     measured: dict[str, Measurement]
+    scores: Scores | None = None
 
     def of(self, labels: Collection[str]) -> Outcomes:
         """Those of some labels."""
@@ -33,7 +35,9 @@ class Outcomes(BaseModel):
 def outcomes(result: Result) -> Outcomes | None:
     """What the tables of a case are written from; None where no sample was measured."""
     measured = {label: one for label, one in result.measurements.items() if one.ids(result.names)}
-    return Outcomes(spec=result.spec, case=result.case, names=result.names, measured=measured) if measured else None
+    if not measured:
+        return None
+    return Outcomes(spec=result.spec, case=result.case, names=result.names, measured=measured, scores=result.scores)
 
 
 def place(spec: str, case: str, label: str) -> str:
@@ -45,4 +49,4 @@ def write(found: Iterable[Outcomes], folder: Path) -> None:
     """Write one table a label, each whole or not at all."""
     for one in found:
         for label, measured in one.measured.items():
-            table.write(folder / place(one.spec, one.case, label), measured, one.names)
+            table.write(folder / place(one.spec, one.case, label), measured, one.names, one.scores)

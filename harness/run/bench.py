@@ -17,6 +17,7 @@ from harness.code import code_digest
 from harness.data.base import Dataset, Split
 from harness.errors import ArtifactError, DataError, Unmeasurable
 from harness.measurement import Timings
+from harness.measurement.scores import Scores
 from harness.metrics.base import Bench, Comparison, Limits, Phase, Side
 from harness.run import probe
 from harness.run.answering import Ask, answered, called, evaluate, require_finite
@@ -61,6 +62,8 @@ class LocalBench(Bench):
         self.evaluated: Evaluation | None = None
         # What a report calls the evaluated samples, once a metric asked about them.
         self.names: tuple[str, ...] = ()
+        # What both models scored them, once a metric asked for their answers and where the task says so.
+        self.scores: Scores | None = None
 
     def working(self) -> AbstractContextManager[None]:
         """The machine, shared with compressions and evaluations."""
@@ -165,6 +168,9 @@ class LocalBench(Bench):
             reference, compressed = (self._answers(side, split, data) for side in ("reference", "compressed"))
         require_paired(reference, compressed, split)
         require_resolution(spec, self._dataset, reference[TARGETS])
+        scored = TASKS[spec.task].score
+        if scored in reference and scored in compressed:
+            self.scores = Scores(reference=reference[scored], compressed=compressed[scored])
         self.evaluated = Evaluation(
             answered(reference), answered(compressed), reference[TARGETS],
             distinct(split.units, reference[SAMPLES]), split.names, data,

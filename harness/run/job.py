@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from harness.evidence import Evidence
 from harness.measurement import Measurement
+from harness.measurement.scores import Scores
 from harness.spec.schema import Spec
 
 
@@ -63,6 +64,9 @@ class Measured(BaseModel):
     contradictions: tuple[str, ...]
     kernels: str
     names: tuple[str, ...] = Field(default=(), description="what a report calls each evaluation sample")
+    scores: Scores | None = Field(
+        default=None, description="what both models scored each evaluation sample, where its task says so"
+    )
 
 
 class Outcome(BaseModel):

@@ -54,6 +54,7 @@ def measure(job: Job, progress: Callable[[str], None]) -> Measured:
         contradictions=tuple(contradictions),
         kernels=spec.deploy.kernels(),
         names=bench.names,
+        scores=bench.scores,
     )
     return mutation(job.mutant).document(measured)
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.evidence import Evidence
 from harness.measurement import Measurement
+from harness.measurement.scores import Scores
 from harness.run.environment import Environment
 from harness.run.job import Failure
 
@@ -37,6 +38,7 @@ class Result(BaseModel):
     contradictions: tuple[str, ...] = ()
     kernels: str = ""
     names: tuple[str, ...] = ()
+    scores: Scores | None = None
     waited: float = Field(
         default=0.0, description="seconds for which other measurements of this machine were waited for"
     )

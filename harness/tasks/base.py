@@ -53,6 +53,8 @@ class Task(Options):
     gives: ClassVar[frozenset[str]] = frozenset()
     targets: ClassVar[str] = ""
     generates: ClassVar[bool] = False
+    # Which of its answers scores each sample, shape (samples,), for tables to tell beside what was right or wrong.
+    score: ClassVar[str] = ""
     # Whether `loss` is the mean cross-entropy of logits of shape (batch, classes), whose curvature has a closed form.
     cross_entropy: ClassVar[bool] = False
     # Whether what is to be found in an image stays the same where the image is shifted and turned a little.

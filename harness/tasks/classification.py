@@ -22,8 +22,9 @@ KEPT = 5
 class Classification(Task):
     """Which of several classes a sample belongs to; models return logits of shape (batch, classes)."""
 
-    gives: ClassVar[frozenset[str]] = frozenset({"ranked"})
+    gives: ClassVar[frozenset[str]] = frozenset({"ranked", "probability"})
     targets: ClassVar[str] = "classes"
+    score: ClassVar[str] = "probability"
     cross_entropy: ClassVar[bool] = True
     samples: ClassVar[str]
 
@@ -54,6 +55,26 @@ class Classification(Task):
             )
         ranked = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :KEPT]
         return {"ranked": ranked.to(torch.int16).numpy()}
+
+    def answers_to(self, batch: Batch, outputs: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
+        """The best classes of each sample, and how probable its true one is to the model.
+
+        Args:
+            batch: targets are class indices of shape (batch,); of others only the best classes are kept.
+            outputs: logits first, shape (batch, classes).
+
+        Returns:
+            ``ranked`` as `answers` has it. ``probability``: float32, shape (batch,), what the softmax of a sample's
+            logits gives to its true class, the target, whichever class the model names. It is 0 where the model has
+            no output for that class.
+
+        Raises:
+            Unmeasurable: as `answers` does.
+        """
+        kept = self.answers(outputs)
+        if batch.targets.ndim == 1:
+            kept["probability"] = _probability_of_truth(outputs[0], batch.targets)
+        return kept
 
     def require_classes(self, shapes: Sequence[tuple[int, ...]], classes: Sequence[str], which: str) -> None:
         """As many logits as the data has classes: otherwise output 3 need not mean class 3.
@@ -91,3 +112,17 @@ class Classification(Task):
     ) -> torch.Tensor:
         """Mean Kullback-Leibler divergence of the softened classes, times the square of the temperature."""
         return divergence_of_logits(student, teacher, temperature, reverse=reverse)
+
+
+def _probability_of_truth(logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray[Any, Any]:
+    """Softmax of logits of shape (batch, classes) at the targets: float32, shape (batch,)."""
+    import torch
+
+    # Where a model leaves more or fewer rows than it was given, what is kept is refused, and by its number of rows.
+    rows = min(len(logits), len(targets))
+    chances, truth = torch.softmax(logits[:rows].double(), dim=1), targets[:rows].long()
+    classes = chances.shape[1]
+    picked = chances.gather(1, truth.clamp(0, classes - 1).unsqueeze(1)).squeeze(1)
+    known = (truth >= 0) & (truth < classes)
+    probability: np.ndarray[Any, Any] = picked.where(known, 0).float().numpy()
+    return probability

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 
@@ -118,6 +119,13 @@ def test_a_task_from_outside_is_gated_by_the_metrics_of_what_it_gives(project: P
     assert done.code == 0, done.out
     assert done.verdicts() == {f"sounds::{label}": "PASS" for label in ("top1", "f1", "size_mb", "evidence")}
     assert " of 797; " in done.sentence("sounds", "top1")
+    with (project.root / "report" / "outcomes" / "sounds" / "top1.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert list(lines[0]) == ["id", "unit", "float", "compressed", "float_score", "compressed_score"]
+    assert len(lines) == 797
+    for side in ("float", "compressed"):
+        # What has more than half of all probability is what the model names.
+        assert {line[side] for line in lines if float(line[f"{side}_score"]) > 0.5} == {"1"}
 
     # And what its answers cannot tell is refused by name.
     project.spec("sounds", "budgets: {pearson: {max_drop: 0.1}}\n", HEAD)

@@ -170,9 +170,52 @@ class Wrapped:
 def test_a_sound_bench_evaluates_every_sample_once(bench: LocalBench) -> None:
     found = bench.evaluation()
     assert found.targets.shape == (EVALUATED,)
-    assert found.reference.keys() == {"ranked"}
+    assert found.reference.keys() == {"ranked", "probability"}
     assert np.unique(found.units).size == EVALUATED
     assert sorted(found.names) == sorted(set(found.names))
+
+
+def test_the_probability_of_the_true_class_travels_beside_what_is_measured(job: Job) -> None:
+    found = measure(job, lambda text: None)
+    # As it comes from a worker.
+    scores = type(found).model_validate_json(found.model_dump_json()).scores
+    assert scores is not None
+    bench = LocalBench(job, lambda text: None)
+    targets, split = bench.evaluation().targets, bench._dataset.evaluation
+    assert split is not None
+    for side in ("reference", "compressed"):
+        runner = bench._runners[side]
+        outputs = [runner(batch.inputs)[0].numpy().copy() for batch in split.batches(64)]
+        powers = np.exp(np.concatenate(outputs).astype(np.float64))
+        expected = powers[np.arange(EVALUATED), targets] / powers.sum(axis=1)
+        kept = getattr(scores, side)
+        assert (kept.dtype, kept.shape) == (np.float32, (EVALUATED,))
+        np.testing.assert_allclose(kept, expected, rtol=1e-6)
+    assert not np.array_equal(scores.reference, scores.compressed)
+    # Nothing is evaluated for a size.
+    assert measure(job.model_copy(update={"labels": ("size_mb",)}), lambda text: None).scores is None
+
+
+def test_cached_answers_have_their_scores(job: Job, tmp_path: Path) -> None:
+    job = job.model_copy(update={"cache": str(tmp_path / "cache")})
+    told: list[str] = []
+    first = measure(job, lambda text: None).scores
+    again = measure(job, told.append).scores
+    assert not any(text.startswith("evaluating") for text in told)
+    assert first is not None
+    assert again is not None
+    assert np.array_equal(first.reference, again.reference)
+    assert np.array_equal(first.compressed, again.compressed)
+
+
+@pytest.mark.parametrize("score", ["", "loudness"])
+def test_a_task_that_scores_no_sample_leaves_no_scores(
+    bench: LocalBench, monkeypatch: pytest.MonkeyPatch, score: str
+) -> None:
+    monkeypatch.setattr(TASKS["image-classification"], "score", score)
+    bench.evaluation()
+    assert bench.scores is None
+    assert len(bench.names) == EVALUATED
 
 
 def test_a_truncated_evaluation_is_refused(bench: LocalBench) -> None:

@@ -26,12 +26,15 @@ def test_answers_and_comparisons_are_what_is_said(name):
     outputs = torch.rand(OUTPUTS[name], generator=torch.Generator().manual_seed(0))
     targets = torch.arange(32).reshape(4, 8) % 50
     targets[:, -1] = UNSCORED
-    batch = Batch((targets.clamp(min=0),), targets)
-    given = set(task.answers_to(batch, (outputs,)))
+    truth = torch.arange(4) if task.targets == "classes" else targets
+    batch = Batch((targets.clamp(min=0),), truth)
+    answers = task.answers_to(batch, (outputs,))
+    given = set(answers)
     with suppress(Unmeasurable):
         given |= set(task.compared(batch, (outputs,), (outputs,)))
     assert given == task.gives
     assert task.targets
+    assert not task.score or answers[task.score].shape == (4,)
 
 
 def test_metrics_meet_the_tasks_that_they_were_made_for():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,37 @@ def test_fewer_classes_than_five_are_all_ranked() -> None:
 def test_equal_logits_rank_in_the_order_of_their_classes() -> None:
     coarse = torch.tensor([[0.5, 1.0, 0.5, 1.0, 0.5, 0.5, 1.0] * 20])
     assert TASK.answers((coarse,))["ranked"].tolist() == [[1, 3, 6, 8, 10]]
+
+
+def test_a_sample_is_scored_by_the_probability_of_its_true_class() -> None:
+    """Whichever class is named, and 0 where the model has no output for the true one."""
+    eighths = [0.0, math.log(2), math.log(5)]
+    logits = torch.tensor([eighths, eighths, eighths, [-1000.0, 1000.0, 0.0], eighths, eighths])
+    targets = torch.tensor([0, 1, 2, 0, 3, -1])
+    answers = TASK.answers_to(Batch((logits,), targets), (logits,))
+    assert answers["ranked"][:, 0].tolist() == [2, 2, 2, 1, 2, 2]
+    scores = answers[TASK.score]
+    assert (scores.dtype, scores.shape) == (np.float32, (6,))
+    assert scores.tolist() == pytest.approx([1 / 8, 2 / 8, 5 / 8, 0, 0, 0], rel=1e-6, abs=1e-30)
+
+
+def test_the_score_is_the_softmax_at_the_target(logits: torch.Tensor) -> None:
+    targets = torch.arange(200) % 12
+    scores = TASK.answers_to(Batch((logits,), targets), (logits,))[TASK.score]
+    expected = np.exp(log_softmax(logits.double().numpy(), axis=1))[np.arange(200), targets.numpy()]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+def test_targets_that_are_no_classes_are_given_no_probability(logits: torch.Tensor) -> None:
+    """As of samples that were blended: a share of each class."""
+    blended = torch.full((200, 12), 1 / 12)
+    assert TASK.answers_to(Batch((logits,), blended), (logits,)).keys() == {"ranked"}
+
+
+@pytest.mark.parametrize("rows", [199, 150])
+def test_a_model_that_leaves_rows_out_is_not_given_scores_for_them(logits: torch.Tensor, rows: int) -> None:
+    answers = TASK.answers_to(Batch((logits,), torch.arange(200) % 12), (logits[:rows],))
+    assert {name: len(kept) for name, kept in answers.items()} == {"ranked": rows, "probability": rows}
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), float("-inf")])
