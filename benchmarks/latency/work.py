@@ -21,9 +21,11 @@ NEIGHBOURS = {
     "busy1": ("multiply",),
     "busy2": ("multiply", "copy"),
 }
+# Until the process that started them is gone, however it ended.
+STAY = "import os, sys, numpy as np\n{begin}\nwhile os.getppid() == int(sys.argv[1]): {work}"
 WORK = {
-    "multiply": "import numpy as np\na = np.random.rand(256, 256)\nwhile True: a @ a",
-    "copy": "import numpy as np\na, b = np.zeros(4_000_000), np.ones(4_000_000)\nwhile True: a[:] = b",
+    "multiply": STAY.format(begin="a = np.random.rand(256, 256)", work="a @ a"),
+    "copy": STAY.format(begin="a, b = np.zeros(4_000_000), np.ones(4_000_000)", work="a[:] = b"),
 }
 REAL = {
     "resnet20 int8, torch": ("resnet20-digits-int8", ""),
@@ -104,7 +106,8 @@ def real(name: str, folder: Path) -> Work:
 @contextmanager
 def neighbours(load: str) -> Iterator[None]:
     """Busy processes beside this one for the length of the block."""
-    running = [subprocess.Popen([sys.executable, "-c", WORK[kind]]) for kind in NEIGHBOURS[load]]
+    parent = str(os.getpid())
+    running = [subprocess.Popen([sys.executable, "-c", WORK[kind], parent]) for kind in NEIGHBOURS[load]]
     try:
         time.sleep(1.0 if running else 0.0)
         yield

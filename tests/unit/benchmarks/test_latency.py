@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +13,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from harness.judge.verdict import State
 from harness.measurement import Timings
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
 def busy(seconds: float) -> None:
@@ -234,3 +240,23 @@ def test_a_cell_that_was_stopped_in_its_middle_keeps_the_gates_that_this_code_ra
     assert (below.gates, below.truth, below.pass_rate, below.inconclusive_rate) == (2, 0.6, 0.5, 0.5)
     assert (above.gates, above.fail_rate, above.wrong_verdicts, above.median_seconds) == (2, 0.5, 0.5, 3.0)
     assert len(log.read(*named, asked.way)) == 2
+
+
+def test_neighbours_end_with_a_benchmark_that_is_killed() -> None:
+    """They would keep two processors busy for whatever runs next."""
+    script = (
+        "import os, psutil, signal\n"
+        "from latency.work import neighbours\n"
+        "with neighbours('busy2'):\n"
+        "    print(*(one.pid for one in psutil.Process().children()), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    paths = os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent)])
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths},
+        timeout=60,
+    )  # fmt: skip
+    left = [psutil.Process(int(pid)) for pid in ended.stdout.split() if psutil.pid_exists(int(pid))]
+    assert len(ended.stdout.split()) == 2
+    _, alive = psutil.wait_procs(left, timeout=20)
+    assert alive == []
