@@ -144,7 +144,7 @@ def main() -> int:
     broken = [f"{cell.figure}, n = {cell.n}, limit {cell.limit:g}: {claim}" for cell in shown for claim in missed(cell)]
     for claim in broken:
         print(f"not kept: {claim}")
-    if len(shown) == not_run:
+    if len(shown) == refused + not_run:
         print("nothing was measured")
         return 2
     return 1 if broken else 0

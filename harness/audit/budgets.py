@@ -117,10 +117,14 @@ def _differing(name: str, old: Value, new: Value) -> Iterator[Loosened]:
         if old != new:
             yield Loosened("", name, short(old), short(new))
         return
-    unseen = _unseen(new.get("source")) if name == "data" else frozenset[str]()
+    unseen = _unseen(new.get("source")) if name.partition(".")[0] == "data" else frozenset[str]()
     for key in sorted({*old, *new} - unseen):
-        if old.get(key) != new.get(key):
-            yield Loosened("", f"{name}.{key}", old.get(key), new.get(key))
+        was, now = old.get(key), new.get(key)
+        if isinstance(was, dict) and isinstance(now, dict) and "source" in now:
+            # A part within, such as the images that noise stands for.
+            yield from _differing(f"{name}.{key}", was, now)
+        elif was != now:
+            yield Loosened("", f"{name}.{key}", was, now)
 
 
 def _unseen(source: Value) -> frozenset[str]:

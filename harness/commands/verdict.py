@@ -98,7 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
     except DataError as error:
         found = str(error)
     measured = found if isinstance(found, str) else found.measured
-    if not isinstance(measured, str) and measured.share and metric.better == "lower" and arguments.better is None:
+    costs = not isinstance(measured, str) and measured.share and metric.better == "lower"
+    # Of labels it is known which way is better, whatever is said of them.
+    if costs and (arguments.better is None or arguments.statistic is not None):
         print(_backwards(arguments.statistic), file=sys.stderr)
         return USAGE
     row = verdict(metric, measured, arguments.confidence, arguments.label)

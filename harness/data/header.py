@@ -23,8 +23,12 @@ def require_columns(header: Sequence[str], line: str, wanted: Sequence[str], pla
         place: file and line, as a sentence says them.
 
     Raises:
-        DataError: one is not there; the sentence says what there is, what the line seems to be, or the closest names.
+        DataError: one is not there, or stands twice; the sentence says what there is, what the line seems to be, or the
+            closest names.
     """
+    twice = [name for name in wanted if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{place}: the header has {_shown(twice)} more than once: rename all but the one that is meant")
     lacking = [name for name in wanted if name not in header]
     if not lacking:
         return

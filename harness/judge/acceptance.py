@@ -53,8 +53,9 @@ def accepted(
     """A baseline with the candidate merged in: labels that were not run, or are the same, keep what they had.
 
     A count or an outcome is the same where nothing of it changed; a time, where both intervals overlap and the float
-    model is as fast as it was; other figures of a machine, within their metric's tolerance. What only noise moved is
-    not written, so that repeated updates neither pile up history nor creep away from what was once looked at.
+    model is as fast as it was; other figures of a machine, within their metric's tolerance, and of readings where the
+    one that a regression is held to is no nearer by more than that. What only noise moved is not written, so that
+    repeated updates neither pile up history nor creep away from what was once looked at.
 
     Args:
         old: the file's content; None where there is none yet.
@@ -122,8 +123,17 @@ def _same(old: Accepted | None, new: Accepted, *, machine: bool = False) -> bool
         overlap = lower <= high and low <= upper
         return overlap and not moved(new.reference, old.reference) and upper - lower >= FINER * (high - low)
     if machine and old.metric in METRICS:
-        return abs(new.value - old.value) <= METRICS[old.metric].tolerance * abs(old.value)
+        room = METRICS[old.metric].tolerance * abs(old.value)
+        return abs(new.value - old.value) <= room and not _nearer(old, new, room)
     return False
+
+
+def _nearer(old: Accepted, new: Accepted, room: float) -> bool:
+    """Whether the reading that a regression is held to was out by more than this: kept, it would hide one for good."""
+    if old.reach is None or new.reach is None:
+        return False
+    (least, most), (lesser, greatest) = old.reach, new.reach
+    return (most - greatest if METRICS[old.metric].better == "lower" else lesser - least) > room
 
 
 def _newest(machines: Mapping[str, Machine], candidate: Candidate) -> dict[str, Machine]:

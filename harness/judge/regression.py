@@ -51,6 +51,11 @@ def compare(
     if outcomes is not None and not math.isclose(outcomes.value, accepted.value, rel_tol=ROUNDING, abs_tol=ROUNDING):
         text = f"the baseline says {number(accepted.value)}, and its outcomes come to {number(outcomes.value)}"
         return Finding(State.INVALID, f"{text}: {EDITED}", bound=REGRESS)
+    if accepted.reach is not None and not accepted.reach[0] <= accepted.value <= accepted.reach[1]:
+        # What is tolerated is a share of the figure, and is added to a reading.
+        least, most = (number(reading) for reading in accepted.reach)
+        text = f"the baseline says {number(accepted.value)}, and its readings lie between {least} and {most}"
+        return Finding(State.INVALID, f"{text}: {EDITED}", bound=REGRESS)
     if outcomes is not None and outcomes.kind == measurement.kind and accepted.kernels != kernels:
         # Other kernels may answer otherwise; that they were asked of other samples is no such difference.
         if measurement.against(outcomes) is None:
@@ -78,7 +83,9 @@ def _compared(
     tolerance = metric.tolerated(metric.regress)
     if measurement.kept == "ratio" and accepted.ratio is not None:
         return _by_ratio(metric, measurement, accepted.ratio, tolerance, confidence, slower)
-    if measurement.kept == "value" and accepted.outcomes is None and accepted.ratio is None:
+    # What is counted once has no readings that a later count could hide between.
+    plain = accepted.outcomes is None and accepted.ratio is None and (accepted.reach is None or measurement.repeated)
+    if measurement.kept == "value" and plain:
         return _by_value(metric, measurement, accepted, tolerance)
     if accepted.outcomes is None or accepted.outcomes.kind != measurement.kind:
         return Finding(State.INVALID, f"the baseline holds another kind of measurement: {ANEW}")

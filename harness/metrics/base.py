@@ -182,7 +182,7 @@ class Metric(Options):
     # The answers of a task that it is made of, and the targets that they are held to; nothing where no task matters.
     reads: ClassVar[frozenset[str]] = frozenset()
     targets: ClassVar[str] = ""
-    # Default for `regress`: relative for counts and times (0.01 is one percent), absolute for accuracies.
+    # Default for `regress`: relative for counts, memory and times (0.01 is one percent), absolute for accuracies.
     tolerance: ClassVar[float] = 0.0
 
     @classmethod

@@ -98,6 +98,9 @@ def test_what_the_evaluation_does_not_see_is_said_by_the_kind_of_data():
     scenes = {"data": {"source": "digit-scenes", "path": None, "train": 128}}
     assert changes({"data": {"calibration": 9, "train": 64}}, scenes) == []
     assert changes({"data": {"evaluation": 9}}, scenes) == [("", "data.evaluation")]
+    noise = {"data": {"source": "noise", "path": None, "images": {"source": "digits", "calibration": 9}}}
+    assert changes({"data": {"images": {"calibration": 64}}}, noise) == []
+    assert changes({"data": {"images": {"image_size": 16}}}, noise) == [("", "data.images.image_size")]
     # Of data that is not installed here no more is known than of any.
     foreign = {"data": {"source": "ours", "train": 128}}
     assert changes({"data": {"calibration": 9}}, foreign) == []

@@ -243,6 +243,16 @@ def test_labels_are_told_what_they_are_where_a_rise_of_their_average_is_bounded(
     assert "min: 97 is out of reach: outcome lies in 0…1" in capsys.readouterr().out
 
 
+def test_no_word_makes_an_average_of_labels_a_cost(tmp_path, capsys):
+    """Of 300 labels 20 are lost, which passed as no rise where `--better lower` was said."""
+    path = tmp_path / "labels.csv"
+    lines = "cat,cat,cat\ndog,dog,dog\n" * 100 + "fox,fox,fox\n" * 80 + "fox,fox,cat\n" * 20
+    path.write_text("target,float,compressed\n" + lines)
+    assert run(path, "--statistic", "f1", "--max-rise", 0.02, "--better", "lower") == 2
+    assert "f1 of labels is better when it is higher" in capsys.readouterr().err
+    assert run(path, "--statistic", "f1", "--max-drop", 0.02, "--better", "higher") == 1
+
+
 def test_lost_is_what_became_worse_whichever_way_is_better(tmp_path, capsys):
     path = tmp_path / "errors.csv"
     path.write_text("id,float,compressed\n" + "".join(f"s{i},0,{int(i == 3)}\n" for i in range(300)))

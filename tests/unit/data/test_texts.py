@@ -301,6 +301,15 @@ def test_a_header_that_has_the_columns_is_taken_however_it_is_written(tmp_path: 
     assert [(line, fields["text"], fields["label"]) for line, fields in rows] == [(2, "x", "x")]
 
 
+def test_a_column_that_stands_twice_is_not_guessed(tmp_path: Path) -> None:
+    """The last of them was taken, whatever was in it. One that nobody asks for may stand as often as it likes."""
+    (tmp_path / "mine.csv").write_text("label,text,label,note,note\nx,good,y,,\n")
+    with pytest.raises(DataError, match=r"^mine\.csv, line 1: the header has 'label' more than once: rename all but"):
+        Csv(path="mine.csv", label="label").load(tmp_path)
+    rows = list(Csv(path="mine.csv").records(tmp_path / "mine.csv", "mine.csv"))
+    assert [fields["text"] for _, fields in rows] == ["good"]
+
+
 def test_one_column_of_prose_is_not_said_to_be_separated_by_its_semicolons(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("I came; I saw\nI left\n")
     with pytest.raises(DataError, match="and has 'I came; I saw': the file seems to have no header line"):

@@ -169,6 +169,21 @@ def test_other_readings_of_the_same_memory_are_no_change_and_one_of_before_is_ac
     assert anew.cases[""].machines["here"].labels["speed"] == held
 
 
+def test_a_reading_that_was_far_out_does_not_stay_what_regressions_are_held_to():
+    """Up to 155 MB would pass by it for as long as the medians agree, and up to 118 by the readings of now."""
+    far = Accepted(
+        metric="peak_memory_mb", metric_version=2, value=100.0, reference=200.0, reach=(98.0, 140.0), kernels="x86"
+    )
+    first = taken(None, on("here", far), ["speed"])
+    near = far.model_copy(update={"value": 101.0, "reach": (97.0, 103.0)})
+    again = taken(first, on("here", near), ["speed"], reason="without the far one")
+    assert again.cases[""].machines["here"].labels["speed"] == near
+    assert again.cases[""].history[-1].values == {"speed": (100.0, 101.0)}
+    # Within the tolerance it is noise, and so is one that is far out on the side where nothing is held.
+    for value, reach in ((110.0, (98.0, 125.0)), (115.0, (114.0, 140.0))):
+        assert taken(first, on("here", far.model_copy(update={"value": value, "reach": reach})), ["speed"]) == first
+
+
 def test_of_one_machine_only_the_newest_sections_stay():
     baseline = taken(None, on("elsewhere", timed(0.4, 0.5, 0.6), cpu="another"), ["speed"])
     for version in range(SECTIONS + 3):

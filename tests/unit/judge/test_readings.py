@@ -9,7 +9,7 @@ from harness.judge.case import verdict
 from harness.judge.regression import compare
 from harness.judge.standing import Standing
 from harness.judge.verdict import Place, State, Verdict
-from harness.measurement import Readings
+from harness.measurement import Exact, Readings
 from harness.metrics.base import METRICS
 from harness.run.environment import environment
 from harness.run.result import Result
@@ -156,6 +156,31 @@ def test_a_baseline_of_one_reading_is_of_another_version():
     assert finding.text.startswith(
         "the baseline holds peak_memory_mb version 1, this is peak_memory_mb version 2: accept it anew"
     )
+
+
+@pytest.mark.parametrize(
+    ("edited", "between"),
+    [({"value": 1000.0}, ("1,000", "49.00 and 52.00")), ({"reach": (60.0, 90.0)}, ("50.00", "60.00 and 90.00"))],
+)
+def test_a_baseline_whose_figure_is_not_among_its_readings_compares_with_nothing(edited, between):
+    """Edited by hand: a share of the one was tolerated on top of the other, which let twice the memory pass."""
+    metric = METRICS[MEMORY](max_ratio=3.0)
+    sound = accept(metric, SMALLER, "x86", 0.95)
+    assert compare(metric, LARGER, sound, 0.95, "x86").state is FAIL
+    found = compare(metric, LARGER, sound.model_copy(update=edited), 0.95, "x86")
+    assert (found.state, found.bound) == (INVALID, "regress")
+    figure, reach = between
+    assert found.text.startswith(f"the baseline says {figure}, and its readings lie between {reach}: was it edited")
+
+
+def test_a_count_hides_between_no_readings():
+    """Written into its baseline by hand they would let it grow as far as they reach."""
+    metric, size = METRICS["size_mb"](max=60.0), Exact(measured=50.0, measured_reference=100.0)
+    sound = accept(metric, size, "x86", 0.95)
+    assert sound.reach is None
+    found = compare(metric, size, sound.model_copy(update={"reach": (49.0, 5000.0)}), 0.95, "x86")
+    assert found.state is INVALID
+    assert found.text.startswith("the baseline holds another kind of measurement: accept it anew")
 
 
 def row(limit: float, standing: Standing | None = None) -> Verdict:
