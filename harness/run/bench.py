@@ -8,25 +8,24 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from harness.artifacts import grids
 from harness.code import code_digest
 from harness.data.base import Dataset, Split
-from harness.errors import ArtifactError, DataError, Unmeasurable
+from harness.errors import DataError, Unmeasurable
 from harness.measurement import Timings
 from harness.measurement.scores import Scores
 from harness.metrics.base import Bench, Comparison, Limits, Phase, Side
 from harness.run import probe
 from harness.run.answering import Ask, answered, called, evaluate, require_finite
-from harness.run.cache import Cache, key_of, sealed_digest
-from harness.run.compressing import ARTIFACT
+from harness.run.cache import Cache, key_of
 from harness.run.environment import software
 from harness.run.job import Job
 from harness.run.lock import machine
 from harness.run.mutation import mutation
+from harness.run.reloading import contradictions, counted, digest, noted, reload, repeated
 from harness.run.resolution import require_resolution
 from harness.run.samples import (
     SAMPLES,
@@ -44,9 +43,6 @@ from harness.runtimes.base import Runner
 from harness.spec.schema import Spec
 from harness.tasks.base import TASKS, Answers, Evaluation
 
-if TYPE_CHECKING:
-    import torch
-
 
 class LocalBench(Bench):
     """The bench of one job, in this process."""
@@ -54,11 +50,13 @@ class LocalBench(Bench):
     def __init__(self, job: Job, progress: Callable[[str], None]) -> None:
         self._job, self._progress, self._fault = job, progress, mutation(job.mutant)
         self.root = Path(job.root)
-        self._digests = {side: self._digest(side) for side in ("reference", "compressed")}
+        self._folders = {"reference": Path(job.reference), "compressed": Path(job.compressed)}
+        # Taken before they are loaded: answers are kept under them.
+        self._digests = {side: digest(folder, called(side)) for side, folder in self._folders.items()}
         # To load, compile and probe a model is work as heavy as to evaluate it.
         with self.working():
-            self._runners = {side: self._reload(side) for side in ("reference", "compressed")}
-            self.reference, self.compressed = self._noted(self._side("reference"), self._side("compressed"))
+            self._runners = {side: reload(job.spec, folder, called(side)) for side, folder in self._folders.items()}
+            self.reference, self.compressed = noted(self._runners, {side: self._side(side) for side in self._folders})
         self.evaluated: Evaluation | None = None
         # What a report calls the evaluated samples, once a metric asked about them.
         self.names: tuple[str, ...] = ()
@@ -73,84 +71,12 @@ class LocalBench(Bench):
     def _spec(self) -> Spec:
         return self._job.spec
 
-    def _folder(self, side: str) -> Path:
-        return Path(self._job.reference if side == "reference" else self._job.compressed)
-
-    def _digest(self, side: str) -> dict[str, str]:
-        """What the artifact holds, taken before it is loaded: answers are kept under it."""
-        digest = sealed_digest(self._folder(side) / ARTIFACT)
-        if not digest:
-            raise ArtifactError(f"the {called(side)} artifact is gone: was the cache cleared since it was written?")
-        return digest
-
-    def _reload(self, side: str) -> Runner:
-        folder = self._folder(side)
-        runner = self._spec.deploy.load(folder / ARTIFACT, self._spec.measure.threads)
-        batch, saved = probe.read(folder)
-        reloaded = probe.sample_by_sample(runner, batch)
-        again = [part.numpy() for part in runner(tuple(part[:1] for part in batch))]
-        parts = TASKS[self._spec.task](task=self._spec.task).parts
-        probe.require_repeatable([part[:1] for part in reloaded], again, f"reloaded {called(side)}", parts)
-        probe.compare(saved, reloaded, called(side), parts)
-        return runner
-
     def _side(self, side: str) -> Side:
-        runner, folder = self._runners[side], self._folder(side)
-
-        def counting() -> int:
-            # As heavy as to run the model, which is what some runtimes do to count.
-            with self.working():
-                batch, _ = probe.read(folder)
-                return runner.macs(repeated(batch, 1))
-
-        return Side(
-            bytes=sum(path.stat().st_size for path in (folder / ARTIFACT).rglob("*") if path.is_file()),
-            evidence=runner.evidence(),
-            counting=counting,
-            peak_bytes=self._job.peak_bytes.get(side, ()),
-        )
-
-    def _noted(self, reference: Side, compressed: Side) -> tuple[Side, Side]:
-        """Both sides, with what their weights tell of the grids that they lie on."""
-        theirs = {name: (rows, narrow) for name, rows, narrow in self._runners["compressed"].matrices()}
-        pairs = (
-            grids.Stored(rows, *theirs[name])
-            for name, rows, _ in self._runners["reference"].matrices()
-            if name in theirs
-        )
-        sides = zip((reference, compressed), grids.notes(pairs), strict=True)
-        before, after = (
-            replace(side, evidence=side.evidence.model_copy(update={"notes": notes})) for side, notes in sides
-        )
-        return before, after
+        return counted(self._runners[side], self._folders[side], self._job.peak_bytes.get(side, ()), self.working)
 
     def contradictions(self) -> list[str]:
         """Every sentence in which the reloaded artifact contradicts the steps."""
-        before, after = self.reference.evidence, self.compressed.evidence
-        for name, evidence in (("float", before), ("compressed", after)):
-            if not evidence.parameters or not evidence.operators:
-                what = "parameter" if not evidence.parameters else "operator"
-                return [f"nothing was counted on the {name} artifact: its runtime reports no {what}"]
-        found = [
-            f"{step.method}: {sentence}"
-            for step in self._spec.compress
-            for sentence in step.contradictions(before, after)
-        ]
-        if self._unchanged():
-            found.insert(0, "the compressed artifact equals the float one: nothing was compressed")
-        return found
-
-    def _unchanged(self) -> bool:
-        """Same stored tensors by type and shape, no smaller file, and the same answers bit for bit."""
-        stored = [
-            sorted((t.dtype, t.shape, t.zeros) for t in side.evidence.tensors)
-            for side in (self.reference, self.compressed)
-        ]
-        if stored[0] != stored[1] or self.compressed.bytes < 0.99 * self.reference.bytes:
-            return False
-        _, ours = probe.read(self._folder("reference"))
-        _, theirs = probe.read(self._folder("compressed"))
-        return all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+        return contradictions(self._spec, self.reference, self.compressed, self._folders)
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -196,7 +122,7 @@ class LocalBench(Bench):
 
     def _entries(self) -> set[str]:
         """The cache's names of the artifacts that are measured."""
-        return {self._folder(side).name for side in ("reference", "compressed")}
+        return {folder.name for folder in self._folders.values()}
 
     def _answers(self, side: str, split: Split, data: str) -> dict[str, np.ndarray[Any, Any]]:
         spec = self._spec
@@ -246,7 +172,7 @@ class LocalBench(Bench):
             with self.working():
                 begun = repeated(next(self._dataset.calibration.batches(size)).inputs, size)
             return self._sampled(lambda runner: partial(self._answering(runner.serving()), begun), size, limits, rate)
-        inputs, _ = probe.read(self._folder("reference"))
+        inputs, _ = probe.read(self._folders["reference"])
         fed, task = repeated(inputs, size), TASKS[self._spec.task](task=self._spec.task)
         calls: dict[bool, Callable[[Runner], Callable[[], object]]] = {
             False: lambda runner: runner.prepared(fed), True: lambda runner: task.whole(runner.serving(), fed),
@@ -325,10 +251,3 @@ def _read(entry: Path | None) -> dict[str, np.ndarray[Any, Any]]:
             return dict(arrays)
     except OSError:
         return {}
-
-
-def repeated(batch: tuple[torch.Tensor, ...], size: int) -> tuple[torch.Tensor, ...]:
-    """A batch of that size made of the samples at hand."""
-    import torch
-
-    return tuple(part[torch.arange(size) % len(part)] for part in batch)

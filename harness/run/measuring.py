@@ -10,12 +10,13 @@ from harness.errors import NotHere, Unmeasurable
 from harness.measurement import Measurement
 from harness.run import probe
 from harness.run.answering import called
-from harness.run.bench import LocalBench, repeated
+from harness.run.bench import LocalBench
 from harness.run.compressing import ARTIFACT
 from harness.run.failing import failure_of, out_of_memory
 from harness.run.job import Failure, Job, Measured
 from harness.run.lock import machine
 from harness.run.mutation import mutation
+from harness.run.reloading import repeated
 
 # The kernel counts some pages of each thread late.
 LATE_BYTES = 4 << 20
