@@ -101,6 +101,8 @@ class Gated:
 @pytest.fixture
 def gate(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Gated]:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    # Where this test itself is run by a worker, the run within would take itself for one, and its controller might die.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setenv("WEIGHIN_CACHE", str(pytester.path / "cache"))
     pytester.makeconftest(CONFTEST)
     (pytester.path / "specs").mkdir()
